@@ -1,0 +1,15 @@
+//! `rejob mutate`.
+
+use std::process::ExitCode;
+
+/// The flags of `rejob mutate`.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Runs `rejob mutate`.
+///
+/// # Errors
+/// When it cannot do its work; the message says what to do.
+pub fn run(_args: Args) -> anyhow::Result<ExitCode> {
+    Ok(ExitCode::SUCCESS)
+}
