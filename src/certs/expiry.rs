@@ -10,7 +10,7 @@ use super::slot::{CertSlot, Validity};
 
 /// How often the remaining life is looked at. A certificate that lives shorter than a day is
 /// looked at more often by whoever renews it.
-const CHECK_INTERVAL: Duration = Duration::from_secs(3600);
+const CHECK_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The stages of a certificate's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +41,9 @@ impl Validity {
 /// Logs a warning while less than a fifth of the served certificate's life is left, and an error
 /// once it is over: at each change of the certificate and every hour. Never returns.
 pub async fn warn_before_expiry(slot: CertSlot, clock: impl Clock) {
-    let mut changes = slot.subscribe();
+    let mut served = slot.subscribe();
     loop {
-        let validity = *changes.borrow_and_update();
+        let validity = *served.borrow_and_update();
         if let Some(validity) = validity {
             let not_after = validity.not_after;
             match validity.life(clock.now()) {
@@ -59,7 +59,7 @@ pub async fn warn_before_expiry(slot: CertSlot, clock: impl Clock) {
             }
         }
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            result = served.changed() => if result.is_err() { return },
             () = tokio::time::sleep(CHECK_INTERVAL) => {}
         }
     }

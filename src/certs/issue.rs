@@ -15,10 +15,10 @@ use super::pair::{Pair, load_pair};
 use super::pem::CertError;
 
 /// How long before "now" a new certificate begins, at most.
-const BACKDATE: Duration = Duration::from_secs(300);
+const BACKDATE: Duration = Duration::from_mins(5);
 
 /// A life that outlasts any process: the in-memory certificate is made anew at each start.
-const IN_MEMORY_LIFE: Duration = Duration::from_secs(365 * 24 * 3600);
+const IN_MEMORY_LIFE: Duration = Duration::from_hours(365 * 24);
 
 /// A leaf and the CA that issued it.
 #[derive(Clone, Debug)]

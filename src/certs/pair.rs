@@ -17,7 +17,7 @@ use super::pem::{CertError, Sections};
 use super::slot::Validity;
 
 /// How far in the future a certificate may begin: clocks of two machines differ.
-const CLOCK_LEEWAY: Duration = Duration::from_secs(300);
+const CLOCK_LEEWAY: Duration = Duration::from_mins(5);
 
 /// A certificate chain and its key, checked.
 #[derive(Clone, Debug)]
