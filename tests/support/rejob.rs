@@ -277,12 +277,12 @@ fn service_account(plane: &ControlPlane, admin: &User, name: &str) -> User {
     let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", namespace.name());
     admin.post(&accounts, &json!({ "metadata": metadata })).ok();
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+    let allow = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
     let rules = [
-        rule("batch", "jobs", &["get", "list", "create", "delete"]),
-        rule("authorization.k8s.io", "subjectaccessreviews", &["create"]),
-        rule("", "namespaces", &["get"]),
-        rule("", "events", &["create"]),
+        allow("batch", "jobs", &["get", "list", "create", "delete"]),
+        allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
+        allow("", "namespaces", &["get"]),
+        allow("", "events", &["create"]),
     ];
     let role = json!({ "metadata": metadata, "rules": rules });
     admin.post(&format!("{rbac}/clusterroles"), &role).ok();
