@@ -37,3 +37,11 @@ pub fn immutable_part(_job: &Value) -> Value {
 pub fn changes(_old: &Value, _new: &Value) -> Vec<Change> {
     Vec::new()
 }
+
+impl Change {
+    /// The change in words.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.path.clone()
+    }
+}
