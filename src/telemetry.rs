@@ -21,6 +21,7 @@ pub enum LogFormat {
 
 /// The flags for logs, the same in every subcommand.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Write logs as text or as one JSON object a line.
     #[arg(long, env = "REJOB_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -76,7 +77,12 @@ where
     Ok(match args.log_format {
         LogFormat::Text => Box::new(builder.with_ansi(color).finish()),
         LogFormat::Json => Box::new(
-            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish(),
+            builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .finish(),
         ),
     })
 }
