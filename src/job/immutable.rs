@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use super::GENERATED_LABELS;
 use super::change::Change;
 use super::diff;
 use super::normalize::{JOB_SPEC, Shape};
@@ -22,14 +23,6 @@ pub const IMMUTABLE_FIELDS: [&str; 9] = [
     "backoffLimitPerIndex",
     "managedBy",
     "scheduling",
-];
-
-/// The labels that the API server generates (`pkg/registry/batch/job/strategy.go`).
-const GENERATED_LABELS: [&str; 4] = [
-    "controller-uid",
-    "job-name",
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-name",
 ];
 
 /// The normalized immutable part of a Job, as an object of the fields of its `spec`.
