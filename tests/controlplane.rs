@@ -42,6 +42,21 @@ fn an_unknown_release_is_refused_naming_the_known_ones() {
 }
 
 #[test]
+fn assets_without_a_controller_manager_get_one_that_is_built() {
+    let built = Binaries::get();
+    let assets = tempfile::tempdir().unwrap();
+    for program in [&built.etcd, &built.apiserver, &built.kubectl] {
+        std::os::unix::fs::symlink(program, assets.path().join(program.file_name().unwrap()))
+            .unwrap();
+    }
+    let source = Source { release: None, assets: Some(assets.path().to_owned()) };
+    let found = Binaries::find(&source, "go", &gobuild::root()).unwrap();
+    assert_eq!(found.minor, built.minor);
+    assert_eq!(found.apiserver, assets.path().join("kube-apiserver"));
+    assert!(found.controller_manager.starts_with(gobuild::root()), "{found:?}");
+}
+
+#[test]
 fn the_api_server_says_its_version() {
     let plane = ControlPlane::shared();
     let version = plane.admin().get("/version").ok();
