@@ -105,14 +105,8 @@ fn a_job_whose_pods_fail_fails() {
 fn a_user_has_the_rights_that_were_granted_and_no_others() {
     let plane = ControlPlane::shared();
     let namespace = plane.namespace("smoke", &[]);
-    let user = format!("reader-{}", support::plane::unique());
-    let grant =
-        ["create", "rolebinding", "readers", "--clusterrole=view", &format!("--user={user}")];
-    namespace.kubectl(&grant).ok();
-    let reader = namespace.seen_by(plane.user(&user, None));
-    wait::until("the right is granted", || {
-        (reader.kubectl(&["get", "jobs"]).code == 0).then_some(())
-    });
+    let reader = namespace.seen_with_rights(&plane, &[("batch", "jobs", &["get", "list"])]);
+    reader.kubectl(&["get", "jobs"]).ok();
     reader.kubectl(&["create", "job", "one", "--image=a"]).exited(1).warns("cannot create");
 }
 
