@@ -4,18 +4,24 @@
 //! round trip, so that fields this build does not know are never dropped. [`Job`] is a borrowed
 //! view: a missing field and a field of another type read alike, as absent.
 
+mod change;
+mod diff;
 mod fields;
 mod hash;
 mod immutable;
 mod name;
+mod normalize;
 mod owner;
 mod progress;
+mod quantity;
+mod redact;
 
 use serde_json::{Map, Value};
 
+pub use change::Change;
 pub use fields::{entry_index, has_apply_entry, is_apply};
 pub use hash::TemplateHash;
-pub use immutable::{Change, IMMUTABLE_FIELDS, changes, immutable_part};
+pub use immutable::{IMMUTABLE_FIELDS, changes, immutable_part};
 pub use name::{hashed_name, is_hashed_name};
 pub use owner::{Client, NameKeeper};
 pub use progress::{Progress, progress};
