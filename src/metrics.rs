@@ -240,7 +240,10 @@ impl Metrics {
 
     /// When a certificate in use ends, in seconds since 1970; `certificate` is `serving` or `ca`.
     pub fn certificate_expiry(&self, certificate: &'static str, unix_seconds: i64) {
-        self.0.certificate_expiry.get_or_create(&CertificateLabels { certificate }).set(unix_seconds);
+        self.0
+            .certificate_expiry
+            .get_or_create(&CertificateLabels { certificate })
+            .set(unix_seconds);
     }
 
     /// Everything, as text.

@@ -76,7 +76,12 @@ where
     Ok(match args.log_format {
         LogFormat::Text => Box::new(builder.with_ansi(color).finish()),
         LogFormat::Json => Box::new(
-            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).finish(),
+            builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .finish(),
         ),
     })
 }

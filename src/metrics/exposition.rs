@@ -61,9 +61,9 @@ fn to_prometheus(open_metrics: &str) -> String {
                 "info" => ("_info", "gauge"),
                 other => ("", other),
             };
-            for part in [
-                "# HELP ", name, suffix, " ", help, "\n# TYPE ", name, suffix, " ", kind, "\n",
-            ] {
+            for part in
+                ["# HELP ", name, suffix, " ", help, "\n# TYPE ", name, suffix, " ", kind, "\n"]
+            {
                 text.push_str(part);
             }
         } else if !line.starts_with('#') {

@@ -65,7 +65,10 @@ mod tests {
 
     #[test]
     fn proc_files_are_read_as_the_kernel_writes_them() {
-        assert_eq!(resident_bytes("Name:\tx\nVmRSS:\t    1234 kB\nRssAnon:\t 1 kB\n"), Some(1_263_616));
+        assert_eq!(
+            resident_bytes("Name:\tx\nVmRSS:\t    1234 kB\nRssAnon:\t 1 kB\n"),
+            Some(1_263_616)
+        );
         assert_eq!(resident_bytes(""), None);
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 100 0 0 0 150 50 0 0 20 0 3 0 9 1 1";
         assert_eq!(cpu_seconds(stat), Some(2.0));

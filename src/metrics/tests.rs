@@ -35,7 +35,8 @@ fn families(text: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
                 .find(|name| families.contains_key(*name))
                 .unwrap_or(name);
             let (_, labels) = families.get_mut(family).unwrap_or_else(|| panic!("no TYPE: {line}"));
-            if let Some((inside, _)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+            if let Some((inside, _)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}'))
+            {
                 let names = inside.split(',').map(|label| label.split_once('=').unwrap().0);
                 labels.extend(names.filter(|name| *name != "le").map(str::to_owned));
             }

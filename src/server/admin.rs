@@ -36,7 +36,11 @@ impl Readiness {
                 }
             }
         }
-        lines.push_str(if draining { "[-]shutdown failed: draining\n" } else { "[+]shutdown ok\n" });
+        lines.push_str(if draining {
+            "[-]shutdown failed: draining\n"
+        } else {
+            "[+]shutdown ok\n"
+        });
         (ready, lines)
     }
 }

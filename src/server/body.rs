@@ -40,7 +40,11 @@ pub enum BodyError {
 ///
 /// # Errors
 /// When it is larger than `limit` bytes, not complete at `deadline`, or broken.
-pub async fn read(body: &mut Incoming, limit: usize, deadline: Instant) -> Result<Bytes, BodyError> {
+pub async fn read(
+    body: &mut Incoming,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
         return Err(BodyError::TooLarge { limit });

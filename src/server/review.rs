@@ -152,10 +152,8 @@ impl<R: Reviewer> Webhook<R> {
         if !waits {
             body::discard(body);
         }
-        let ends = matches!(
-            answer.status(),
-            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT
-        );
+        let ends =
+            matches!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
         if waits || ends { answer::closing(answer) } else { answer }
     }
 }

@@ -55,8 +55,16 @@ mod tests {
             assert_eq!(Route::of(path), route, "{path}");
         }
         for path in [
-            "/", "", "/livez/", "/v1/policies", "/v1/policies/", "/v1/policies/a/b", "/v2/policies/a",
-            "/v1/t/policies/a", "/v1/t/abc/def/policies/a", "//v1/policies/a",
+            "/",
+            "",
+            "/livez/",
+            "/v1/policies",
+            "/v1/policies/",
+            "/v1/policies/a/b",
+            "/v2/policies/a",
+            "/v1/t/policies/a",
+            "/v1/t/abc/def/policies/a",
+            "//v1/policies/a",
         ] {
             assert_eq!(Route::of(path), Route::Unknown, "{path}");
         }

@@ -47,7 +47,9 @@ pub fn from_query(query: Option<&str>) -> Result<Option<Duration>, String> {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if name == "timeout" {
             timeout = Some(parse_duration(value).filter(|d| !d.is_zero()).ok_or_else(|| {
-                format!("timeout={value} is not a positive duration; write it as 10s, 1m30s or 500ms")
+                format!(
+                    "timeout={value} is not a positive duration; write it as 10s, 1m30s or 500ms"
+                )
             })?);
         }
     }
@@ -114,7 +116,9 @@ mod tests {
         ] {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
         }
-        for text in ["", "10", "s", ".s", "1.2.3s", "-1s", "10 s", "10sec", "1e3s", "999999999999999h"] {
+        for text in
+            ["", "10", "s", ".s", "1.2.3s", "-1s", "10 s", "10sec", "1e3s", "999999999999999h"]
+        {
             assert_eq!(parse_duration(text), None, "{text}");
         }
     }
