@@ -123,12 +123,11 @@ impl Binaries {
         };
         let (etcd, apiserver, kubectl) = (have(ETCD)?, have(APISERVER)?, have(KUBECTL)?);
         let minor = minor_of(&apiserver)?;
-        let controller_manager = match have(CONTROLLER_MANAGER) {
-            Ok(path) => path,
-            Err(_) => {
-                let release = not_newer_than(minor)?;
-                build(release, go, root, &[CONTROLLER_MANAGER])?.join(CONTROLLER_MANAGER.name)
-            }
+        let controller_manager = if let Ok(path) = have(CONTROLLER_MANAGER) {
+            path
+        } else {
+            let release = not_newer_than(minor)?;
+            build(release, go, root, &[CONTROLLER_MANAGER])?.join(CONTROLLER_MANAGER.name)
         };
         Ok(Self { minor, etcd, apiserver, controller_manager, kubectl })
     }

@@ -88,11 +88,6 @@ impl ControlPlane {
         &self.running.pki
     }
 
-    /// The minor version of Kubernetes that runs: 37.
-    pub fn minor(&self) -> u32 {
-        Binaries::get().minor
-    }
-
     /// A user who may do anything.
     pub fn admin(&self) -> User {
         self.running.admin.get_or_init(|| self.user("admin", Some("system:masters"))).clone()
@@ -198,7 +193,7 @@ impl Running {
         self.spawn(&binaries.etcd, &self.etcd_flags());
         self.spawn(&binaries.apiserver, &self.apiserver_flags(options));
         let admin = User::admin_of(&self.dir, &self.pki, self.apiserver_port);
-        wait::poll(Duration::from_secs(120), || {
+        wait::poll(Duration::from_mins(2), || {
             let ended = self.ended();
             let ready = || admin.try_get("/readyz").is_some_and(|answer| answer.status == 200);
             ended.map(Err).or_else(|| ready().then_some(Ok(())))

@@ -277,12 +277,12 @@ fn service_account(plane: &ControlPlane, admin: &User, name: &str) -> User {
     let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", namespace.name());
     admin.post(&accounts, &json!({ "metadata": metadata })).ok();
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+    let allow = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
     let rules = [
-        rule("batch", "jobs", &["get", "list", "create", "delete"]),
-        rule("authorization.k8s.io", "subjectaccessreviews", &["create"]),
-        rule("", "namespaces", &["get"]),
-        rule("", "events", &["create"]),
+        allow("batch", "jobs", &["get", "list", "create", "delete"]),
+        allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
+        allow("", "namespaces", &["get"]),
+        allow("", "events", &["create"]),
     ];
     let role = json!({ "metadata": metadata, "rules": rules });
     admin.post(&format!("{rbac}/clusterroles"), &role).ok();
@@ -295,13 +295,13 @@ fn service_account(plane: &ControlPlane, admin: &User, name: &str) -> User {
     plane.service_account(namespace.name(), name)
 }
 
-/// The ports of the webhook and of the admin server, from the lines that say where it listens.
+/// The ports of the webhook and of the admin server, from the line that says where it listens.
 fn ports(log: &str) -> Option<(u16, u16)> {
-    let port = |what: &str| {
-        let after = log.split_once(what)?.1.split_once("127.0.0.1:")?.1;
+    let port = |scheme: &str| {
+        let after = log.split_once(scheme)?.1;
         after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
-    Some((port("webhook listens")?, port("admin listens")?))
+    Some((port("is listening on https://127.0.0.1:")?, port("(admin: http://127.0.0.1:")?))
 }
 
 fn append_to(path: &Path) -> (File, usize) {

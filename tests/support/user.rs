@@ -183,8 +183,8 @@ impl User {
     }
 
     /// `PATCH` of the kind `merge`, `strategic-merge` or `json`.
-    pub fn patch(&self, kind: &str, path: &str, patch: &Value) -> Answer {
-        self.request("PATCH", path, &format!("application/{kind}-patch+json"), patch.to_string())
+    pub fn patch(&self, kind: &str, path: &str, change: &Value) -> Answer {
+        self.request("PATCH", path, &format!("application/{kind}-patch+json"), change.to_string())
     }
 
     /// Server-side apply; the path's query needs `fieldManager`, and `force=true` to force.

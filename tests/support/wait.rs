@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Long enough for anything that happens at all, on a machine that is busy with other things.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Asks until the answer is `Some`; panics after [`DEADLINE`] with what was waited for.
 pub fn until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {

@@ -1,0 +1,301 @@
+//! The flags about certificates, and the one way of supplying them that they choose.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::{Span, SpanRelativeTo};
+
+/// Where the server's certificate comes from. With none of these flags: an in-memory certificate
+/// made at each start, for trying things out.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Certificates")]
+pub struct Args {
+    /// Certificate chain, PEM, the server's own certificate first; read again when it changes.
+    #[arg(long, env = "REJOB_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, PEM (PKCS#8, PKCS#1 or SEC1), not encrypted.
+    #[arg(long, env = "REJOB_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// How often the certificate files are compared with what is served.
+    #[arg(
+        long, env = "REJOB_TLS_RELOAD_INTERVAL", value_name = "DURATION", default_value = "2s",
+        value_parser = duration
+    )]
+    pub tls_reload_interval: Duration,
+
+    /// CA bundle, PEM: only clients with a certificate issued by it are served.
+    #[arg(long, env = "REJOB_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+
+    /// Secret in which the server keeps a CA and a certificate of its own; the namespace may be
+    /// left out when `POD_NAMESPACE` is set.
+    #[arg(long, env = "REJOB_CERT_SECRET", value_name = "[NAMESPACE/]NAME")]
+    pub cert_secret: Option<String>,
+
+    /// `MutatingWebhookConfiguration` that the server writes its caBundle and paths into.
+    #[arg(long, env = "REJOB_WEBHOOK_CONFIGURATION", value_name = "NAME")]
+    pub webhook_configuration: Option<String>,
+
+    /// Service that API servers call, in the Secret's namespace: its names go into the certificate,
+    /// beside those that the webhook configuration names.
+    #[arg(long, env = "REJOB_SERVICE_NAME", value_name = "NAME")]
+    pub service_name: Option<String>,
+
+    /// How long a certificate of the server's own lives; renewed when two thirds have passed.
+    #[arg(
+        long, env = "REJOB_CERT_LIFE", value_name = "DURATION", default_value = "90d",
+        value_parser = duration
+    )]
+    pub cert_life: Duration,
+
+    /// How long a CA of the server's own lives, at least three times the certificate's; replaced
+    /// when two thirds have passed.
+    #[arg(
+        long, env = "REJOB_CA_LIFE", value_name = "DURATION", default_value = "365d",
+        value_parser = duration
+    )]
+    pub ca_life: Duration,
+
+    /// The namespace of this Pod, from the downward API.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE", hide = true)]
+    pub pod_namespace: Option<String>,
+}
+
+/// The way certificates are supplied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Made at the start, in memory, for loopback.
+    InMemory,
+    /// Files that somebody else renews.
+    Files {
+        /// The certificate chain.
+        cert: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// A CA and certificates of the server's own.
+    SelfManaged(SelfManaged),
+}
+
+/// What the self-managed way works on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelfManaged {
+    /// The Secret's namespace.
+    pub namespace: String,
+    /// The Secret's name.
+    pub secret: String,
+    /// The `MutatingWebhookConfiguration`'s name.
+    pub configuration: String,
+    /// DNS names that the certificate always carries.
+    pub names: Vec<String>,
+    /// How long certificates live.
+    pub cert_life: Duration,
+    /// How long CAs live.
+    pub ca_life: Duration,
+}
+
+/// Flags that do not belong together, or lack their other half.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArgsError {
+    /// One of the two files is missing.
+    #[error("{given} needs {missing}: give both files or neither")]
+    HalfPair {
+        /// The flag that was given.
+        given: &'static str,
+        /// The flag that was not.
+        missing: &'static str,
+    },
+    /// Files and a Secret.
+    #[error("--tls-cert and --cert-secret exclude each other: give the files or the Secret")]
+    TwoSources,
+    /// One half of the self-managed way.
+    #[error(
+        "{given} needs {missing}: the server keeps its certificate in the Secret and publishes it in the webhook configuration"
+    )]
+    HalfSelfManaged {
+        /// The flag that was given.
+        given: &'static str,
+        /// The flag that was not.
+        missing: &'static str,
+    },
+    /// A Secret's name without a namespace.
+    #[error("--cert-secret {0:?} names no namespace: write NAMESPACE/NAME or set POD_NAMESPACE")]
+    NoNamespace(String),
+    /// Not a name Kubernetes knows.
+    #[error(
+        "{flag} {value:?} is not a valid Kubernetes name: use lower-case letters, digits, '-' and '.'"
+    )]
+    BadName {
+        /// The flag.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+    },
+    /// Lives that leave no room for a rotation.
+    #[error("--ca-life must be at least three times --cert-life, and --cert-life at least 5s")]
+    Lives,
+}
+
+impl Args {
+    /// The way certificates are supplied.
+    ///
+    /// # Errors
+    /// When flags contradict each other or one is missing; a usage error.
+    pub fn source(&self) -> Result<Source, ArgsError> {
+        let half = |given, missing| Err(ArgsError::HalfPair { given, missing });
+        let files = match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+            (Some(_), None) => return half("--tls-cert", "--tls-key"),
+            (None, Some(_)) => return half("--tls-key", "--tls-cert"),
+            (None, None) => None,
+        };
+        match (files, &self.cert_secret, &self.webhook_configuration) {
+            (Some(_), Some(_), _) => Err(ArgsError::TwoSources),
+            (_, None, Some(_)) => Err(ArgsError::HalfSelfManaged {
+                given: "--webhook-configuration",
+                missing: "--cert-secret",
+            }),
+            (_, Some(_), None) => Err(ArgsError::HalfSelfManaged {
+                given: "--cert-secret",
+                missing: "--webhook-configuration",
+            }),
+            (Some((cert, key)), None, None) => Ok(Source::Files { cert, key }),
+            (None, None, None) => Ok(Source::InMemory),
+            (None, Some(secret), Some(configuration)) => {
+                Ok(Source::SelfManaged(self.self_managed(secret, configuration)?))
+            }
+        }
+    }
+
+    fn self_managed(&self, secret: &str, configuration: &str) -> Result<SelfManaged, ArgsError> {
+        let (namespace, name) = match (secret.split_once('/'), &self.pod_namespace) {
+            (Some(pair), _) => pair,
+            (None, Some(namespace)) => (namespace.as_str(), secret),
+            (None, None) => return Err(ArgsError::NoNamespace(secret.to_owned())),
+        };
+        let checked = |flag, value: &str| {
+            if is_name(value) {
+                Ok(value.to_owned())
+            } else {
+                Err(ArgsError::BadName { flag, value: value.to_owned() })
+            }
+        };
+        if self.ca_life / 3 < self.cert_life || self.cert_life < Duration::from_secs(5) {
+            return Err(ArgsError::Lives);
+        }
+        let namespace = checked("--cert-secret", namespace)?;
+        let names = match &self.service_name {
+            Some(service) => service_names(&checked("--service-name", service)?, &namespace),
+            None => Vec::new(),
+        };
+        Ok(SelfManaged {
+            secret: checked("--cert-secret", name)?,
+            configuration: checked("--webhook-configuration", configuration)?,
+            namespace,
+            names,
+            cert_life: self.cert_life,
+            ca_life: self.ca_life,
+        })
+    }
+}
+
+/// The names under which a Service is called: API servers use `<service>.<namespace>.svc`.
+#[must_use]
+pub fn service_names(service: &str, namespace: &str) -> Vec<String> {
+    vec![
+        format!("{service}.{namespace}.svc"),
+        format!("{service}.{namespace}.svc.cluster.local"),
+        format!("{service}.{namespace}"),
+        service.to_owned(),
+    ]
+}
+
+/// A DNS subdomain, as names of Secrets, namespaces and Services are.
+fn is_name(value: &str) -> bool {
+    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    value.len() <= 253
+        && value.chars().all(inside)
+        && value.starts_with(edge)
+        && value.ends_with(edge)
+}
+
+/// Reads `90d`, `36h`, `1h30m` or `10s`; a day has 24 hours.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is not a duration like 90d, 36h, 1h30m or 10s");
+    let span: Span = text.parse().map_err(|_| wrong())?;
+    let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
+    match Duration::try_from(signed) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        certs: Args,
+    }
+
+    fn source(flags: &str) -> Result<Source, String> {
+        let line = std::iter::once("serve").chain(flags.split_whitespace());
+        let command = Command::try_parse_from(line).map_err(|error| error.to_string())?;
+        command.certs.source().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_way_is_chosen_by_its_flags() {
+        assert_eq!(source(""), Ok(Source::InMemory));
+        assert_eq!(
+            source("--tls-cert a --tls-key b"),
+            Ok(Source::Files { cert: "a".into(), key: "b".into() })
+        );
+        let flags = "--cert-secret ns/tls --webhook-configuration 00-rejob --service-name rejob";
+        let Ok(Source::SelfManaged(own)) = source(flags) else { panic!("not self-managed") };
+        assert_eq!((own.namespace.as_str(), own.secret.as_str()), ("ns", "tls"));
+        assert_eq!(own.names, ["rejob.ns.svc", "rejob.ns.svc.cluster.local", "rejob.ns", "rejob"]);
+        assert_eq!(own.cert_life, Duration::from_hours(90 * 24));
+        let flags = "--cert-secret tls --webhook-configuration w --pod-namespace ns";
+        assert!(matches!(source(flags), Ok(Source::SelfManaged(own)) if own.namespace == "ns"));
+    }
+
+    #[test]
+    fn half_a_combination_is_refused_in_one_sentence() {
+        let cases = [
+            ("--tls-cert a", "--tls-cert needs --tls-key"),
+            ("--tls-key a", "--tls-key needs --tls-cert"),
+            ("--tls-key a --cert-secret n/s", "--tls-key needs --tls-cert"),
+            ("--cert-secret n/s", "--cert-secret needs --webhook-configuration"),
+            ("--webhook-configuration w", "--webhook-configuration needs --cert-secret"),
+            (
+                "--tls-cert a --tls-key b --cert-secret n/s --webhook-configuration w",
+                "exclude each other",
+            ),
+            ("--cert-secret s --webhook-configuration w", "set POD_NAMESPACE"),
+            ("--cert-secret n/ --webhook-configuration w", "not a valid Kubernetes name"),
+            ("--cert-secret a/b/c --webhook-configuration w", "not a valid Kubernetes name"),
+            ("--cert-secret n/s --webhook-configuration W_", "not a valid Kubernetes name"),
+            (
+                "--cert-secret n/s --webhook-configuration w --cert-life 90d --ca-life 91d",
+                "three times",
+            ),
+            ("--cert-secret n/s --webhook-configuration w --cert-life 1s", "at least 5s"),
+            ("--cert-life 5", "not a duration"),
+            ("--cert-life=-5s", "not a duration"),
+            ("--cert-life 0s", "not a duration"),
+            ("--cert-life soon", "not a duration"),
+        ];
+        for (flags, expected) in cases {
+            let error = source(flags).expect_err(flags);
+            assert!(error.contains(expected), "{flags}: {error}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The place the TLS listener takes its certificate from: lock-free, and swapped as a whole.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use jiff::Timestamp;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio::sync::watch;
+
+use super::pair::Pair;
+
+/// The time a certificate is valid in, both ends included (RFC 5280 section 4.1.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: Timestamp,
+    /// The last second.
+    pub not_after: Timestamp,
+}
+
+/// Holds the pair that is served; clones share it.
+///
+/// An empty slot refuses handshakes. Each handshake resolves by one atomic load, so a swap never
+/// disturbs one that has begun.
+#[derive(Clone, Debug)]
+pub struct CertSlot {
+    current: Arc<ArcSwapOption<Pair>>,
+    validity: Arc<watch::Sender<Option<Validity>>>,
+}
+
+impl Default for CertSlot {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl CertSlot {
+    /// A slot that serves nothing yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { current: Arc::default(), validity: Arc::new(watch::Sender::new(None)) }
+    }
+
+    /// A slot that serves `pair`.
+    #[must_use]
+    pub fn new(pair: Pair) -> Self {
+        let slot = Self::empty();
+        slot.set(pair);
+        slot
+    }
+
+    /// Serves `pair` from the next handshake on.
+    pub fn set(&self, pair: Pair) {
+        let validity = pair.validity;
+        self.current.store(Some(Arc::new(pair)));
+        self.validity.send_replace(Some(validity));
+    }
+
+    /// The pair being served.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Pair>> {
+        self.current.load_full()
+    }
+
+    /// The validity of the pair being served.
+    #[must_use]
+    pub fn validity(&self) -> Option<Validity> {
+        *self.validity.borrow()
+    }
+
+    /// Follows the validity of the pair being served; changes with each swap.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Option<Validity>> {
+        self.validity.subscribe()
+    }
+}
+
+impl ResolvesServerCert for CertSlot {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.current.load().as_ref().map(|pair| Arc::clone(&pair.key))
+    }
+}

@@ -1,0 +1,153 @@
+//! Starts the chosen way of supplying certificates and keeps it running.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::server::danger::ClientCertVerifier;
+use tokio::task::JoinSet;
+
+use super::args::{Args, ArgsError, Source};
+use super::client_ca::ClientCaSlot;
+use super::clock::SystemClock;
+use super::expiry::warn_before_expiry;
+use super::issue::self_signed;
+use super::manager::{Manager, SystemRandom};
+use super::pem::CertError;
+use super::plan::Lives;
+use super::readiness::Readiness;
+use super::slot::CertSlot;
+use super::store::ClusterStore;
+use super::token::{AcceptedTokens, accepted_tokens};
+use super::watch::{read_pair, watch_client_ca, watch_files};
+
+/// What the listener and the router need; dropping it ends the background work.
+#[derive(Debug)]
+pub struct Supply {
+    /// Resolves the certificate of each handshake.
+    pub slot: CertSlot,
+    /// Verifies client certificates, when `--client-ca` was given.
+    pub client_ca: Option<ClientCaSlot>,
+    /// The tokens that paths must carry.
+    pub tokens: AcceptedTokens,
+    /// The certificate part of `/readyz`.
+    pub readiness: Readiness,
+    /// The CA of an in-memory certificate, PEM, for the user to give to clients.
+    pub in_memory_ca: Option<String>,
+    tasks: JoinSet<()>,
+}
+
+/// Why the server cannot start with the certificates it was given.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The flags.
+    #[error(transparent)]
+    Usage(#[from] ArgsError),
+    /// The files, named in the sentence.
+    #[error("{files}: {error}")]
+    Files {
+        /// The files.
+        files: String,
+        /// What is wrong with them.
+        error: CertError,
+    },
+    /// The in-memory certificate.
+    #[error(transparent)]
+    Issue(#[from] CertError),
+    /// The self-managed way without a cluster.
+    #[error(
+        "--cert-secret needs a cluster: give --kubeconfig or run in a Pod with a service account token"
+    )]
+    NoCluster,
+}
+
+impl Supply {
+    /// Starts what the flags choose. `client` is needed for the self-managed way only.
+    ///
+    /// Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When flags are wrong or files cannot be used; what the cluster lacks is waited for instead.
+    pub async fn start(args: &Args, client: Option<kube::Client>) -> Result<Self, StartError> {
+        let mut tasks = JoinSet::new();
+        let source = args.source()?;
+        let client_ca = match &args.client_ca {
+            None => None,
+            Some(file) => {
+                let failed = |error| StartError::Files { files: file.display().to_string(), error };
+                let bytes = tokio::fs::read(file).await.map_err(|error| {
+                    failed(CertError::Unreadable {
+                        path: "the CA bundle".to_owned(),
+                        reason: error.to_string(),
+                    })
+                })?;
+                let slot = ClientCaSlot::new(&bytes).map_err(failed)?;
+                let (file, watched) = (file.clone(), slot.clone());
+                let interval = args.tls_reload_interval;
+                tasks.spawn(async move { watch_client_ca(&file, watched, interval).await });
+                Some(slot)
+            }
+        };
+
+        let slot = CertSlot::empty();
+        let mut in_memory_ca = None;
+        let mut tokens = AcceptedTokens::not_required();
+        let mut readiness = Readiness::of_slot(slot.clone());
+        match source {
+            Source::InMemory => {
+                let issued = self_signed(&["localhost", "127.0.0.1", "::1"])?;
+                slot.set(issued.pair);
+                in_memory_ca = Some(issued.ca_pem);
+            }
+            Source::Files { cert, key } => {
+                let clock = SystemClock;
+                let pair = read_pair(&cert, &key, &clock).await.map_err(|error| {
+                    let files = format!("{} and {}", cert.display(), key.display());
+                    StartError::Files { files, error }
+                })?;
+                slot.set(pair);
+                let (watched, interval) = (slot.clone(), args.tls_reload_interval);
+                tasks
+                    .spawn(async move { watch_files(&cert, &key, watched, interval, clock).await });
+            }
+            Source::SelfManaged(own) => {
+                let client = client.ok_or(StartError::NoCluster)?;
+                tokens = accepted_tokens();
+                readiness = Readiness::when_published(slot.clone());
+                let manager = Manager::new(
+                    ClusterStore::new(client, &own.namespace, &own.secret, &own.configuration),
+                    SystemClock,
+                    SystemRandom,
+                    own.names,
+                    Lives::new(own.cert_life, own.ca_life),
+                    slot.clone(),
+                    tokens.clone(),
+                    readiness.clone(),
+                );
+                tasks.spawn(manager.run());
+            }
+        }
+        tasks.spawn(warn_before_expiry(slot.clone(), SystemClock));
+        Ok(Self { slot, client_ca, tokens, readiness, in_memory_ca, tasks })
+    }
+
+    /// The verifier for the TLS configuration: of client certificates, or of nothing.
+    #[must_use]
+    pub fn client_verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        match &self.client_ca {
+            Some(slot) => Arc::new(slot.clone()),
+            None => Arc::new(rustls::server::NoClientAuth),
+        }
+    }
+
+    /// Resolves when background work has ended, which it does only by a panic; pending while all is
+    /// well. The certificate being served stays, but nobody renews it any more.
+    pub async fn ended(&mut self) {
+        let _ = self.tasks.join_next().await;
+    }
+
+    /// The last second of the certificate being served, for metrics.
+    #[must_use]
+    pub fn not_after(&self) -> Option<Timestamp> {
+        self.slot.validity().map(|validity| validity.not_after)
+    }
+}
