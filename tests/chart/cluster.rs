@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::render::{HELMS, chart, ci_names, ci_values, objects, template, the};
+use super::render::{HELMS, chart, ci_names, ci_values, minor, objects, template, the};
 use crate::support::helm::Helm;
 use crate::support::namespace::Namespace;
 use crate::support::plane::{self, ControlPlane};
@@ -10,12 +10,12 @@ use crate::support::plane::{self, ControlPlane};
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 /// The ci values that the Kubernetes under test can take.
-fn names(plane: &ControlPlane) -> Vec<String> {
-    ci_names().into_iter().filter(|name| plane.minor() >= 36 || name != "native-ttl").collect()
+fn names() -> Vec<String> {
+    ci_names().into_iter().filter(|name| minor() >= 36 || name != "native-ttl").collect()
 }
 
-fn render(plane: &ControlPlane, name: &str) -> Vec<Value> {
-    let version = format!("1.{}.0", plane.minor());
+fn render(name: &str) -> Vec<Value> {
+    let version = format!("1.{}.0", minor());
     let rendered = template(Helm::V4_3, &["--kube-version", &version, "--values", &ci_values(name)]);
     objects(&rendered.ok().stdout)
 }
@@ -33,10 +33,10 @@ fn the_api_server_accepts_every_object_strictly() {
     for name in ["rejob", "batch", "reports"] {
         namespace(&plane, name);
     }
-    for name in names(&plane) {
+    for name in names() {
         // The kinds of cert-manager and of the Prometheus operator need their own definitions.
         let foreign = ["cert-manager.io/v1", "monitoring.coreos.com/v1"];
-        let items: Vec<_> = render(&plane, &name)
+        let items: Vec<_> = render(&name)
             .into_iter()
             .filter(|object| !foreign.contains(&object["apiVersion"].as_str().unwrap()))
             .collect();
@@ -60,8 +60,8 @@ fn the_pods_meet_the_restricted_pod_security_standard() {
         "restricted",
         &[(labels[0].as_str(), "restricted"), (labels[1].as_str(), "restricted")],
     );
-    for name in names(&plane) {
-        let mut pod = the(&render(&plane, &name), "Deployment")["spec"]["template"].clone();
+    for name in names() {
+        let mut pod = the(&render(&name), "Deployment")["spec"]["template"].clone();
         pod["metadata"]["name"] = json!("rejob");
         let answer = plane.admin().post(&format!("/api/v1/namespaces/{}/pods?dryRun=All", restricted.name()), &pod);
         if name == "host-network" {

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::binaries::Binaries;
 use crate::support::helm::Helm;
 use crate::support::output::Output;
 
@@ -13,6 +14,11 @@ pub const HELMS: [Helm; 2] = [Helm::V3_22, Helm::V4_3];
 
 /// The Kubernetes version that the chart is rendered for, unless a test says otherwise.
 pub const KUBERNETES: &str = "1.37.2";
+
+/// The minor version of the Kubernetes under test: 37.
+pub fn minor() -> u32 {
+    Binaries::get().minor
+}
 
 /// The folder of the chart.
 pub fn chart() -> PathBuf {
