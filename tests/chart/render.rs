@@ -99,7 +99,8 @@ pub fn the<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 
 /// The documents in an order that does not depend on Helm's version.
 fn sorted(text: &str) -> String {
-    let mut documents: Vec<_> = text.split("\n---\n").map(|text| text.trim().trim_start_matches("---\n")).collect();
+    let mut documents: Vec<_> =
+        text.split("\n---\n").map(|text| text.trim().trim_start_matches("---\n")).collect();
     documents.sort_unstable();
     documents.join("\n---\n")
 }
@@ -143,9 +144,17 @@ fn the_templates_use_no_hook_no_lookup_and_nothing_random() {
     for entry in std::fs::read_dir(folder).expect("the templates") {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("a template");
-        for forbidden in
-            ["helm.sh/hook", "lookup ", "rand", "genCA", "genSelf", "genSigned", "uuidv4", "now ", "caBundle:"]
-        {
+        for forbidden in [
+            "helm.sh/hook",
+            "lookup ",
+            "rand",
+            "genCA",
+            "genSelf",
+            "genSigned",
+            "uuidv4",
+            "now ",
+            "caBundle:",
+        ] {
             // The conditions name the annotation of Helm's hooks, since they leave hooks alone.
             let allowed = path.ends_with("_conditions.tpl") && forbidden == "helm.sh/hook";
             assert!(allowed || !text.contains(forbidden), "{forbidden:?} in {}", path.display());
@@ -165,7 +174,10 @@ fn the_notes_name_the_next_command() {
     for helm in HELMS {
         let notes = run(helm);
         let notes = notes.split_once("NOTES:").expect("notes").1;
-        assert!(notes.contains("kubectl label namespace NAMESPACE rejob.dev/policy=replace"), "{notes}");
+        assert!(
+            notes.contains("kubectl label namespace NAMESPACE rejob.dev/policy=replace"),
+            "{notes}"
+        );
         assert!(notes.contains("rejob doctor"), "{notes}");
     }
 }
