@@ -40,6 +40,9 @@ impl<'a> Document<'a> {
     /// # Errors
     /// When it is neither YAML nor JSON, or has a key twice.
     pub fn read(&self) -> Result<Option<Node>, ManifestError> {
+        if self.content() == self.text.len() {
+            return Ok(None);
+        }
         let read = match self.json_value() {
             Some((before, value, _)) => json::read(value).map(Some).map_err(|problem| Problem {
                 line: problem.line + before.matches('\n').count(),
