@@ -31,8 +31,8 @@ pub enum Command {
     /// Nothing is written when a document is invalid or a Job is refused.
     ///
     /// As a Helm post-renderer: `helm upgrade web ./web --post-renderer rejob --post-renderer-args
-    /// mutate` (Helm 3). As a KRM function, for kustomize or kpt, it takes and gives a
-    /// `ResourceList`.
+    /// mutate` with Helm 3; Helm 4 takes post-renderers as plugins (`examples/post-renderer`). As a
+    /// KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
     Mutate(commands::mutate::Args),
     /// Answer one AdmissionReview, and do nothing: exit code 0 when allowed, 3 when refused.
     ///

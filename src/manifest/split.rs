@@ -209,10 +209,7 @@ fn json_values(text: &str) -> Vec<(usize, usize)> {
 
 /// What stands before the content: directives, comments and the marker.
 fn head(text: &str) -> &str {
-    let start = match yaml::read_at(text) {
-        Ok(Some((_, start))) => start,
-        _ => content_start(text),
-    };
+    let start = yaml::start(text).unwrap_or_else(|| content_start(text));
     let head = text.get(..start).unwrap_or_default();
     // The content is written from the beginning of a line: what indented it goes, and so does what
     // stood before it on its line, a tag or an anchor that only it had.
