@@ -175,13 +175,12 @@ impl<'a> Execution<'a> {
                     self.policy
                 ),
             )),
-            (_, Reply::May(Ok(true)) | Reply::Deleted(Ok(()))) => None,
+            // `Created`: the old Job is gone already, which the API server finds out by itself.
+            (_, Reply::May(Ok(true)) | Reply::Deleted(Ok(())) | Reply::Created(Ok(_))) => None,
             (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
             (_, Reply::May(Ok(false))) => forbidden("create"),
             // The name is taken, by the old Job: everything else about the new one is accepted.
             (_, Reply::Created(Err(error))) if error.code == 409 => None,
-            // The old Job is gone already: the API server finds out by itself.
-            (_, Reply::Created(Ok(_))) => None,
             (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
                 Reason::InvalidDenied,
                 format!(
