@@ -13,6 +13,7 @@ mod hash_name;
 mod kept_name;
 mod left_alone;
 mod on_change;
+mod replace;
 #[path = "../support/mod.rs"]
 mod support;
 mod ttl;
