@@ -10,6 +10,7 @@
 
 mod down;
 mod hash_name;
+mod helm;
 mod kept_name;
 mod left_alone;
 mod on_change;
