@@ -120,16 +120,21 @@ fn storage_shows_the_key_and_the_name_of_an_object() {
 }
 
 #[test]
-fn a_control_plane_of_ones_own_ends_with_its_value() {
+fn a_control_plane_of_ones_own_has_its_options_and_ends_with_its_value() {
     let plane = ControlPlane::start(&support::plane::Options {
         no_watch_cache: true,
         audit: true,
+        feature_gates: vec!["AllAlpha=false"],
+        runtime_config: vec!["admissionregistration.k8s.io/v1beta1=true"],
+        apiserver_flags: vec!["--event-ttl=10m".to_owned()],
         ..Default::default()
     });
     plane.namespace("smoke", &[]);
     wait::until("the audit log shows the request", || {
         plane.audit_log().contains("\"namespaces\"").then_some(())
     });
+    let served = plane.admin().get("/apis/admissionregistration.k8s.io/v1beta1");
+    assert_eq!(served.status, 200, "{}", served.body);
     let dir = plane.dir().to_owned();
     drop(plane);
     assert!(!dir.exists(), "{} is left", dir.display());
