@@ -16,7 +16,8 @@ fn names() -> Vec<String> {
 
 fn render(name: &str) -> Vec<Value> {
     let version = format!("1.{}.0", minor());
-    let rendered = template(Helm::V4_3, &["--kube-version", &version, "--values", &ci_values(name)]);
+    let rendered =
+        template(Helm::V4_3, &["--kube-version", &version, "--values", &ci_values(name)]);
     objects(&rendered.ok().stdout)
 }
 
@@ -43,8 +44,13 @@ fn the_api_server_accepts_every_object_strictly() {
         let count = items.len();
         let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
         let args = [
-            "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict",
-            "--output=name", "--filename=-",
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--dry-run=server",
+            "--validate=strict",
+            "--output=name",
+            "--filename=-",
         ];
         let output = plane.admin().kubectl(&args, &list.to_string()).ok();
         assert_eq!(output.stdout.lines().count(), count, "{name}: {}", output.stdout);
@@ -63,7 +69,9 @@ fn the_pods_meet_the_restricted_pod_security_standard() {
     for name in names() {
         let mut pod = the(&render(&name), "Deployment")["spec"]["template"].clone();
         pod["metadata"]["name"] = json!("rejob");
-        let answer = plane.admin().post(&format!("/api/v1/namespaces/{}/pods?dryRun=All", restricted.name()), &pod);
+        let answer = plane
+            .admin()
+            .post(&format!("/api/v1/namespaces/{}/pods?dryRun=All", restricted.name()), &pod);
         if name == "host-network" {
             // That is what the standard forbids, and what docs/install/managed-clusters.md says.
             assert_eq!(answer.status, 403, "{}", answer.body);
@@ -84,7 +92,11 @@ struct Release {
 
 impl Release {
     fn new(plane: &ControlPlane, helm: Helm) -> Self {
-        Self { helm, namespace: plane.namespace("release", &[]), name: format!("rejob-{}", plane::unique()) }
+        Self {
+            helm,
+            namespace: plane.namespace("release", &[]),
+            name: format!("rejob-{}", plane::unique()),
+        }
     }
 
     fn helm(&self, command: &[&str], sets: &[&str]) -> crate::support::output::Output {
@@ -92,7 +104,10 @@ impl Release {
         let policy = format!("policies.{}.onChange=Replace", self.name);
         let mut args: Vec<&str> = command.to_vec();
         args.extend([self.name.as_str(), chart.as_str(), "--set", &policy]);
-        for set in ["policies.replace=null", "policies.hash-name=null", "policies.ttl=null"].iter().chain(sets) {
+        for set in ["policies.replace=null", "policies.hash-name=null", "policies.ttl=null"]
+            .iter()
+            .chain(sets)
+        {
             args.extend(["--set", set]);
         }
         self.namespace.helm(self.helm, &args)
@@ -109,22 +124,19 @@ impl Release {
 
     /// What the server writes in self mode.
     fn server_writes(&self) {
-        let client = json!({ "caBundle": "LS0tLS0=", "service": { "path": "/token/v1/policies/x" } });
-        let object = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": { "name": format!("00-{}", self.name) },
+        let client = json!({ "caBundle": a_ca(), "service": { "path": PATH } });
+        let patch = json!({
             "webhooks": [{ "name": format!("{}.rejob.dev", self.name), "clientConfig": client }],
         });
-        let ca = valid_ca();
-        let mut object = object;
-        object["webhooks"][0]["clientConfig"]["caBundle"] = json!(ca);
-        // A configuration that selects by service needs its name and namespace, which are the chart's.
-        self.namespace.user().apply(&format!("{}?fieldManager=rejob", self.path()), &object).ok();
+        let path = format!("{}?fieldManager=rejob", self.path());
+        self.namespace.user().patch("strategic-merge", &path, &patch).ok();
     }
 }
 
-fn valid_ca() -> String {
+/// The path that the server writes, with its token.
+const PATH: &str = "/v1/t/0123456789abcdefghijklmnopqrstuv/policies/some";
+
+fn a_ca() -> String {
     use base64::Engine;
     let pair = rcgen::generate_simple_self_signed(["ca".to_owned()]).expect("a certificate");
     base64::engine::general_purpose::STANDARD.encode(pair.cert.pem())
@@ -139,11 +151,13 @@ fn an_upgrade_keeps_what_the_server_wrote_and_meets_no_conflict() {
         assert!(release.webhook()["clientConfig"].get("caBundle").is_none());
         release.server_writes();
         let written = release.webhook()["clientConfig"].clone();
-        assert_eq!(written["service"]["path"], "/token/v1/policies/x");
+        assert_eq!(written["service"]["path"], PATH);
         release.helm(&["upgrade"], &["webhook.timeoutSeconds=7", "replicas=3"]).ok();
         assert_eq!(release.webhook()["timeoutSeconds"], 7, "Helm {}", helm.version());
         assert_eq!(release.webhook()["clientConfig"], written, "Helm {}", helm.version());
+        // A rotation.
         release.server_writes();
+        let written = release.webhook()["clientConfig"].clone();
         release.namespace.helm(helm, &["rollback", &release.name, "1"]).ok();
         assert_eq!(release.webhook()["timeoutSeconds"], 10, "Helm {}", helm.version());
         assert_eq!(release.webhook()["clientConfig"], written, "Helm {}", helm.version());
@@ -157,8 +171,11 @@ fn uninstall_leaves_nothing_of_the_release() {
     let plane = ControlPlane::shared();
     for helm in HELMS {
         let release = Release::new(&plane, helm);
-        release.helm(&["install"], &["autoscaling.enabled=true", "metrics.dashboard.enabled=true"]).ok();
-        let rendered = release.namespace.helm(helm, &["get", "manifest", &release.name]).ok().stdout;
+        release
+            .helm(&["install"], &["autoscaling.enabled=true", "metrics.dashboard.enabled=true"])
+            .ok();
+        let rendered =
+            release.namespace.helm(helm, &["get", "manifest", &release.name]).ok().stdout;
         assert!(objects(&rendered).len() > 10);
         release.namespace.helm(helm, &["uninstall", &release.name]).ok();
         let args = ["get", "--ignore-not-found", "--output=name", "--filename=-"];
@@ -203,7 +220,12 @@ fn another_certificates_mode_takes_the_path_back_with_force_conflicts() {
             conflict.warns("conflict");
             release.helm(&["upgrade", "--force-conflicts"], &provided).ok();
         }
-        assert_eq!(release.webhook()["clientConfig"]["service"]["path"], path, "Helm {}", helm.version());
+        assert_eq!(
+            release.webhook()["clientConfig"]["service"]["path"],
+            path,
+            "Helm {}",
+            helm.version()
+        );
         release.namespace.helm(helm, &["uninstall", &release.name]).ok();
     }
 }

@@ -45,7 +45,8 @@ impl<'p> Called<'p> {
         let mut create = |resource: &str, object: &Value| {
             let path = format!("{ADMISSION}/{resource}");
             plane.admin().post(&path, object).ok();
-            created.push(format!("{path}/{}", object["metadata"]["name"].as_str().expect("a name")));
+            created
+                .push(format!("{path}/{}", object["metadata"]["name"].as_str().expect("a name")));
         };
         create("mutatingwebhookconfigurations", the(&objects, "MutatingWebhookConfiguration"));
         for policy in of_kind(&objects, "MutatingAdmissionPolicy") {
@@ -138,17 +139,29 @@ fn left_alone(minor: u32) -> Vec<(&'static str, Value, Value)> {
     let managed = |by: &str| job(&json!({}), &json!({ "managedBy": by }));
     let mut all = vec![
         ("a controller", carries(owner(json!(true))), carries(owner(json!(false)))),
-        ("a Helm hook", carries(annotated("helm.sh/hook", "pre-install")), carries(annotated("helm.sh/hooks", "x"))),
+        (
+            "a Helm hook",
+            carries(annotated("helm.sh/hook", "pre-install")),
+            carries(annotated("helm.sh/hooks", "x")),
+        ),
         (
             "an Argo CD hook",
             carries(annotated("argocd.argoproj.io/hook", "Sync")),
             carries(annotated("argocd.argoproj.io/sync-wave", "1")),
         ),
-        ("skip", carries(annotated("rejob.dev/skip", "true")), carries(annotated("rejob.dev/skip", "false"))),
+        (
+            "skip",
+            carries(annotated("rejob.dev/skip", "true")),
+            carries(annotated("rejob.dev/skip", "false")),
+        ),
     ];
     // Before 1.32 the field is behind a gate, and dropped.
     if minor >= 32 {
-        all.push(("managedBy", managed("example.com/elsewhere"), managed("kubernetes.io/job-controller")));
+        all.push((
+            "managedBy",
+            managed("example.com/elsewhere"),
+            managed("kubernetes.io/job-controller"),
+        ));
     }
     all
 }
@@ -165,7 +178,10 @@ fn jobs_of_others_reach_rejob_only_when_they_carry_a_dormant_mark() {
         for kind in ["labels", "annotations"] {
             let mut forged = left_alone.clone();
             forged["metadata"][kind]["rejob.dev/dormant"] = json!("x");
-            assert!(rejob.create(&admin, &forged), "{what} with a dormant mark in {kind} is not called");
+            assert!(
+                rejob.create(&admin, &forged),
+                "{what} with a dormant mark in {kind} is not called"
+            );
         }
     }
 }
@@ -200,14 +216,18 @@ fn a_change_that_begins_or_ends_the_leave_is_asked_about() {
     rejob.wait_until_in_effect(&plain());
     let label = json!({ "metadata": { "labels": { "a": "b" } } });
     let skip = |value: Value| json!({ "metadata": { "annotations": { "rejob.dev/skip": value } } });
-    let dormant = |value: Value| json!({ "metadata": { "labels": { "rejob.dev/dormant": value } } });
+    let dormant =
+        |value: Value| json!({ "metadata": { "labels": { "rejob.dev/dormant": value } } });
 
     let stored = rejob.store(&plain());
     assert!(rejob.patch(&stored, &label));
     assert!(rejob.patch(&stored, &skip(json!("true"))));
     let status = format!("{}/status?dryRun=All", rejob.namespace.job_path(&stored));
     let patch = json!({ "status": { "conditions": null } });
-    assert!(!called(&plane.admin().patch("merge", &status, &patch)), "a subresource is asked about");
+    assert!(
+        !called(&plane.admin().patch("merge", &status, &patch)),
+        "a subresource is asked about"
+    );
 
     let skipped = rejob.store(&job(&annotated("rejob.dev/skip", "true"), &json!({})));
     assert!(!rejob.patch(&skipped, &label));
@@ -240,7 +260,11 @@ fn other_namespaces_are_not_asked_about() {
     let plane = ControlPlane::shared();
     let rejob = Called::with(&plane, "{}", &json!({}));
     rejob.wait_until_in_effect(&plain());
-    for labels in [vec![], vec![("rejob.dev/policy", "another")], vec![("rejob.dev/policy", rejob.policy.as_str())]] {
+    for labels in [
+        vec![],
+        vec![("rejob.dev/policy", "another")],
+        vec![("rejob.dev/policy", rejob.policy.as_str())],
+    ] {
         // The last one has the label, but is not in rbac.namespaces.
         let other = plane.namespace("other", &labels);
         let answer = plane.admin().post(&format!("{}?dryRun=All", other.jobs_path()), &plain());
@@ -284,7 +308,8 @@ fn a_native_ttl_is_set_without_a_call() {
         (answer.body["spec"]["ttlSecondsAfterFinished"] == 2_147_483_647).then_some(())
     });
     // The webhook configuration is in effect as well: it is called where an annotation speaks.
-    let annotated_job = |value| job(&annotated("rejob.dev/ttl-seconds-after-finished", value), &json!({}));
+    let annotated_job =
+        |value| job(&annotated("rejob.dev/ttl-seconds-after-finished", value), &json!({}));
     rejob.wait_until_in_effect(&annotated_job("5"));
     assert_eq!(ttl(&plain()), Some(json!(2_147_483_647)));
     assert_eq!(ttl(&job(&json!({}), &json!({ "ttlSecondsAfterFinished": 7 }))), Some(json!(7)));

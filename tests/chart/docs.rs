@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::render::{chart, file};
 
-const BEGIN: &str = "<!-- values: begin (made from values.yaml by `UPDATE_DOCS=1 cargo test --test chart`) -->\n";
+const BEGIN: &str =
+    "<!-- values: begin (made from values.yaml by `UPDATE_DOCS=1 cargo test --test chart`) -->\n";
 const END: &str = "<!-- values: end -->";
 
 /// A key of `values.yaml` with its comment.
@@ -50,7 +51,9 @@ fn table() -> String {
     for entry in entries.iter().filter(|entry| !entry.comment.is_empty()) {
         let Entry { path, comment } = entry;
         let documented_below = |other: &Entry| {
-            other.path.len() > path.len() && other.path.starts_with(path) && !other.comment.is_empty()
+            other.path.len() > path.len()
+                && other.path.starts_with(path)
+                && !other.comment.is_empty()
         };
         let default = match default(&values, path) {
             _ if entries.iter().any(documented_below) => String::new(),
@@ -82,11 +85,18 @@ fn every_key_of_values_yaml_is_documented() {
     let text = file("values.yaml");
     let entries = entries(&text);
     for entry in &entries {
-        let covers = |other: &Entry| entry.path.starts_with(&other.path) && !other.comment.is_empty();
+        let covers =
+            |other: &Entry| entry.path.starts_with(&other.path) && !other.comment.is_empty();
         let is_section = entries.iter().any(|other| {
-            other.path.len() > entry.path.len() && other.path.starts_with(&entry.path) && !other.comment.is_empty()
+            other.path.len() > entry.path.len()
+                && other.path.starts_with(&entry.path)
+                && !other.comment.is_empty()
         });
-        assert!(is_section || entries.iter().any(covers), "{} has no comment", entry.path.join("."));
+        assert!(
+            is_section || entries.iter().any(covers),
+            "{} has no comment",
+            entry.path.join(".")
+        );
     }
     assert!(entries.len() > 80, "{}", entries.len());
 }

@@ -11,8 +11,11 @@ use super::tools;
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
     let text = std::fs::read_to_string(path).expect("docs/metrics.md");
-    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
-    let rows = text.lines().filter(|line| line.starts_with("| `rejob_") || line.starts_with("| `process_"));
+    let quoted =
+        |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("| `rejob_") || line.starts_with("| `process_"));
     let metrics: BTreeMap<_, _> = rows
         .map(|row| {
             let cells: Vec<_> = row.split('|').collect();
@@ -28,7 +31,9 @@ fn expressions() -> Vec<String> {
     fn walk(value: &Value, found: &mut Vec<String>) {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| match value {
-                Value::String(text) if key == "expr" || key == "definition" => found.push(text.clone()),
+                Value::String(text) if key == "expr" || key == "definition" => {
+                    found.push(text.clone())
+                }
                 value => walk(value, found),
             }),
             Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
@@ -37,7 +42,10 @@ fn expressions() -> Vec<String> {
     }
     let mut found = Vec::new();
     walk(&serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts are YAML"), &mut found);
-    walk(&serde_json::from_str(&file("files/dashboard.json")).expect("the dashboard is JSON"), &mut found);
+    walk(
+        &serde_json::from_str(&file("files/dashboard.json")).expect("the dashboard is JSON"),
+        &mut found,
+    );
     assert!(found.len() > 25, "{}", found.len());
     found
 }
@@ -46,12 +54,17 @@ fn expressions() -> Vec<String> {
 fn metrics(expression: &str) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     let mut rest = expression;
-    while let Some(start) = ["rejob_", "process_"].iter().filter_map(|prefix| rest.find(prefix)).min() {
+    while let Some(start) =
+        ["rejob_", "process_"].iter().filter_map(|prefix| rest.find(prefix)).min()
+    {
         rest = &rest[start..];
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
         let name = rest[..end].to_owned();
         rest = &rest[end..];
-        let selector = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(inside, _)| inside);
+        let selector = rest
+            .strip_prefix('{')
+            .and_then(|rest| rest.split_once('}'))
+            .map_or("", |(inside, _)| inside);
         let labels = selector.split("\",").filter_map(|matcher| matcher.split_once(['=', '!']));
         found.push((name, labels.map(|(label, _)| label.trim().to_owned()).collect()));
     }
@@ -66,7 +79,9 @@ fn every_metric_and_label_of_alerts_and_dashboard_is_exported() {
         assert!(!metrics.is_empty(), "no metric in {expression}");
         for (name, labels) in metrics {
             let base = name.strip_suffix("_bucket").unwrap_or(&name);
-            let known = documented.get(base).unwrap_or_else(|| panic!("{name} is not exported: {expression}"));
+            let known = documented
+                .get(base)
+                .unwrap_or_else(|| panic!("{name} is not exported: {expression}"));
             for label in labels {
                 assert!(known.contains(&label), "{name} has no label {label}: {expression}");
             }
@@ -114,7 +129,8 @@ fn the_rendered_rule_and_dashboard_are_the_files() {
     let alerts: Value = serde_saphyr::from_str(&file("files/alerts.yaml")).unwrap();
     assert_eq!(the(&objects, "PrometheusRule")["spec"], alerts);
     let maps = of_kind(&objects, "ConfigMap");
-    let dashboard = maps.iter().find_map(|map| map["data"]["rejob.json"].as_str()).expect("a dashboard");
+    let dashboard =
+        maps.iter().find_map(|map| map["data"]["rejob.json"].as_str()).expect("a dashboard");
     let dashboard: Value = serde_json::from_str(dashboard).unwrap();
     assert_eq!(dashboard, serde_json::from_str::<Value>(&file("files/dashboard.json")).unwrap());
 }

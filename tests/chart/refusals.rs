@@ -15,14 +15,20 @@ fn refused(values: &str, sentence: &[&str]) {
 
 #[test]
 fn no_policy_is_refused() {
-    refused("policies: {replace: null, hash-name: null, ttl: null}", &["policies is empty: name at least one policy"]);
+    refused(
+        "policies: {replace: null, hash-name: null, ttl: null}",
+        &["policies is empty: name at least one policy"],
+    );
 }
 
 #[test]
 fn a_provided_certificate_needs_its_secret() {
     refused(
         "certificates: {mode: provided}",
-        &["certificates.mode is provided, but certificates.provided.secretName is empty", "certs/README.md"],
+        &[
+            "certificates.mode is provided, but certificates.provided.secretName is empty",
+            "certs/README.md",
+        ],
     );
 }
 
@@ -36,7 +42,10 @@ fn a_url_needs_a_certificate_from_elsewhere() {
 
 #[test]
 fn one_port_for_both_listeners_is_refused() {
-    refused("server: {port: 8080}", &["server.port and server.adminPort are both 8080", "two different ports"]);
+    refused(
+        "server: {port: 8080}",
+        &["server.port and server.adminPort are both 8080", "two different ports"],
+    );
 }
 
 #[test]
@@ -54,7 +63,10 @@ fn autoscaling_needs_a_range() {
 
 #[test]
 fn a_service_account_of_nobody_is_refused() {
-    refused("serviceAccount: {create: false}", &["serviceAccount.name is empty", "name an existing ServiceAccount"]);
+    refused(
+        "serviceAccount: {create: false}",
+        &["serviceAccount.name is empty", "name an existing ServiceAccount"],
+    );
 }
 
 #[test]
@@ -70,10 +82,12 @@ fn rights_in_a_namespace_that_never_opts_in_are_refused() {
 #[test]
 fn a_native_ttl_needs_a_kubernetes_that_has_it() {
     for helm in HELMS {
-        let output = template_with(helm, &["--kube-version", "1.35.4"], "nativeTTL: {enabled: true}");
+        let output =
+            template_with(helm, &["--kube-version", "1.35.4"], "nativeTTL: {enabled: true}");
         assert_ne!(output.code, 0);
         output.warns("nativeTTL.enabled needs Kubernetes 1.36 or later and this is v1.35.4");
-        let early = template_with(helm, &["--kube-version", "1.36.0-rc.1"], "nativeTTL: {enabled: true}");
+        let early =
+            template_with(helm, &["--kube-version", "1.36.0-rc.1"], "nativeTTL: {enabled: true}");
         early.ok();
     }
 }
@@ -81,7 +95,10 @@ fn a_native_ttl_needs_a_kubernetes_that_has_it() {
 #[test]
 fn more_conditions_than_kubernetes_allows_are_refused() {
     let conditions = |count: usize, native: bool| {
-        let list = (0..count).map(|i| format!("{{name: c{i}, expression: 'true'}}")).collect::<Vec<_>>().join(", ");
+        let list = (0..count)
+            .map(|i| format!("{{name: c{i}, expression: 'true'}}"))
+            .collect::<Vec<_>>()
+            .join(", ");
         format!("webhook: {{matchConditions: [{list}]}}\nnativeTTL: {{enabled: {native}}}")
     };
     let own = 5;

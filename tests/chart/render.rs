@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::binaries::Binaries;
 use crate::support::helm::Helm;
 use crate::support::output::Output;
+use crate::support::plane::ControlPlane;
 
 /// The Helm versions that render.
 pub const HELMS: [Helm; 2] = [Helm::V3_22, Helm::V4_3];
@@ -99,7 +100,8 @@ pub fn the<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 
 /// The documents in an order that does not depend on Helm's version.
 fn sorted(text: &str) -> String {
-    let mut documents: Vec<_> = text.split("\n---\n").map(|text| text.trim().trim_start_matches("---\n")).collect();
+    let mut documents: Vec<_> =
+        text.split("\n---\n").map(|text| text.trim().trim_start_matches("---\n")).collect();
     documents.sort_unstable();
     documents.join("\n---\n")
 }
@@ -143,9 +145,17 @@ fn the_templates_use_no_hook_no_lookup_and_nothing_random() {
     for entry in std::fs::read_dir(folder).expect("the templates") {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("a template");
-        for forbidden in
-            ["helm.sh/hook", "lookup ", "rand", "genCA", "genSelf", "genSigned", "uuidv4", "now ", "caBundle:"]
-        {
+        for forbidden in [
+            "helm.sh/hook",
+            "lookup ",
+            "rand",
+            "genCA",
+            "genSelf",
+            "genSigned",
+            "uuidv4",
+            "now ",
+            "caBundle:",
+        ] {
             // The conditions name the annotation of Helm's hooks, since they leave hooks alone.
             let allowed = path.ends_with("_conditions.tpl") && forbidden == "helm.sh/hook";
             assert!(allowed || !text.contains(forbidden), "{forbidden:?} in {}", path.display());
@@ -155,17 +165,17 @@ fn the_templates_use_no_hook_no_lookup_and_nothing_random() {
 
 #[test]
 fn the_notes_name_the_next_command() {
-    let run = |helm: Helm| {
-        let mut command = Command::new(helm.program());
-        command.args(["install", "rejob"]).arg(chart()).args(["--namespace", "rejob"]);
-        command.arg("--dry-run=client");
-        command.env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).env("KUBECONFIG", "/dev/null");
-        Output::of(&mut command, "").ok().stdout
-    };
+    let plane = ControlPlane::shared();
+    let namespace = plane.namespace("notes", &[]);
     for helm in HELMS {
-        let notes = run(helm);
+        let chart = chart().display().to_string();
+        let notes =
+            namespace.helm(helm, &["install", "rejob", &chart, "--dry-run=client"]).ok().stdout;
         let notes = notes.split_once("NOTES:").expect("notes").1;
-        assert!(notes.contains("kubectl label namespace NAMESPACE rejob.dev/policy=replace"), "{notes}");
+        assert!(
+            notes.contains("kubectl label namespace NAMESPACE rejob.dev/policy=replace"),
+            "{notes}"
+        );
         assert!(notes.contains("rejob doctor"), "{notes}");
     }
 }

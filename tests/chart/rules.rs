@@ -1,5 +1,6 @@
 //! What holds for every object the chart renders, whatever the values.
 
+use clap::Parser;
 use serde_json::{Value, json};
 
 use super::render::{ci_names, ci_objects, objects_with, of_kind, the};
@@ -9,7 +10,11 @@ fn strings(value: &Value) -> Vec<&str> {
 }
 
 fn webhooks(objects: &[Value]) -> Vec<&Value> {
-    the(objects, "MutatingWebhookConfiguration")["webhooks"].as_array().expect("webhooks").iter().collect()
+    the(objects, "MutatingWebhookConfiguration")["webhooks"]
+        .as_array()
+        .expect("webhooks")
+        .iter()
+        .collect()
 }
 
 fn pod(objects: &[Value]) -> &Value {
@@ -23,7 +28,8 @@ fn args(objects: &[Value]) -> Vec<&str> {
 /// The policies that the rendered ConfigMap gives the server.
 fn policies(objects: &[Value]) -> rejob::policy::PolicySet {
     let maps = of_kind(objects, "ConfigMap");
-    let text = maps.iter().find_map(|map| map["data"]["policies.yaml"].as_str()).expect("policies.yaml");
+    let text =
+        maps.iter().find_map(|map| map["data"]["policies.yaml"].as_str()).expect("policies.yaml");
     rejob::policy::PolicySet::parse(text, "policies.yaml").expect("policies that the server reads")
 }
 
@@ -33,12 +39,15 @@ fn there_is_one_webhook_for_each_policy_the_server_has() {
         let objects = ci_objects(&name);
         let policies = policies(&objects);
         let webhooks = webhooks(&objects);
-        let names: Vec<_> = webhooks.iter().map(|w| w["name"].as_str().unwrap().to_owned()).collect();
-        let expected: Vec<_> = policies.names().map(|policy| format!("{policy}.rejob.dev")).collect();
+        let names: Vec<_> =
+            webhooks.iter().map(|w| w["name"].as_str().unwrap().to_owned()).collect();
+        let expected: Vec<_> =
+            policies.names().map(|policy| format!("{policy}.rejob.dev")).collect();
         assert_eq!(names, expected, "{name}");
         for (webhook, (policy, knobs)) in webhooks.iter().zip(policies.iter()) {
             let selector = &webhook["namespaceSelector"]["matchExpressions"];
-            let opts_in = json!({ "key": "rejob.dev/policy", "operator": "In", "values": [policy] });
+            let opts_in =
+                json!({ "key": "rejob.dev/policy", "operator": "In", "values": [policy] });
             assert_eq!(selector[0], opts_in, "{name}");
             let reinvocation = if knobs.replaces() { "Never" } else { "IfNeeded" };
             assert_eq!(webhook["reinvocationPolicy"], reinvocation, "{name} {policy}");
@@ -75,9 +84,9 @@ fn kube_system_and_the_namespace_of_the_release_never_opt_in() {
     for name in ci_names() {
         for webhook in webhooks(&ci_objects(&name)) {
             let requirements = webhook["namespaceSelector"]["matchExpressions"].as_array().unwrap();
-            let excluded = requirements.iter().find(|r| {
-                r["key"] == "kubernetes.io/metadata.name" && r["operator"] == "NotIn"
-            });
+            let excluded = requirements
+                .iter()
+                .find(|r| r["key"] == "kubernetes.io/metadata.name" && r["operator"] == "NotIn");
             let excluded = strings(&excluded.expect("a NotIn")["values"]);
             assert!(excluded.contains(&"kube-system") && excluded.contains(&"rejob"), "{name}");
         }
@@ -110,7 +119,7 @@ fn the_configuration_is_called_before_those_of_other_webhooks() {
 fn the_server_writes_ca_and_path_in_self_mode_and_the_chart_does_not() {
     for name in ci_names() {
         let objects = ci_objects(&name);
-        let managed = args(&objects).contains(&"--self-managed-certs");
+        let managed = args(&objects).iter().any(|arg| arg.starts_with("--cert-secret="));
         for webhook in webhooks(&objects) {
             let policy = webhook["name"].as_str().unwrap().strip_suffix(".rejob.dev").unwrap();
             let client = &webhook["clientConfig"];
@@ -173,9 +182,15 @@ fn rights(objects: &[Value]) -> Vec<String> {
         .flat_map(|role| {
             let scope = role["metadata"]["namespace"].as_str().unwrap_or("*").to_owned();
             role["rules"].as_array().unwrap().iter().map(move |rule| {
-                let (groups, resources) = (strings(&rule["apiGroups"]), strings(&rule["resources"]));
+                let (groups, resources) =
+                    (strings(&rule["apiGroups"]), strings(&rule["resources"]));
                 let names = strings(&rule["resourceNames"]);
-                format!("{scope} {}/{}{names:?} {}", groups.join(","), resources.join(","), strings(&rule["verbs"]).join(","))
+                format!(
+                    "{scope} {}/{}{names:?} {}",
+                    groups.join(","),
+                    resources.join(","),
+                    strings(&rule["verbs"]).join(",")
+                )
             })
         })
         .collect();
@@ -190,15 +205,17 @@ fn the_rights_are_those_of_the_design_and_no_others() {
     let expected = [
         "* /events[] create".to_owned(),
         "* /namespaces[] get".to_owned(),
-        "* admissionregistration.k8s.io/mutatingwebhookconfigurations[\"00-rejob\"] get,patch".to_owned(),
+        "* admissionregistration.k8s.io/mutatingwebhookconfigurations[\"00-rejob\"] get,patch"
+            .to_owned(),
         "* authorization.k8s.io/subjectaccessreviews[] create".to_owned(),
         format!("* {JOBS}"),
-        "rejob /secrets[\"rejob-tls\"] get,update".to_owned(),
+        "rejob /secrets[\"rejob-tls\"] get,patch".to_owned(),
         "rejob /secrets[] create".to_owned(),
     ];
     assert_eq!(rights(&ci_objects("default")), expected);
     // Without self-made certificates: no Secret, no webhook configuration.
-    let own = |right: &&String| right.contains("/secrets") || right.contains("webhookconfigurations");
+    let own =
+        |right: &&String| right.contains("/secrets") || right.contains("webhookconfigurations");
     let others: Vec<_> = expected.iter().filter(|right| !own(right)).cloned().collect();
     assert_eq!(rights(&ci_objects("cert-manager")), others);
 }
@@ -216,7 +233,9 @@ fn rights_and_webhook_can_be_limited_to_namespaces() {
     assert_eq!(cluster.len(), 2, "{cluster:?}");
     let only = json!({ "key": "kubernetes.io/metadata.name", "operator": "In", "values": ["batch", "reports"] });
     for webhook in webhooks(&objects) {
-        assert!(webhook["namespaceSelector"]["matchExpressions"].as_array().unwrap().contains(&only));
+        assert!(
+            webhook["namespaceSelector"]["matchExpressions"].as_array().unwrap().contains(&only)
+        );
     }
 }
 
@@ -225,11 +244,16 @@ fn the_path_of_every_mounted_file_is_the_one_the_server_is_told() {
     for name in ci_names() {
         let objects = ci_objects(&name);
         let container = &pod(&objects)["containers"][0];
-        let mounts: Vec<_> =
-            container["volumeMounts"].as_array().unwrap().iter().map(|m| m["mountPath"].as_str().unwrap()).collect();
+        let mounts: Vec<_> = container["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|m| m["mountPath"].as_str().unwrap())
+            .collect();
         for flag in ["--policies=", "--tls-cert=", "--tls-key=", "--client-ca="] {
             for path in args(&objects).iter().filter_map(|arg| arg.strip_prefix(flag)) {
-                let mounted = |mount: &&str| path == *mount || path.starts_with(&format!("{mount}/"));
+                let mounted =
+                    |mount: &&str| path == *mount || path.starts_with(&format!("{mount}/"));
                 assert!(mounts.iter().any(mounted), "{name}: {path} is not in {mounts:?}");
             }
         }
@@ -241,7 +265,8 @@ fn the_ttl_is_native_only_where_it_is_asked_for() {
     assert!(of_kind(&ci_objects("default"), "MutatingAdmissionPolicy").is_empty());
     let objects = ci_objects("native-ttl");
     let native = of_kind(&objects, "MutatingAdmissionPolicy");
-    let names: Vec<_> = native.iter().map(|policy| policy["metadata"]["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        native.iter().map(|policy| policy["metadata"]["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
         ["hash-name.ttl.rejob.rejob.dev", "sweep.ttl.rejob.rejob.dev", "ttl.ttl.rejob.rejob.dev"]
@@ -254,4 +279,46 @@ fn the_ttl_is_native_only_where_it_is_asked_for() {
         webhook["matchConditions"].as_array().unwrap().len()
     };
     assert_eq!(conditions("sweep"), conditions("ttl") + 1);
+}
+
+#[test]
+fn the_server_understands_every_argument_it_is_given() {
+    for name in ci_names() {
+        let objects = ci_objects(&name);
+        let line = std::iter::once("rejob").chain(args(&objects));
+        let cli =
+            rejob::cli::Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let rejob::cli::Command::Serve(mut serve) = cli.command else {
+            panic!("{name}: not serve")
+        };
+        let namespace = &pod(&objects)["containers"][0]["env"][0];
+        assert_eq!(namespace["name"], "POD_NAMESPACE");
+        assert_eq!(namespace["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
+        serve.certs.pod_namespace = Some("rejob".to_owned());
+        let source = serve.certs.source().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_ne!(source, rejob::certs::Source::InMemory, "{name}");
+        let patience = pod(&objects)["terminationGracePeriodSeconds"].as_u64().unwrap();
+        let sleep = pod(&objects)["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+            .as_u64()
+            .unwrap();
+        let drain = serve.limits.drain_grace + serve.limits.drain_timeout;
+        assert!(sleep + drain.as_secs() < patience, "{name}: the kubelet kills it while it drains");
+    }
+}
+
+#[test]
+fn whoever_the_api_server_leaves_out_the_server_leaves_alone_too() {
+    let objects = ci_objects("default");
+    let condition = &webhooks(&objects)[0]["matchConditions"][0];
+    assert_eq!(condition["name"], "not-from-the-control-plane");
+    let users: Vec<_> =
+        condition["expression"].as_str().unwrap().split('\'').skip(1).step_by(2).collect();
+    let controllers = rejob::decide::BUILT_IN_CONTROLLERS
+        .iter()
+        .map(|name| format!("system:serviceaccount:kube-system:{name}"));
+    let expected: Vec<_> = std::iter::once("system:serviceaccount:rejob:rejob".to_owned())
+        .chain(rejob::decide::SYSTEM_USERS.map(str::to_owned))
+        .chain(controllers)
+        .collect();
+    assert_eq!(users, expected);
 }

@@ -41,7 +41,12 @@ fn at(path: &[Step], leaf: Value) -> Value {
 }
 
 /// Every schema node with the path to a value of it.
-fn nodes<'a>(root: &'a Value, node: &'a Value, path: &[Step], out: &mut Vec<(Vec<Step>, &'a Value)>) {
+fn nodes<'a>(
+    root: &'a Value,
+    node: &'a Value,
+    path: &[Step],
+    out: &mut Vec<(Vec<Step>, &'a Value)>,
+) {
     let node = resolve(root, node);
     out.push((path.to_vec(), node));
     let below = |step: Step| path.iter().cloned().chain([step]).collect::<Vec<_>>();
@@ -67,14 +72,19 @@ fn all_nodes(root: &Value) -> Vec<(Vec<Step>, &Value)> {
 fn assert_refused(helm: Helm, values: &Value, because: &str) {
     let output = template_with(helm, &[], &values.to_string());
     assert_ne!(output.code, 0, "{values} renders");
-    assert!(output.stderr.contains("values don't meet the specifications"), "{values}: {}", output.stderr);
+    assert!(
+        output.stderr.contains("values don't meet the specifications"),
+        "{values}: {}",
+        output.stderr
+    );
     assert!(output.stderr.contains(because), "{because:?} is not in: {}", output.stderr);
 }
 
 #[test]
 fn an_unknown_key_is_refused_everywhere() {
     let root = schema();
-    let closed = all_nodes(&root).into_iter().filter(|(_, node)| node["additionalProperties"] == false);
+    let closed =
+        all_nodes(&root).into_iter().filter(|(_, node)| node["additionalProperties"] == false);
     let paths: Vec<_> = closed.map(|(path, _)| path).collect();
     assert!(paths.len() > 25, "{}", paths.len());
     for (index, path) in paths.iter().enumerate() {
@@ -95,7 +105,13 @@ fn every_object_is_closed_unless_it_holds_what_kubernetes_defines() {
         })
         .collect();
     let known = [
-        "global", "namespaceSelector", "podSelector", "valueFrom", "nodeAffinity", "podAffinity", "podAntiAffinity",
+        "global",
+        "namespaceSelector",
+        "podSelector",
+        "valueFrom",
+        "nodeAffinity",
+        "podAffinity",
+        "podAntiAffinity",
     ];
     assert!(open.iter().all(|key| known.contains(&key.as_str())), "{open:?}");
 }
@@ -152,7 +168,8 @@ fn every_value_is_in_the_schema_and_every_key_of_the_schema_has_a_default() {
             assert!(optional || values.contains_key(key), "values.yaml has no {path}.{key}");
         }
         for (key, value) in values {
-            let node = properties.get(key).unwrap_or_else(|| panic!("the schema has no {path}.{key}"));
+            let node =
+                properties.get(key).unwrap_or_else(|| panic!("the schema has no {path}.{key}"));
             if resolve(root, node)["type"] == "object" {
                 walk(root, node, value, &format!("{path}.{key}"));
             }
@@ -165,7 +182,8 @@ fn every_value_is_in_the_schema_and_every_key_of_the_schema_has_a_default() {
 #[test]
 fn the_schema_knows_the_knobs_and_limits_of_the_policy_file() {
     let ours = &schema()["definitions"]["policy"];
-    let theirs = serde_json::to_value(schemars::schema_for!(rejob::policy::file::PolicyFile)).unwrap();
+    let theirs =
+        serde_json::to_value(schemars::schema_for!(rejob::policy::file::PolicyFile)).unwrap();
     let knobs = theirs["$defs"]["Policy"]["properties"].as_object().expect("the knobs");
     let names = |map: &Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(ours["properties"].as_object().unwrap()), names(knobs));
@@ -177,9 +195,9 @@ fn the_schema_knows_the_knobs_and_limits_of_the_policy_file() {
         for bound in ["minimum", "maximum"] {
             assert_eq!(node[bound].as_i64(), knob[bound].as_i64(), "{name} {bound}");
         }
-        let choices = knob["oneOf"].as_array().map(|all| {
-            all.iter().map(|one| one["const"].clone()).collect::<Vec<_>>()
-        });
+        let choices = knob["oneOf"]
+            .as_array()
+            .map(|all| all.iter().map(|one| one["const"].clone()).collect::<Vec<_>>());
         let choices = choices.map(Value::from).or_else(|| knob.get("enum").cloned());
         assert_eq!(node.get("enum").cloned(), choices, "{name}");
     }
@@ -205,7 +223,12 @@ fn valid(root: &Value, node: &Value) -> BoxedStrategy<Value> {
                 .prop_map(move |mut items| {
                     if unique {
                         let mut seen = Vec::new();
-                        items.retain(|item| !seen.contains(item) && { seen.push(item.clone()); true });
+                        items.retain(|item| {
+                            !seen.contains(item) && {
+                                seen.push(item.clone());
+                                true
+                            }
+                        });
                     }
                     Value::from(items)
                 })
@@ -225,13 +248,17 @@ fn matching(pattern: &str) -> BoxedStrategy<String> {
 }
 
 fn valid_object(root: &Value, node: &Value) -> BoxedStrategy<Value> {
-    let required: Vec<_> = node["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let required: Vec<_> =
+        node["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let mut object = Just(Map::new()).boxed();
-    for (key, child) in node["properties"].as_object().into_iter().flatten().filter(|(key, _)| *key != "global") {
+    for (key, child) in
+        node["properties"].as_object().into_iter().flatten().filter(|(key, _)| *key != "global")
+    {
         let key = key.clone();
         let always = required.contains(&key.as_str()) || node.get("minProperties").is_some();
         let value = valid(root, child);
-        let value = if always { value.prop_map(Some).boxed() } else { prop::option::of(value).boxed() };
+        let value =
+            if always { value.prop_map(Some).boxed() } else { prop::option::of(value).boxed() };
         object = (object, value)
             .prop_map(move |(mut object, value)| {
                 object.extend(value.map(|value| (key.clone(), value)));
@@ -244,8 +271,11 @@ fn valid_object(root: &Value, node: &Value) -> BoxedStrategy<Value> {
             Some(pattern) => matching(pattern),
             None => "[a-z]{1,8}".boxed(),
         };
-        let entries = prop::collection::vec((keys, valid(root, &node["additionalProperties"])), 0..3);
-        return entries.prop_map(|entries| Value::from(entries.into_iter().collect::<Map<_, _>>())).boxed();
+        let entries =
+            prop::collection::vec((keys, valid(root, &node["additionalProperties"])), 0..3);
+        return entries
+            .prop_map(|entries| Value::from(entries.into_iter().collect::<Map<_, _>>()))
+            .boxed();
     }
     object.prop_map(Value::from).boxed()
 }
@@ -253,14 +283,20 @@ fn valid_object(root: &Value, node: &Value) -> BoxedStrategy<Value> {
 #[test]
 fn values_that_the_schema_allows_render_or_are_refused_with_a_sentence() {
     let root = schema();
-    let mut runner = TestRunner::new(ProptestConfig { cases: 40, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() });
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    });
     let outcome = runner.run(&valid(&root, &root), |values| {
         let output = template_with(Helm::V4_3, &[], &values.to_string());
         if output.code == 0 {
             let objects = objects(&output.stdout);
             prop_assert!(objects.iter().all(|object| object["kind"].is_string()));
         } else {
-            let sentence = output.stderr.contains("execution error at (rejob/templates/webhook.yaml");
+            let sentence =
+                output.stderr.contains("execution error at (rejob/templates/webhook.yaml");
             prop_assert!(sentence, "{}", output.stderr);
         }
         Ok(())

@@ -19,8 +19,14 @@ fn rendered_objects_meet_the_schemas_of_1_30_1_33_and_1_37() {
         std::fs::write(&path, super::render::ci(super::render::HELMS[1], &name)).expect("write");
         for version in ["1.30.0", "1.33.0", "1.37.0"] {
             let file = path.to_str().unwrap();
-            let output = run("kubernetes-validate", &["-k", version, "--strict", "--no-warn", file]).ok();
-            assert!(output.stdout.contains("INFO"), "it checked nothing: {}{}", output.stdout, output.stderr);
+            let output =
+                run("kubernetes-validate", &["-k", version, "--strict", "--no-warn", file]).ok();
+            assert!(
+                output.stdout.contains("INFO"),
+                "it checked nothing: {}{}",
+                output.stdout,
+                output.stderr
+            );
         }
     }
 }
