@@ -31,7 +31,8 @@ fn root() -> PathBuf {
 
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    std::os::unix::fs::symlink(root().join("certs"), folder.path().join("certs")).expect("link certs");
+    std::os::unix::fs::symlink(root().join("certs"), folder.path().join("certs"))
+        .expect("link certs");
     folder
 }
 
@@ -48,7 +49,8 @@ fn certificates(pem: &[u8]) -> Vec<CertificateDer<'static>> {
 
 fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).expect("a certificate");
-    let names = certificate.subject_alternative_name().expect("extensions").expect("alternative names");
+    let names =
+        certificate.subject_alternative_name().expect("extensions").expect("alternative names");
     let dns = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => (*name).to_owned(),
         other => panic!("{other:?}"),
@@ -70,13 +72,19 @@ fn assert_serves(chain: &[u8], key: &[u8], ca: &[u8], host: &str) {
     for certificate in certificates(ca) {
         roots.add(certificate).expect("a CA");
     }
-    let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
+    let verifier =
+        rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider);
     let verifier = verifier.build().expect("a verifier");
     let chain = certificates(chain);
     let name = ServerName::try_from(host.to_owned()).expect("a name");
     let now = rustls_pki_types::UnixTime::now();
     rustls::client::danger::ServerCertVerifier::verify_server_cert(
-        &*verifier, &chain[0], &chain[1..], &name, &[], now,
+        &*verifier,
+        &chain[0],
+        &chain[1..],
+        &name,
+        &[],
+        now,
     )
     .expect("the API server would accept it");
 }
@@ -101,7 +109,9 @@ fn the_script_makes_a_pair_that_the_api_server_accepts() {
     let expected = ["redeploy.jobs.svc", "redeploy.jobs.svc.cluster.local", "a.example.com"];
     assert_eq!(names(&certificates(&chain)[0]), expected);
     let bundle = yaml(&dir.join("out/ca-bundle.yaml"));
-    for (entry, policy) in bundle["webhooks"].as_array().unwrap().iter().zip(["replace", "hash-name", "ttl"]) {
+    for (entry, policy) in
+        bundle["webhooks"].as_array().unwrap().iter().zip(["replace", "hash-name", "ttl"])
+    {
         assert_eq!(entry["name"], format!("{policy}.rejob.dev"));
         let ca = decoded(&entry["clientConfig"]["caBundle"]);
         for name in expected {
@@ -136,10 +146,16 @@ fn a_ca_of_the_users_signs_and_its_key_is_not_copied() {
     let folder = folder();
     let dir = folder.path();
     shell(dir, "certs/make-certificate.sh --out first").ok();
-    shell(dir, "certs/make-certificate.sh --out out --ca-cert first/ca.crt --ca-key first/ca.key").ok();
+    shell(dir, "certs/make-certificate.sh --out out --ca-cert first/ca.crt --ca-key first/ca.key")
+        .ok();
     assert!(!dir.join("out/ca.key").exists());
     let read = |name: &str| std::fs::read(dir.join(name)).expect("a file");
-    assert_serves(&read("out/tls.crt"), &read("out/tls.key"), &read("first/ca.crt"), "rejob.rejob.svc");
+    assert_serves(
+        &read("out/tls.crt"),
+        &read("out/tls.key"),
+        &read("first/ca.crt"),
+        "rejob.rejob.svc",
+    );
     shell(dir, "certs/make-certificate.sh --out other").ok();
     shell(dir, "certs/make-certificate.sh --out bad --ca-cert first/ca.crt --ca-key other/ca.key")
         .exited(1)
@@ -157,7 +173,8 @@ fn what_cannot_work_is_refused_with_a_sentence_before_anything_is_written() {
         ("--policies '$(x)'", "not a name that Kubernetes or DNS allows"),
         ("--ca-cert certs/README.md", "must both name a file"),
     ] {
-        let output = shell(folder.path(), &format!("certs/make-certificate.sh {arguments}")).exited(2);
+        let output =
+            shell(folder.path(), &format!("certs/make-certificate.sh {arguments}")).exited(2);
         output.warns(sentence);
         assert!(!folder.path().join("rejob-certs").exists(), "{arguments}");
     }
@@ -169,7 +186,8 @@ fn what_cannot_work_is_refused_with_a_sentence_before_anything_is_written() {
 /// The `sh` blocks of the step-by-step part of the README.
 fn steps() -> Vec<String> {
     let readme = std::fs::read_to_string(root().join("certs/README.md")).expect("certs/README.md");
-    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
+    let blocks =
+        readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap().to_owned());
     blocks.collect()
 }
 
@@ -219,10 +237,12 @@ fn the_patch_puts_the_ca_into_a_real_webhook_configuration() {
         })
     };
     let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
-    let configuration = json!({ "metadata": { "name": name }, "webhooks": [webhook("one"), webhook("two")] });
+    let configuration =
+        json!({ "metadata": { "name": name }, "webhooks": [webhook("one"), webhook("two")] });
     plane.admin().post(path, &configuration).ok();
     let file = folder.path().join("out/ca-bundle.yaml").display().to_string();
-    let args = ["patch", "mutatingwebhookconfiguration", &name, "--type=strategic", "--patch-file", &file];
+    let args =
+        ["patch", "mutatingwebhookconfiguration", &name, "--type=strategic", "--patch-file", &file];
     plane.admin().kubectl(&args, "").ok();
     let path = format!("{path}/{name}");
     let stored = plane.admin().get(&path).ok();

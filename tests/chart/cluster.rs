@@ -167,6 +167,38 @@ fn an_upgrade_keeps_what_the_server_wrote_and_meets_no_conflict() {
 }
 
 #[test]
+fn a_policy_that_is_taken_out_takes_its_webhook_with_it() {
+    let plane = ControlPlane::shared();
+    for helm in HELMS {
+        let release = Release::new(&plane, helm);
+        let second = format!("policies.{}-b.onChange=Keep", release.name);
+        release.helm(&["install"], &[&second]).ok();
+        release.server_writes();
+        let entry = format!("{}-b.rejob.dev", release.name);
+        let client = json!({ "caBundle": a_ca(), "service": { "path": PATH } });
+        let patch = json!({ "webhooks": [{ "name": entry, "clientConfig": client }] });
+        let path = format!("{}?fieldManager=rejob", release.path());
+        release.namespace.user().patch("strategic-merge", &path, &patch).ok();
+        release.helm(&["upgrade"], &[]).ok();
+        let configuration = release.namespace.user().get(&release.path()).ok();
+        let names: Vec<_> =
+            configuration["webhooks"].as_array().unwrap().iter().map(|w| &w["name"]).collect();
+        assert_eq!(
+            names,
+            [&json!(format!("{}.rejob.dev", release.name))],
+            "Helm {}",
+            helm.version()
+        );
+        assert!(
+            release.webhook()["clientConfig"]["caBundle"].is_string(),
+            "Helm {}",
+            helm.version()
+        );
+        release.namespace.helm(helm, &["uninstall", &release.name]).ok();
+    }
+}
+
+#[test]
 fn uninstall_leaves_nothing_of_the_release() {
     let plane = ControlPlane::shared();
     for helm in HELMS {
