@@ -128,7 +128,7 @@ pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
 }
 
 /// Starts a dormant Job when the API server comes back with the request that made it: the same
-/// user with the same field manager. A request that sets `parallelism` itself starts it too.
+/// user with the same field manager. Everyone else tries again in a moment.
 fn release(
     update: &Update<'_>,
     reason: Reason,
@@ -138,8 +138,7 @@ fn release(
     let Some(record) = Record::of(update.old) else {
         return Decision::patched(reason, draft, warnings);
     };
-    let sets_parallelism = update.job.parallelism() != update.old.parallelism();
-    if !sets_parallelism && !record.was_made_for(update.request) {
+    if !record.was_made_for(update.request) {
         if update.request.dry_run || update.is_being_deleted() {
             return Decision::patched(reason, draft, warnings);
         }
@@ -150,7 +149,8 @@ fn release(
         );
     }
     guard::wake(&mut draft);
-    if !sets_parallelism {
+    // Where the request sets the parallelism itself, it stands already.
+    if update.job.parallelism() == update.old.parallelism() {
         match record.parallelism {
             Some(parallelism) => draft.set(&["spec", "parallelism"], json!(parallelism)),
             None => draft.remove(&["spec", "parallelism"]),

@@ -29,6 +29,12 @@ impl<'a> Document<'a> {
         self.text
     }
 
+    /// The file it stands in.
+    #[must_use]
+    pub fn file(&self) -> &'a str {
+        self.file
+    }
+
     /// Reads the document; `None` when there is nothing in it.
     ///
     /// # Errors
@@ -48,15 +54,12 @@ impl<'a> Document<'a> {
     /// before and after the content.
     #[must_use]
     pub fn write(&self, node: &Node) -> String {
-        let text = match self.json_value() {
-            Some((before, value, after)) => {
-                format!("{before}{}{after}", json::write(node, &json::Layout::of(value)))
-            }
-            None => {
-                let head = head(self.text);
-                let newline = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
-                format!("{head}{newline}{}{}", emit::document(node), tail(self.text))
-            }
+        let text = if let Some((before, value, after)) = self.json_value() {
+            format!("{before}{}{after}", json::write(node, &json::Layout::of(value)))
+        } else {
+            let head = head(self.text);
+            let newline = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
+            format!("{head}{newline}{}{}", emit::document(node), tail(self.text))
         };
         if self.text.contains("\r\n") {
             text.replace("\r\n", "\n").replace('\n', "\r\n")
@@ -138,7 +141,7 @@ fn chunks(text: &str) -> Vec<&str> {
             (marked, content) = (false, false);
         } else {
             let directive = line.starts_with('%') && !marked;
-            content |= !(directive && !content) && !is_blank_or_comment(line);
+            content |= (content || !directive) && !is_blank_or_comment(line);
         }
         at = end;
     }

@@ -59,7 +59,7 @@ enum Shape {
 
 #[derive(Default)]
 struct Members {
-    members: Mapping,
+    list: Mapping,
     index: HashMap<String, usize>,
     /// The keys that stand in the map itself, not in one that is merged into it.
     own: HashSet<String>,
@@ -118,7 +118,7 @@ impl Builder {
                 let Some(frame) = self.frames.pop() else { return Ok(()) };
                 let node = match frame.shape {
                     Shape::Sequence(items) => Node::Sequence(items),
-                    Shape::Mapping(members) => Node::Mapping(members.members),
+                    Shape::Mapping(members) => Node::Mapping(members.list),
                 };
                 let built =
                     Built { node, depth: frame.depth + 1, weight: frame.weight, merge: false };
@@ -194,12 +194,12 @@ impl Members {
     }
 
     fn set(&mut self, name: String, node: Node) {
-        match self.index.get(&name).and_then(|&at| self.members.get_mut(at)) {
-            Some((_, old)) => *old = node,
-            None => {
-                self.index.insert(name.clone(), self.members.len());
-                self.members.push((name, node));
-            }
+        let at = self.index.get(&name).copied();
+        if let Some((_, old)) = at.and_then(|at| self.list.get_mut(at)) {
+            *old = node;
+        } else {
+            self.index.insert(name.clone(), self.list.len());
+            self.list.push((name, node));
         }
     }
 
@@ -306,13 +306,13 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let below = vec![format!("*a{}", level - 1); 10].join(", ");
-            bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+            bomb += &format!("a{level}: &a{level} [{below}]\n");
         }
         assert!(refused(&bomb).1.contains("aliases"));
         let mut deep = "a0: &a0 []\n".to_owned();
         for level in 1..10 {
             let (open, close) = ("[".repeat(100), "]".repeat(100));
-            deep.push_str(&format!("a{level}: &a{level} {open}*a{}{close}\n", level - 1));
+            deep += &format!("a{level}: &a{level} {open}*a{}{close}\n", level - 1);
         }
         assert!(refused(&deep).1.contains("deep"));
     }
