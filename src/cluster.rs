@@ -62,6 +62,9 @@ impl std::fmt::Debug for KubeCluster {
     }
 }
 
+/// Where the kubelet puts the service account's token.
+const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// What rejob needs to know about the cluster and itself before it serves.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -85,7 +88,8 @@ pub async fn config(kubeconfig: Option<&Path>) -> Result<Option<Config>, Connect
         let options = KubeConfigOptions::default();
         return Config::from_custom_kubeconfig(file, &options).await.map(Some).map_err(failed);
     }
-    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
+    // A Pod without a token (automountServiceAccountToken: false) is told the address all the same.
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() || !Path::new(TOKEN).exists() {
         return Ok(None);
     }
     Config::incluster().map(Some).map_err(|error| ConnectError::InCluster(error.to_string()))

@@ -18,6 +18,8 @@ mod cluster;
 mod conditions;
 #[path = "chart/docs.rs"]
 mod docs;
+#[path = "chart/examples.rs"]
+mod examples;
 #[path = "chart/monitoring.rs"]
 mod monitoring;
 #[path = "chart/refusals.rs"]

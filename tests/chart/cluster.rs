@@ -124,23 +124,19 @@ impl Release {
 
     /// What the server writes in self mode.
     fn server_writes(&self) {
-        let client =
-            json!({ "caBundle": "LS0tLS0=", "service": { "path": "/token/v1/policies/x" } });
-        let object = json!({
-            "apiVersion": "admissionregistration.k8s.io/v1",
-            "kind": "MutatingWebhookConfiguration",
-            "metadata": { "name": format!("00-{}", self.name) },
+        let client = json!({ "caBundle": a_ca(), "service": { "path": PATH } });
+        let patch = json!({
             "webhooks": [{ "name": format!("{}.rejob.dev", self.name), "clientConfig": client }],
         });
-        let ca = valid_ca();
-        let mut object = object;
-        object["webhooks"][0]["clientConfig"]["caBundle"] = json!(ca);
-        // A configuration that selects by service needs its name and namespace, which are the chart's.
-        self.namespace.user().apply(&format!("{}?fieldManager=rejob", self.path()), &object).ok();
+        let path = format!("{}?fieldManager=rejob", self.path());
+        self.namespace.user().patch("strategic-merge", &path, &patch).ok();
     }
 }
 
-fn valid_ca() -> String {
+/// The path that the server writes, with its token.
+const PATH: &str = "/v1/t/0123456789abcdefghijklmnopqrstuv/policies/some";
+
+fn a_ca() -> String {
     use base64::Engine;
     let pair = rcgen::generate_simple_self_signed(["ca".to_owned()]).expect("a certificate");
     base64::engine::general_purpose::STANDARD.encode(pair.cert.pem())
@@ -155,16 +151,50 @@ fn an_upgrade_keeps_what_the_server_wrote_and_meets_no_conflict() {
         assert!(release.webhook()["clientConfig"].get("caBundle").is_none());
         release.server_writes();
         let written = release.webhook()["clientConfig"].clone();
-        assert_eq!(written["service"]["path"], "/token/v1/policies/x");
+        assert_eq!(written["service"]["path"], PATH);
         release.helm(&["upgrade"], &["webhook.timeoutSeconds=7", "replicas=3"]).ok();
         assert_eq!(release.webhook()["timeoutSeconds"], 7, "Helm {}", helm.version());
         assert_eq!(release.webhook()["clientConfig"], written, "Helm {}", helm.version());
+        // A rotation.
         release.server_writes();
+        let written = release.webhook()["clientConfig"].clone();
         release.namespace.helm(helm, &["rollback", &release.name, "1"]).ok();
         assert_eq!(release.webhook()["timeoutSeconds"], 10, "Helm {}", helm.version());
         assert_eq!(release.webhook()["clientConfig"], written, "Helm {}", helm.version());
         release.namespace.helm(helm, &["uninstall", &release.name]).ok();
         assert_eq!(release.namespace.user().get(&release.path()).status, 404);
+    }
+}
+
+#[test]
+fn a_policy_that_is_taken_out_takes_its_webhook_with_it() {
+    let plane = ControlPlane::shared();
+    for helm in HELMS {
+        let release = Release::new(&plane, helm);
+        let second = format!("policies.{}-b.onChange=Keep", release.name);
+        release.helm(&["install"], &[&second]).ok();
+        release.server_writes();
+        let entry = format!("{}-b.rejob.dev", release.name);
+        let client = json!({ "caBundle": a_ca(), "service": { "path": PATH } });
+        let patch = json!({ "webhooks": [{ "name": entry, "clientConfig": client }] });
+        let path = format!("{}?fieldManager=rejob", release.path());
+        release.namespace.user().patch("strategic-merge", &path, &patch).ok();
+        release.helm(&["upgrade"], &[]).ok();
+        let configuration = release.namespace.user().get(&release.path()).ok();
+        let names: Vec<_> =
+            configuration["webhooks"].as_array().unwrap().iter().map(|w| &w["name"]).collect();
+        assert_eq!(
+            names,
+            [&json!(format!("{}.rejob.dev", release.name))],
+            "Helm {}",
+            helm.version()
+        );
+        assert!(
+            release.webhook()["clientConfig"]["caBundle"].is_string(),
+            "Helm {}",
+            helm.version()
+        );
+        release.namespace.helm(helm, &["uninstall", &release.name]).ok();
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::binaries::Binaries;
 use crate::support::helm::Helm;
 use crate::support::output::Output;
+use crate::support::plane::ControlPlane;
 
 /// The Helm versions that render.
 pub const HELMS: [Helm; 2] = [Helm::V3_22, Helm::V4_3];
@@ -164,15 +165,12 @@ fn the_templates_use_no_hook_no_lookup_and_nothing_random() {
 
 #[test]
 fn the_notes_name_the_next_command() {
-    let run = |helm: Helm| {
-        let mut command = Command::new(helm.program());
-        command.args(["install", "rejob"]).arg(chart()).args(["--namespace", "rejob"]);
-        command.arg("--dry-run=client");
-        command.env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).env("KUBECONFIG", "/dev/null");
-        Output::of(&mut command, "").ok().stdout
-    };
+    let plane = ControlPlane::shared();
+    let namespace = plane.namespace("notes", &[]);
     for helm in HELMS {
-        let notes = run(helm);
+        let chart = chart().display().to_string();
+        let notes =
+            namespace.helm(helm, &["install", "rejob", &chart, "--dry-run=client"]).ok().stdout;
         let notes = notes.split_once("NOTES:").expect("notes").1;
         assert!(
             notes.contains("kubectl label namespace NAMESPACE rejob.dev/policy=replace"),

@@ -1,5 +1,6 @@
 //! What holds for every object the chart renders, whatever the values.
 
+use clap::Parser;
 use serde_json::{Value, json};
 
 use super::render::{ci_names, ci_objects, objects_with, of_kind, the};
@@ -118,7 +119,7 @@ fn the_configuration_is_called_before_those_of_other_webhooks() {
 fn the_server_writes_ca_and_path_in_self_mode_and_the_chart_does_not() {
     for name in ci_names() {
         let objects = ci_objects(&name);
-        let managed = args(&objects).contains(&"--self-managed-certs");
+        let managed = args(&objects).iter().any(|arg| arg.starts_with("--cert-secret="));
         for webhook in webhooks(&objects) {
             let policy = webhook["name"].as_str().unwrap().strip_suffix(".rejob.dev").unwrap();
             let client = &webhook["clientConfig"];
@@ -208,7 +209,7 @@ fn the_rights_are_those_of_the_design_and_no_others() {
             .to_owned(),
         "* authorization.k8s.io/subjectaccessreviews[] create".to_owned(),
         format!("* {JOBS}"),
-        "rejob /secrets[\"rejob-tls\"] get,update".to_owned(),
+        "rejob /secrets[\"rejob-tls\"] get,patch".to_owned(),
         "rejob /secrets[] create".to_owned(),
     ];
     assert_eq!(rights(&ci_objects("default")), expected);
@@ -278,4 +279,46 @@ fn the_ttl_is_native_only_where_it_is_asked_for() {
         webhook["matchConditions"].as_array().unwrap().len()
     };
     assert_eq!(conditions("sweep"), conditions("ttl") + 1);
+}
+
+#[test]
+fn the_server_understands_every_argument_it_is_given() {
+    for name in ci_names() {
+        let objects = ci_objects(&name);
+        let line = std::iter::once("rejob").chain(args(&objects));
+        let cli =
+            rejob::cli::Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let rejob::cli::Command::Serve(mut serve) = cli.command else {
+            panic!("{name}: not serve")
+        };
+        let namespace = &pod(&objects)["containers"][0]["env"][0];
+        assert_eq!(namespace["name"], "POD_NAMESPACE");
+        assert_eq!(namespace["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
+        serve.certs.pod_namespace = Some("rejob".to_owned());
+        let source = serve.certs.source().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_ne!(source, rejob::certs::Source::InMemory, "{name}");
+        let patience = pod(&objects)["terminationGracePeriodSeconds"].as_u64().unwrap();
+        let sleep = pod(&objects)["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+            .as_u64()
+            .unwrap();
+        let drain = serve.limits.drain_grace + serve.limits.drain_timeout;
+        assert!(sleep + drain.as_secs() < patience, "{name}: the kubelet kills it while it drains");
+    }
+}
+
+#[test]
+fn whoever_the_api_server_leaves_out_the_server_leaves_alone_too() {
+    let objects = ci_objects("default");
+    let condition = &webhooks(&objects)[0]["matchConditions"][0];
+    assert_eq!(condition["name"], "not-from-the-control-plane");
+    let users: Vec<_> =
+        condition["expression"].as_str().unwrap().split('\'').skip(1).step_by(2).collect();
+    let controllers = rejob::decide::BUILT_IN_CONTROLLERS
+        .iter()
+        .map(|name| format!("system:serviceaccount:kube-system:{name}"));
+    let expected: Vec<_> = std::iter::once("system:serviceaccount:rejob:rejob".to_owned())
+        .chain(rejob::decide::SYSTEM_USERS.map(str::to_owned))
+        .chain(controllers)
+        .collect();
+    assert_eq!(users, expected);
 }
