@@ -128,6 +128,10 @@ impl Cluster {
         START + self.0.lock().unwrap().elapsed
     }
 
+    pub fn monotonic(&self) -> Duration {
+        self.0.lock().unwrap().elapsed
+    }
+
     fn check(&self) -> Result<(), StoreError> {
         let mut world = self.0.lock().unwrap();
         world.operations += 1;
