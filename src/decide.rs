@@ -1,1 +1,201 @@
-//! (being written)
+//! `decide(request, policy, context) -> Decision`: the rule list, top to bottom.
+//!
+//! Pure and total: no clock, no randomness, no environment, no I/O, no panic. Effects are data
+//! ([`Verdict::Replace`]), carried out by `admission` through the cluster trait. The same function
+//! stands behind `serve`, `review`, the benches and the fuzzers; `mutate` calls [`create_offline`].
+
+mod allowed;
+mod create;
+mod guard;
+mod left_alone;
+mod replacement;
+mod update;
+mod words;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::job::{Job, TemplateHash};
+use crate::patch::{Draft, Patch};
+use crate::policy::Policy;
+use crate::reason::Reason;
+use crate::replace::Plan;
+use crate::review::{Operation, Request};
+
+pub use left_alone::{BUILT_IN_CONTROLLERS, SYSTEM_USERS};
+pub use words::{Warnings, describe_changes};
+
+/// What a decision depends on besides the request and the policy: facts about this server.
+#[derive(Debug, Clone, Default)]
+pub struct Context<'a> {
+    /// The name that rejob's own requests carry.
+    pub own_user: Option<&'a str>,
+    /// The namespace that rejob runs in.
+    pub own_namespace: Option<&'a str>,
+    /// The minor version of the API server, where known: later ones allow more by themselves.
+    pub server_minor: Option<u32>,
+    /// The hash for which this replica made the stored Job (told by its uid), where it remembers.
+    pub remembered: Option<TemplateHash>,
+}
+
+/// What is to be answered, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// Admit, refuse, or replace.
+    pub verdict: Verdict,
+    /// The rule that decided.
+    pub reason: Reason,
+    /// What the answer changes in the object; empty for a refusal.
+    pub patch: Patch,
+    /// What the client's user reads.
+    pub warnings: Vec<String>,
+    /// What the audit log keeps, by key.
+    pub audit: BTreeMap<&'static str, String>,
+}
+
+/// The three kinds of answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Verdict {
+    /// Allowed, with the decision's patch.
+    Admit,
+    /// Refused.
+    Deny(Denial),
+    /// Allowed with the decision's put-back patch, once the plan is carried out.
+    Replace(Box<Plan>),
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// 403, or 429 for a client that is to try again. Never 409 or 422: Flux with force takes
+    /// those as leave to delete the Job.
+    pub code: u16,
+    /// One sentence: the field, the rule and the way out.
+    pub message: String,
+    /// Seconds after which a client built on client-go tries again by itself.
+    pub retry_after: Option<u32>,
+}
+
+impl Decision {
+    /// Admits the request as it is.
+    #[must_use]
+    pub fn admit(reason: Reason) -> Self {
+        Self {
+            verdict: Verdict::Admit,
+            reason,
+            patch: Patch::default(),
+            warnings: Vec::new(),
+            audit: BTreeMap::new(),
+        }
+    }
+
+    /// Refuses with 403.
+    #[must_use]
+    pub fn deny(reason: Reason, message: String) -> Self {
+        let denial = Denial { code: 403, message: words::refusal(&message), retry_after: None };
+        Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
+    }
+
+    /// Asks the client to try again in some seconds (429).
+    #[must_use]
+    pub fn retry(reason: Reason, message: String, seconds: u32) -> Self {
+        let message = words::refusal(&message);
+        let denial = Denial { code: 429, message, retry_after: Some(seconds) };
+        Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
+    }
+
+    /// Admits with a patch; a patch that would not apply is not sent.
+    fn patched(reason: Reason, draft: Draft<'_>, warnings: Warnings) -> Self {
+        let warnings = warnings.into_vec();
+        match draft.finish() {
+            Ok(patch) if patch.is_empty() => Self { warnings, ..Self::admit(reason) },
+            Ok(patch) => Self { patch, warnings, ..Self::admit(reason) }.audited(),
+            Err(error) => {
+                let mut decision = Self { warnings, ..Self::admit(Reason::PatchFailed) };
+                decision.audit.insert("error", error.to_string());
+                decision
+            }
+        }
+    }
+
+    /// Enters the reason into the audit annotations.
+    fn audited(mut self) -> Self {
+        self.audit.insert("reason", self.reason.label().to_owned());
+        self
+    }
+
+    /// Whether the request is let through.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        !matches!(self.verdict, Verdict::Deny(_))
+    }
+}
+
+/// Decides one request: the rules of the design, in their order.
+#[must_use]
+pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Decision {
+    if let Some(reason) = left_alone::by_request(request, context) {
+        return Decision::admit(reason);
+    }
+    let Some(object) = &request.object else { return Decision::admit(Reason::NotAJob) };
+    let old = match request.operation {
+        Operation::Update => match &request.old_object {
+            Some(old) => Some(Job::new(old)),
+            None => return Decision::admit(Reason::NotAJob),
+        },
+        _ => None,
+    };
+    let job = Job::new(object);
+    let mut draft = Draft::new(object);
+    let mut warnings = Warnings::default();
+
+    guard::take_out_forged_marks(&mut draft, request, old);
+    // Turn 2 of a replacement is never left alone: the dormant Job would not start.
+    if !guard::is_turn_2(request, old)
+        && let Some(reason) = left_alone::by_job(job, old)
+    {
+        guard::take_out_unrecorded_hash(&mut draft, old);
+        return Decision::patched(reason, draft, warnings);
+    }
+    let (policy, invalid) = policy.for_job(job);
+    for annotation in invalid {
+        if old.is_some_and(|old| old.annotation(annotation.key) == Some(&annotation.value)) {
+            warnings.add(format!("{annotation}; the policy's value is used"));
+        } else {
+            return Decision::deny(
+                Reason::InvalidAnnotation,
+                format!("job {}: {annotation}", words::name(job, &request.name)),
+            );
+        }
+    }
+    match old {
+        None => create::decide(request, job, &policy, draft, warnings),
+        Some(old) => update::decide(
+            &update::Update { request, old, job, policy: &policy, context },
+            draft,
+            warnings,
+        ),
+    }
+}
+
+/// The CREATE decision for a manifest that is not yet in a cluster: hash names are safe for every
+/// client here, because the client itself then knows the name.
+#[must_use]
+pub fn create_offline(job: &Value, policy: &Policy) -> Decision {
+    let view = Job::new(job);
+    let mut draft = Draft::new(job);
+    guard::take_out_marks(&mut draft);
+    if let Some(reason) = left_alone::by_job(view, None) {
+        guard::take_out_unrecorded_hash(&mut draft, None);
+        return Decision::patched(reason, draft, Warnings::default());
+    }
+    let (policy, invalid) = policy.for_job(view);
+    if let Some(annotation) = invalid.first() {
+        return Decision::deny(
+            Reason::InvalidAnnotation,
+            format!("job {}: {annotation}", words::name(view, "")),
+        );
+    }
+    create::offline(view, &policy, draft)
+}

@@ -1,1 +1,335 @@
-//! (being written)
+//! What the server counts, for Prometheus.
+//!
+//! One struct holds every metric; [`catalogue`] holds every name, help text and label, and is both
+//! what registration reads and what `docs/metrics.md` is made from. Labels only take values from
+//! closed sets (the policies of the server, words of this program, status codes), so a client can
+//! never make the number of series grow.
+
+pub mod catalogue;
+mod exposition;
+mod process;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+use catalogue::Description;
+pub use exposition::Format;
+
+/// Upper bounds of the review histogram, in seconds: from a decision without effects (well under a
+/// millisecond) to the longest timeout of a webhook.
+const REVIEW_BUCKETS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0];
+
+/// Upper bounds of the histograms of calls over the network, in seconds.
+const CALL_BUCKETS: [f64; 12] =
+    [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// The operation of a review, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// `CREATE`
+    Create,
+    /// `UPDATE`
+    Update,
+    /// Whatever else a webhook configuration may send.
+    Other,
+}
+
+impl Operation {
+    /// The operation as an AdmissionReview writes it.
+    #[must_use]
+    pub fn of(operation: &str) -> Self {
+        match operation {
+            "CREATE" => Self::Create,
+            "UPDATE" => Self::Update,
+            _ => Self::Other,
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewLabels {
+    policy: Arc<str>,
+    operation: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReviewDurationLabels {
+    policy: Arc<str>,
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReplacementLabels {
+    client: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiLabels {
+    verb: &'static str,
+    resource: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ApiCodeLabels {
+    verb: &'static str,
+    resource: &'static str,
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CodeLabels {
+    code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    certificate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BuildLabels {
+    version: &'static str,
+    architecture: &'static str,
+}
+
+/// All metrics of one server. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Metrics(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    reviews: Family<ReviewLabels, Counter>,
+    review_duration: Histograms<ReviewDurationLabels>,
+    in_flight: Gauge,
+    shed: Counter,
+    http_errors: Family<CodeLabels, Counter>,
+    connections: Gauge,
+    tls_handshake_failures: Counter,
+    replacements: Family<ReplacementLabels, Counter>,
+    replacement_duration: Histograms<ReplacementLabels>,
+    api_requests: Family<ApiCodeLabels, Counter>,
+    api_request_duration: Histograms<ApiLabels>,
+    dormant_jobs_reaped: Counter,
+    certificate_expiry: Family<CertificateLabels, Gauge>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics that all stand at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let calls = || -> Histogram { Histogram::new(CALL_BUCKETS) };
+        let mut inner = Inner {
+            registry: Registry::default(),
+            reviews: Family::default(),
+            review_duration: Family::new_with_constructor(|| Histogram::new(REVIEW_BUCKETS)),
+            in_flight: Gauge::default(),
+            shed: Counter::default(),
+            http_errors: Family::default(),
+            connections: Gauge::default(),
+            tls_handshake_failures: Counter::default(),
+            replacements: Family::default(),
+            replacement_duration: Family::new_with_constructor(calls),
+            api_requests: Family::default(),
+            api_request_duration: Family::new_with_constructor(calls),
+            dormant_jobs_reaped: Counter::default(),
+            certificate_expiry: Family::default(),
+        };
+        inner.register();
+        Self(Arc::new(inner))
+    }
+
+    /// The handles of one policy. Called once a policy when the server starts: the policies that
+    /// exist are the values that the label can take.
+    #[must_use]
+    pub fn policy(&self, name: &str) -> PolicyMetrics {
+        let policy: Arc<str> = name.into();
+        let duration = |operation: Operation| {
+            let operation = operation.label();
+            let labels = ReviewDurationLabels { policy: policy.clone(), operation };
+            self.0.review_duration.get_or_create_owned(&labels)
+        };
+        PolicyMetrics {
+            create: duration(Operation::Create),
+            update: duration(Operation::Update),
+            other: duration(Operation::Other),
+            reviews: self.0.reviews.clone(),
+            policy,
+        }
+    }
+
+    /// A review is being worked on until the guard is dropped.
+    #[must_use]
+    pub fn review_in_flight(&self) -> Held {
+        Held::new(&self.0.in_flight)
+    }
+
+    /// A connection is open until the guard is dropped.
+    #[must_use]
+    pub fn connection_open(&self) -> Held {
+        Held::new(&self.0.connections)
+    }
+
+    /// A review was turned away because too many were in flight.
+    pub fn shed(&self) {
+        self.0.shed.inc();
+    }
+
+    /// A request was answered with an HTTP error.
+    pub fn http_error(&self, code: u16) {
+        self.0.http_errors.get_or_create(&CodeLabels { code }).inc();
+    }
+
+    /// A TLS handshake did not come about.
+    pub fn tls_handshake_failure(&self) {
+        self.0.tls_handshake_failures.inc();
+    }
+
+    /// A replacement ended: for which kind of client, how, and after how long.
+    pub fn replacement(&self, client: &'static str, result: &'static str, took: Duration) {
+        let labels = ReplacementLabels { client, result };
+        self.0.replacements.get_or_create(&labels).inc();
+        self.0.replacement_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// A call of the Kubernetes API ended; `code` is the HTTP status, `None` if there was no answer.
+    pub fn api_request(
+        &self,
+        verb: &'static str,
+        resource: &'static str,
+        code: Option<u16>,
+        took: Duration,
+    ) {
+        let code = code.unwrap_or(0);
+        self.0.api_requests.get_or_create(&ApiCodeLabels { verb, resource, code }).inc();
+        let labels = ApiLabels { verb, resource };
+        self.0.api_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+
+    /// The reaper deleted a dormant Job.
+    pub fn dormant_job_reaped(&self) {
+        self.0.dormant_jobs_reaped.inc();
+    }
+
+    /// When a certificate in use ends, in seconds since 1970; `certificate` is `serving` or `ca`.
+    pub fn certificate_expiry(&self, certificate: &'static str, unix_seconds: i64) {
+        self.0
+            .certificate_expiry
+            .get_or_create(&CertificateLabels { certificate })
+            .set(unix_seconds);
+    }
+
+    /// Everything, as text.
+    #[must_use]
+    pub fn exposition(&self, format: Format) -> String {
+        exposition::encode(&self.0.registry, format)
+    }
+}
+
+impl Inner {
+    fn register(&mut self) {
+        let build = Info::new(BuildLabels {
+            version: env!("CARGO_PKG_VERSION"),
+            architecture: std::env::consts::ARCH,
+        });
+        let registry = &mut self.registry;
+        register(registry, &catalogue::REVIEWS, self.reviews.clone());
+        register(registry, &catalogue::REVIEW_DURATION, self.review_duration.clone());
+        register(registry, &catalogue::IN_FLIGHT, self.in_flight.clone());
+        register(registry, &catalogue::SHED, self.shed.clone());
+        register(registry, &catalogue::HTTP_ERRORS, self.http_errors.clone());
+        register(registry, &catalogue::CONNECTIONS, self.connections.clone());
+        register(registry, &catalogue::TLS_HANDSHAKE_FAILURES, self.tls_handshake_failures.clone());
+        register(registry, &catalogue::REPLACEMENTS, self.replacements.clone());
+        register(registry, &catalogue::REPLACEMENT_DURATION, self.replacement_duration.clone());
+        register(registry, &catalogue::API_REQUESTS, self.api_requests.clone());
+        register(registry, &catalogue::API_REQUEST_DURATION, self.api_request_duration.clone());
+        register(registry, &catalogue::DORMANT_JOBS_REAPED, self.dormant_jobs_reaped.clone());
+        register(registry, &catalogue::CERTIFICATE_EXPIRY, self.certificate_expiry.clone());
+        register(registry, &catalogue::BUILD, build);
+        registry.register_collector(Box::new(process::Process::started_now()));
+    }
+}
+
+/// Registers under the name that comes out as the catalogue says: the library adds `_total`,
+/// `_info` and the unit by itself.
+fn register(registry: &mut Registry, description: &Description, metric: impl Metric) {
+    let Description { name, help, .. } = *description;
+    let name = name.strip_suffix("_total").or(name.strip_suffix("_info")).unwrap_or(name);
+    match name.strip_suffix("_seconds") {
+        Some(name) => registry.register_with_unit(name, help, Unit::Seconds, metric),
+        None => registry.register(name, help, metric),
+    }
+}
+
+/// The metrics of one policy, ready for the hot path.
+#[derive(Debug, Clone)]
+pub struct PolicyMetrics {
+    policy: Arc<str>,
+    reviews: Family<ReviewLabels, Counter>,
+    create: Histogram,
+    update: Histogram,
+    other: Histogram,
+}
+
+impl PolicyMetrics {
+    /// A review was answered, for this reason, after this long.
+    pub fn reviewed(&self, operation: Operation, reason: &'static str, took: Duration) {
+        let labels =
+            ReviewLabels { policy: self.policy.clone(), operation: operation.label(), reason };
+        self.reviews.get_or_create(&labels).inc();
+        let duration = match operation {
+            Operation::Create => &self.create,
+            Operation::Update => &self.update,
+            Operation::Other => &self.other,
+        };
+        duration.observe(took.as_secs_f64());
+    }
+}
+
+/// Holds a gauge one higher while it lives.
+#[derive(Debug)]
+pub struct Held(Gauge);
+
+impl Held {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests;

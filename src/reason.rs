@@ -1,1 +1,120 @@
-//! (being written)
+//! Every outcome of a review: its label in metrics and logs, its sentence, its rule in the design.
+//!
+//! One list, walked by tests; the table in `docs/reasons.md` is made from it.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $label:literal, $rule:literal, $sentence:literal;)*) => {
+        /// Which rule decided.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $(#[doc = $sentence] $name,)* }
+
+        impl Reason {
+            /// Every reason, in the order of the design.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The value of the `reason` label in metrics and logs.
+            #[must_use]
+            pub fn label(self) -> &'static str {
+                match self { $(Self::$name => $label,)* }
+            }
+
+            /// The step of the decision that it belongs to.
+            #[must_use]
+            pub fn rule(self) -> &'static str {
+                match self { $(Self::$name => $rule,)* }
+            }
+
+            /// What happened, in one sentence.
+            #[must_use]
+            pub fn sentence(self) -> &'static str {
+                match self { $(Self::$name => $sentence,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    NotAJob = "not_a_job", "left alone", "The request is not about a batch/v1 Job.";
+    OtherOperation = "other_operation", "left alone", "The operation is neither CREATE nor UPDATE.";
+    Subresource = "subresource", "left alone", "The request is about a subresource, such as the status.";
+    OwnRequest = "own_request", "left alone", "The request is rejob's own.";
+    SystemController = "system_controller", "left alone", "The request comes from the API server or a built-in controller.";
+    ProtectedNamespace = "protected_namespace", "left alone", "kube-system and rejob's own namespace can never opt in.";
+    Skipped = "skipped", "left alone", "The annotation rejob.dev/skip asks to leave the Job alone.";
+    ControllerOwned = "controller_owned", "left alone", "A controller (CronJob, JobSet, an operator) owns the Job.";
+    HelmHook = "helm_hook", "left alone", "The Job is a Helm hook, which Helm deletes and creates itself.";
+    ArgoCdHook = "argocd_hook", "left alone", "The Job is an Argo CD hook, which Argo CD deletes and creates itself.";
+    ForeignManagedBy = "foreign_managed_by", "left alone", "spec.managedBy names another controller.";
+    BeingDeleted = "being_deleted", "left alone", "The Job is being deleted, and its immutable part does not change.";
+    InvalidAnnotation = "invalid_annotation", "annotations", "The request introduces an annotation with a value that is not allowed.";
+    Renamed = "renamed", "create", "The Job is stored under its name with the template hash.";
+    AlreadyNamed = "already_named", "create", "The Job already has the name with its template hash.";
+    NameKept = "name_kept", "create", "The Job keeps its name, since its client would look it up by that name.";
+    GenerateName = "generate_name", "create", "The API server makes the name from generateName.";
+    Created = "created", "create", "The Job is created as it is, its template hash recorded.";
+    TtlInjected = "ttl_injected", "create", "The Job is created with the policy's ttlSecondsAfterFinished.";
+    Unchanged = "unchanged", "update", "Nothing changes in the immutable part.";
+    Released = "released", "update", "The dormant Job starts: the API server came back for the replacement.";
+    MeetsDormant = "meets_dormant", "update", "Another request is replacing the Job at this moment; the client tries again.";
+    Restored = "restored", "update", "The client asks for what it asked for last time; the difference is another admission hook's.";
+    AllowedChange = "allowed_change", "update", "The API server accepts this change by itself.";
+    Ignored = "ignored", "onChange", "The policy leaves changes to the API server.";
+    Denied = "denied", "onChange", "The policy refuses changes of the immutable part.";
+    Kept = "kept", "onChange", "The policy keeps the old Job and accepts the rest of the request.";
+    Replaced = "replaced", "replacement", "The Job is replaced inside the client's own request.";
+    WouldReplace = "would_replace", "replacement", "A dry run: the Job would be replaced.";
+    StaleView = "stale_view", "replacement", "The Job changed meanwhile; the API server comes back with the fresh state.";
+    BeingDeletedWait = "being_deleted_wait", "replacement", "The old Job is about to be gone; the client waits.";
+    BeingDeletedDenied = "being_deleted_denied", "replacement", "The old Job is being deleted.";
+    FinalizersDenied = "finalizers_denied", "replacement", "The old Job has finalizers, so it would not vanish at once.";
+    RunningWait = "running_wait", "replacement", "The old Job makes progress; the client waits.";
+    RunningDenied = "running_denied", "replacement", "The old Job makes progress.";
+    RightsDenied = "rights_denied", "replacement", "The user may not delete and create Jobs here.";
+    InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job.";
+    NotOptedIn = "not_opted_in", "replacement", "The namespace does not opt in to this policy.";
+    NoCluster = "no_cluster", "replacement", "This rejob has no connection to the cluster, so it cannot replace.";
+    NoTime = "no_time", "replacement", "The deadline is too near to replace the Job safely.";
+    ClusterError = "cluster_error", "replacement", "The API server failed to answer a call of rejob's.";
+    PatchFailed = "patch_failed", "defect", "The patch would not apply, so none is sent.";
+}
+
+impl Reason {
+    /// The reason of that label.
+    #[must_use]
+    pub fn from_label(label: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.label() == label)
+    }
+
+    /// Whether rejob had nothing to do with the request.
+    #[must_use]
+    pub fn is_left_alone(self) -> bool {
+        self.rule() == "left alone"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn labels_are_unique_snake_case_and_lead_back() {
+        let mut seen = BTreeSet::new();
+        for reason in Reason::ALL {
+            let label = reason.label();
+            assert!(seen.insert(label), "{label} twice");
+            assert!(label.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{label}");
+            assert_eq!(Reason::from_label(label), Some(*reason));
+        }
+    }
+
+    #[test]
+    fn sentences_never_say_the_words_that_flux_takes_as_leave_to_delete() {
+        for reason in Reason::ALL {
+            let sentence = reason.sentence().to_lowercase();
+            assert!(sentence.ends_with('.'), "{sentence}");
+            assert!(!sentence.contains("is immutable") && !sentence.contains("immutable field"));
+        }
+    }
+}

@@ -1,1 +1,22 @@
-//! (being written)
+//! The replacement protocol: plan (pure), dormant record, execution through a trait, reaper.
+//!
+//! A replacement happens inside the client's own request. In turn 1 the old Job is deleted and,
+//! unless the request is a server-side apply, the new one is made dormant (`parallelism: 0` and a
+//! record of what it is to become); the answer puts every immutable field back, so that the API
+//! server's write fails and it starts over. In turn 2 it creates the Job from the client's own
+//! apply, or updates the dormant Job, which `decide` then releases.
+
+pub mod effects;
+pub mod execution;
+mod fail_point;
+mod plan;
+pub mod reaper;
+mod record;
+mod run;
+
+pub use effects::{ApiError, Cluster, Right};
+pub use execution::{Effect, Execution, Outcome, Reply};
+pub use plan::{Mode, Plan, new_job};
+pub use reaper::Reaper;
+pub use record::Record;
+pub use run::run;

@@ -1,1 +1,298 @@
-//! (being written)
+//! The wire envelope of an AdmissionReview (`admission.k8s.io/v1`): a request in, an answer out.
+//!
+//! The envelope is our own: kube's serializes `patch` as an array of numbers. The objects are kept
+//! raw until it is known that they are Jobs, so a review about anything else costs no parse.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::decide::{Decision, Verdict};
+
+/// The version that rejob speaks.
+pub const API_VERSION: &str = "admission.k8s.io/v1";
+
+/// Why a body is not a review.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReviewError {
+    /// Not JSON, or JSON of another shape.
+    #[error("the body is not an AdmissionReview: {0}")]
+    Malformed(String),
+    /// Another kind or version.
+    #[error("the body is {found}; send an AdmissionReview of {API_VERSION}")]
+    WrongKind {
+        /// What it calls itself.
+        found: String,
+    },
+}
+
+/// What the request does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Operation {
+    /// An object is created.
+    Create,
+    /// An object is changed: PUT or PATCH, a server-side apply included.
+    Update,
+    /// An object is deleted.
+    Delete,
+    /// A connection, such as exec.
+    Connect,
+    /// Anything a later version adds.
+    #[serde(other)]
+    Other,
+}
+
+impl Operation {
+    /// The value of the `operation` label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Create => "CREATE",
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Other => "OTHER",
+        }
+    }
+}
+
+/// Who made the request, as the API server authenticated it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct UserInfo {
+    /// The name.
+    #[serde(default)]
+    pub username: String,
+    /// The uid, where there is one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub uid: String,
+    /// The groups.
+    #[serde(default, deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// What authenticators added.
+    #[serde(
+        default,
+        deserialize_with = "null_as_default",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+/// One admission request, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The review's uid, which the answer repeats.
+    pub uid: String,
+    /// Whether the request is about a batch/v1 Job; the objects are read only then.
+    pub is_job: bool,
+    /// The subresource, if any.
+    pub subresource: Option<String>,
+    /// The operation.
+    pub operation: Operation,
+    /// The namespace.
+    pub namespace: String,
+    /// The name, empty for a CREATE with `generateName`.
+    pub name: String,
+    /// Who made the request.
+    pub user: UserInfo,
+    /// The object as it would be stored.
+    pub object: Option<Value>,
+    /// The object as it is stored.
+    pub old_object: Option<Value>,
+    /// Whether nothing is to be stored.
+    pub dry_run: bool,
+    /// `options.fieldManager`.
+    pub field_manager: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireReview<'a> {
+    #[serde(default)]
+    api_version: String,
+    #[serde(default)]
+    kind: String,
+    #[serde(borrow)]
+    request: Option<WireRequest<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireRequest<'a> {
+    uid: String,
+    kind: WireKind,
+    #[serde(default)]
+    sub_resource: Option<String>,
+    operation: Operation,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    user_info: UserInfo,
+    #[serde(borrow, default)]
+    object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    old_object: Option<&'a RawValue>,
+    #[serde(default)]
+    dry_run: Option<bool>,
+    #[serde(default)]
+    options: Option<WireOptions>,
+}
+
+#[derive(Deserialize)]
+struct WireKind {
+    #[serde(default)]
+    group: String,
+    version: String,
+    kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireOptions {
+    #[serde(default)]
+    field_manager: Option<String>,
+}
+
+fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// Reads one AdmissionReview.
+///
+/// # Errors
+/// When the bytes are not JSON, not an AdmissionReview of `admission.k8s.io/v1`, or a review whose
+/// request lacks what every request has.
+pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
+    let malformed = |error: serde_json::Error| ReviewError::Malformed(error.to_string());
+    let review: WireReview<'_> = serde_json::from_slice(body).map_err(malformed)?;
+    if review.kind != "AdmissionReview" || review.api_version != API_VERSION {
+        let found = match (review.kind.as_str(), review.api_version.as_str()) {
+            ("", _) => "without a kind".to_owned(),
+            (kind, version) => format!("a {kind:?} of {version:?}"),
+        };
+        return Err(ReviewError::WrongKind { found });
+    }
+    let request =
+        review.request.ok_or_else(|| ReviewError::Malformed("it has no request".to_owned()))?;
+    if request.uid.is_empty() {
+        return Err(ReviewError::Malformed("request.uid is empty".to_owned()));
+    }
+    let is_job =
+        request.kind.group == "batch" && request.kind.version == "v1" && request.kind.kind == "Job";
+    let read = |raw: Option<&RawValue>, field: &str| match raw {
+        Some(raw) if is_job => match serde_json::from_str(raw.get()).map_err(malformed)? {
+            Value::Null => Ok(None),
+            object @ Value::Object(_) => Ok(Some(object)),
+            _ => Err(ReviewError::Malformed(format!("request.{field} is not an object"))),
+        },
+        _ => Ok(None),
+    };
+    Ok(Request {
+        object: read(request.object, "object")?,
+        old_object: read(request.old_object, "oldObject")?,
+        uid: request.uid,
+        is_job,
+        subresource: request.sub_resource.filter(|name| !name.is_empty()),
+        operation: request.operation,
+        namespace: request.namespace.unwrap_or_default(),
+        name: request.name.unwrap_or_default(),
+        user: request.user_info,
+        dry_run: request.dry_run.unwrap_or_default(),
+        field_manager: request
+            .options
+            .and_then(|options| options.field_manager)
+            .filter(|manager| !manager.is_empty()),
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireAnswer<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    response: WireResponse<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireResponse<'a> {
+    uid: &'a str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<WireStatus<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    warnings: &'a [String],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: &'a BTreeMap<&'static str, String>,
+}
+
+#[derive(Serialize)]
+struct WireStatus<'a> {
+    status: &'static str,
+    message: &'a str,
+    reason: &'static str,
+    code: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<WireDetails>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WireDetails {
+    retry_after_seconds: u32,
+}
+
+/// Writes the answer to a request: one line of JSON.
+///
+/// A [`Verdict::Replace`] is answered as allowed with the put-back patch: the caller has carried
+/// the plan out.
+#[must_use]
+pub fn answer(uid: &str, decision: &Decision) -> Vec<u8> {
+    let (allowed, status) = match &decision.verdict {
+        Verdict::Admit | Verdict::Replace(_) => (true, None),
+        Verdict::Deny(denial) => (
+            false,
+            Some(WireStatus {
+                status: "Failure",
+                message: &denial.message,
+                reason: if denial.code == 429 { "TooManyRequests" } else { "Forbidden" },
+                code: denial.code,
+                details: denial
+                    .retry_after
+                    .map(|seconds| WireDetails { retry_after_seconds: seconds }),
+            }),
+        ),
+    };
+    let patch = (allowed && !decision.patch.is_empty()).then(|| {
+        STANDARD.encode(serde_json::to_vec(decision.patch.operations()).unwrap_or_default())
+    });
+    let answer = WireAnswer {
+        api_version: API_VERSION,
+        kind: "AdmissionReview",
+        response: WireResponse {
+            uid,
+            allowed,
+            status,
+            patch_type: patch.as_ref().map(|_| "JSONPatch"),
+            patch,
+            warnings: &decision.warnings,
+            audit_annotations: &decision.audit,
+        },
+    };
+    // A struct of strings always serializes.
+    serde_json::to_vec(&answer).unwrap_or_default()
+}

@@ -1,13 +1,50 @@
 //! The HTTPS server: listener, TLS, router, limits, admin port, drain.
+//!
+//! The webhook's port carries reviews and nothing else; probes and metrics have a port of their
+//! own, so that neither can be reached through the other. Everything that a client can make the
+//! server hold (connections, reviews, bytes, time) has a bound in [`Limits`], and what is over a
+//! bound gets an answer that says so.
+
+pub mod admin;
+mod answer;
+mod body;
+mod drain;
+mod idle;
+mod limits;
+mod listen;
+mod review;
+mod route;
+pub mod timeout;
+pub mod tls;
 
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
+use http::StatusCode;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use crate::certs::AcceptedTokens;
+use crate::metrics::Metrics;
+use admin::{Admin, Readiness};
+use drain::Drain;
+pub use limits::Limits;
+pub use listen::ListenError;
+use review::Webhook;
+
+/// Connections at once on the admin port: a kubelet, a few scrapers and a person.
+const ADMIN_CONNECTIONS: usize = 32;
 
 /// What the server hands a request's body to: [`crate::admission::Admission`], or a stub in tests.
 pub trait Reviewer: Send + Sync + 'static {
     /// Answers one AdmissionReview for the named policy before `deadline`.
+    ///
+    /// The future is run to its end even when the client is gone.
     fn review(
         &self,
         policy: &str,
@@ -30,4 +67,164 @@ pub enum ReviewError {
         /// The names there are, joined.
         known: String,
     },
+}
+
+impl ReviewError {
+    /// The HTTP status that goes with it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NotAReview(_) => StatusCode::BAD_REQUEST,
+            Self::UnknownPolicy { .. } => StatusCode::NOT_FOUND,
+        }
+    }
+}
+
+/// What a server is made of.
+#[derive(Debug)]
+pub struct Setup<R> {
+    /// Where the webhook listens.
+    pub listen: SocketAddr,
+    /// Where probes and metrics are served.
+    pub admin_listen: SocketAddr,
+    /// How the webhook's port speaks TLS: see [`tls::config`].
+    pub tls: Arc<rustls::ServerConfig>,
+    /// The bounds.
+    pub limits: Limits,
+    /// The capability tokens that a path must carry.
+    pub tokens: AcceptedTokens,
+    /// What must hold for the server to be ready.
+    pub readiness: Readiness,
+    /// Where it is counted.
+    pub metrics: Metrics,
+    /// What decides.
+    pub reviewer: Arc<R>,
+}
+
+/// A server that listens but does not accept yet.
+#[derive(Debug)]
+pub struct Server<R> {
+    webhook: TcpListener,
+    admin: TcpListener,
+    setup: Setup<R>,
+}
+
+impl<R: Reviewer> Server<R> {
+    /// Listens on both ports.
+    ///
+    /// # Errors
+    /// When a port is taken or an address is not of this machine; the message names the flag.
+    pub async fn bind(setup: Setup<R>) -> Result<Self, ListenError> {
+        let webhook = listen::bind(setup.listen, "--listen").await?;
+        let admin = listen::bind(setup.admin_listen, "--admin-listen").await?;
+        Ok(Self { webhook, admin, setup })
+    }
+
+    /// The addresses of the webhook's and of the admin port: with port 0 the real ones.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.webhook.local_addr()?, self.admin.local_addr()?))
+    }
+
+    /// Serves until `stop`, then drains: [`Limits::drain_grace`] in which everything is accepted
+    /// but readiness is off, then up to [`Limits::drain_timeout`] for what is in flight.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let Self { webhook, admin, setup } = self;
+        let limits = setup.limits.clone();
+        let (drain, admin_drain) = (Drain::default(), Drain::default());
+        let admin = tokio::spawn(serve_admin(
+            admin,
+            limits.clone(),
+            admin_drain.clone(),
+            Admin {
+                readiness: setup.readiness.clone(),
+                metrics: setup.metrics.clone(),
+                drain: drain.clone(),
+            },
+        ));
+        let webhook = tokio::spawn(serve_webhook(webhook, setup, drain.clone()));
+
+        stop.await;
+        tracing::info!("draining: not ready any more, requests are still served");
+        drain.begin();
+        tokio::time::sleep(limits.drain_grace).await;
+        drain.close();
+        if tokio::time::timeout(limits.drain_timeout, drain.tasks().wait()).await.is_err() {
+            let left = drain.tasks().len();
+            tracing::warn!(left, "connections or reviews did not end in time and are given up");
+        }
+        admin_drain.close();
+        webhook.abort();
+        admin.abort();
+        tracing::info!("stopped");
+    }
+}
+
+async fn serve_admin(listener: TcpListener, limits: Limits, drain: Drain, admin: Admin) {
+    let shared = Arc::new((limits, drain.clone(), admin));
+    listen::accept(listener, ADMIN_CONNECTIONS, drain, |stream, permit| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let (limits, drain, admin) = &*shared;
+            let answer = |request: http::Request<_>| std::future::ready(admin.answer(&request));
+            listen::http(stream, limits, drain, answer).await;
+            drop(permit);
+        }
+    })
+    .await;
+}
+
+async fn serve_webhook<R: Reviewer>(listener: TcpListener, setup: Setup<R>, drain: Drain) {
+    let acceptor = TlsAcceptor::from(setup.tls);
+    let max = setup.limits.max_connections;
+    let webhook = Arc::new(Webhook {
+        slots: Arc::new(Semaphore::new(setup.limits.max_concurrent_reviews)),
+        reviewer: setup.reviewer,
+        limits: setup.limits,
+        tokens: setup.tokens,
+        metrics: setup.metrics,
+        drain: drain.clone(),
+    });
+    listen::accept(listener, max, drain, |stream, permit| {
+        let (acceptor, webhook) = (acceptor.clone(), Arc::clone(&webhook));
+        async move {
+            serve_connection(stream, acceptor, &webhook).await;
+            drop(permit);
+        }
+    })
+    .await;
+}
+
+async fn serve_connection<R: Reviewer>(
+    mut stream: TcpStream,
+    acceptor: TlsAcceptor,
+    webhook: &Webhook<R>,
+) {
+    let open = webhook.metrics.connection_open();
+    let handshake = async {
+        if listen::speaks_plain_http(&mut stream).await {
+            return Err(io::Error::other("plain HTTP on the TLS port"));
+        }
+        acceptor.accept(stream).await
+    };
+    let handshake = tokio::select! {
+        handshake = tokio::time::timeout(webhook.limits.handshake_timeout, handshake) => handshake,
+        () = webhook.drain.closing() => return,
+    };
+    match handshake {
+        Ok(Ok(stream)) => {
+            let answer = |request| webhook.answer(request);
+            listen::http(stream, &webhook.limits, &webhook.drain, answer).await;
+        }
+        failed => {
+            webhook.metrics.tls_handshake_failure();
+            match failed {
+                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                _ => tracing::debug!("a TLS handshake took too long"),
+            }
+        }
+    }
+    drop(open);
 }

@@ -1,6 +1,16 @@
 //! The immutable part of a Job and the difference between two of them.
+//!
+//! What counts is what the API server compares in an update (`ValidateJobSpecUpdate` in
+//! `pkg/apis/batch/validation`), in normal form, less what it generates itself: the labels of the
+//! Job's name and uid in the template and the selector by them, unless the Job brings its own
+//! selector (`manualSelector: true`).
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::GENERATED_LABELS;
+use super::change::Change;
+use super::diff;
+use super::normalize::{JOB_SPEC, Shape};
 
 /// The fields of `spec` that the API server refuses to change.
 pub const IMMUTABLE_FIELDS: [&str; 9] = [
@@ -15,25 +25,79 @@ pub const IMMUTABLE_FIELDS: [&str; 9] = [
     "scheduling",
 ];
 
-/// One difference between two immutable parts.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// Human path: `spec.template.spec.containers[app].image`.
-    pub path: String,
-    /// The old value, `None` where the field is new.
-    pub old: Option<Value>,
-    /// The new value, `None` where the field was removed.
-    pub new: Option<Value>,
+/// The normalized immutable part of a Job, as an object of the fields of its `spec`.
+#[must_use]
+pub fn immutable_part(job: &Value) -> Value {
+    Value::Object(normalized(job, has_manual_selector(job)))
 }
 
-/// The normalised immutable part of a Job.
+/// What differs between the immutable parts of two Jobs, after normalization; empty when nothing
+/// does. The order is that of the paths, and the same for the same two Jobs.
 #[must_use]
-pub fn immutable_part(_job: &Value) -> Value {
-    Value::Null
+pub fn changes(old: &Value, new: &Value) -> Vec<Change> {
+    // Where one of them brings its own selector, what was generated for the other counts too:
+    // the API server compares them as they are.
+    let manual = has_manual_selector(old) || has_manual_selector(new);
+    let (old, new) = (normalized(old, manual), normalized(new, manual));
+    diff::changes(&JOB_SPEC, "spec", &old, &new)
 }
 
-/// What differs between the immutable parts of two Jobs, after normalisation; empty when nothing does.
-#[must_use]
-pub fn changes(_old: &Value, _new: &Value) -> Vec<Change> {
-    Vec::new()
+fn has_manual_selector(job: &Value) -> bool {
+    job.pointer("/spec/manualSelector").and_then(Value::as_bool).unwrap_or(false)
+}
+
+fn normalized(job: &Value, manual_selector: bool) -> Map<String, Value> {
+    let mut part: Map<String, Value> = job
+        .get("spec")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| IMMUTABLE_FIELDS.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let absent = |name: &str| job.pointer(&format!("/spec/{name}")).is_none_or(Value::is_null);
+    // `SetDefaults_Job`: without both, one Pod has to complete; with `parallelism` alone the Job
+    // is a work queue.
+    if absent("completions") && absent("parallelism") {
+        part.insert("completions".to_owned(), Value::from(1));
+    }
+    let Value::Object(mut part) = Shape::Object(&JOB_SPEC).normalize(&Value::Object(part)) else {
+        return Map::new();
+    };
+    if !manual_selector {
+        drop_generated(&mut part);
+    }
+    part
+}
+
+/// Takes the generated labels out of the template and the selector, and the selector itself where
+/// nothing else is in it.
+fn drop_generated(part: &mut Map<String, Value>) {
+    drop_labels(part, &["template", "metadata"], "labels");
+    drop_labels(part, &["selector"], "matchLabels");
+    for empty in ["selector", "template"] {
+        if part.get(empty).and_then(Value::as_object).is_some_and(Map::is_empty) {
+            part.remove(empty);
+        }
+    }
+}
+
+/// Takes the generated labels out of the map `name` in the object at `path`, and what becomes
+/// empty by it: the map, and `metadata` in its template.
+fn drop_labels(part: &mut Map<String, Value>, path: &[&str], name: &str) {
+    let Some((first, rest)) = path.split_first() else {
+        if let Some(Value::Object(labels)) = part.get_mut(name) {
+            labels.retain(|label, _| !GENERATED_LABELS.contains(&label.as_str()));
+            if labels.is_empty() {
+                part.remove(name);
+            }
+        }
+        return;
+    };
+    if let Some(Value::Object(inner)) = part.get_mut(*first) {
+        drop_labels(inner, rest, name);
+        if *first == "metadata" && inner.is_empty() {
+            part.remove(*first);
+        }
+    }
 }

@@ -1,0 +1,87 @@
+//! Changes of the immutable part that the API server accepts by itself.
+//!
+//! `pkg/apis/batch/validation/validation.go` (`validateCompletions`, `validatePodTemplateUpdate`)
+//! and `pkg/registry/batch/job/strategy.go` (`shouldAllowMutablePodTemplate`) of Kubernetes
+//! 1.30 to 1.37: elastic Indexed Jobs, and scheduling directives of a suspended Job.
+
+use serde_json::Value;
+
+use crate::job::{Job, immutable_part};
+
+/// Whether the API server accepts the change from `old` to `new` as it is.
+pub(super) fn by_the_api_server(old: Job<'_>, new: Job<'_>, server_minor: Option<u32>) -> bool {
+    let mut before = immutable_part(old.value());
+    let mut after = immutable_part(new.value());
+    if is_elastic(old, new) {
+        for part in [&mut before, &mut after] {
+            take(part, "", "completions");
+        }
+    }
+    let later = server_minor.is_some_and(|minor| minor >= 36);
+    let not_started = old.status("startTime").is_none();
+    let stopped = not_started || (later && has_stopped(old));
+    let idle = old.status("active").and_then(Value::as_i64).unwrap_or(0) == 0;
+    if old.is_suspended() && (not_started || later) && stopped && (idle || !later) {
+        for part in [&mut before, &mut after] {
+            take_scheduling_directives(part);
+            if later && new.is_suspended() {
+                take_resources(part);
+            }
+        }
+    }
+    before == after
+}
+
+/// `completions` may change together with `parallelism` for Indexed Jobs.
+fn is_elastic(old: Job<'_>, new: Job<'_>) -> bool {
+    old.is_indexed()
+        && new.is_indexed()
+        && new.completions().is_some()
+        && new.completions() == new.parallelism()
+}
+
+/// Whether the `Suspended` condition is true.
+fn has_stopped(old: Job<'_>) -> bool {
+    old.status("conditions").and_then(Value::as_array).is_some_and(|conditions| {
+        conditions.iter().any(|condition| {
+            condition.get("type").and_then(Value::as_str) == Some("Suspended")
+                && condition.get("status").and_then(Value::as_str) == Some("True")
+        })
+    })
+}
+
+fn take_scheduling_directives(part: &mut Value) {
+    for field in ["nodeSelector", "tolerations", "schedulingGates"] {
+        take(part, "/template/spec", field);
+    }
+    take(part, "/template/spec/affinity", "nodeAffinity");
+    for field in ["labels", "annotations"] {
+        take(part, "/template/metadata", field);
+    }
+    // What is left empty counts as absent.
+    for (parent, field) in [("/template/spec", "affinity"), ("/template", "metadata")] {
+        if part.pointer(&format!("{parent}/{field}")).is_some_and(is_empty) {
+            take(part, parent, field);
+        }
+    }
+}
+
+/// Container resources, matched by position as the API server does.
+fn take_resources(part: &mut Value) {
+    for field in ["containers", "initContainers"] {
+        let list = part.pointer_mut(&format!("/template/spec/{field}"));
+        for container in list.and_then(Value::as_array_mut).into_iter().flatten() {
+            take(container, "", "resources");
+        }
+    }
+}
+
+fn take(part: &mut Value, parent: &str, field: &str) {
+    if let Some(Value::Object(map)) = part.pointer_mut(parent) {
+        map.remove(field);
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_object().is_some_and(serde_json::Map::is_empty)
+}

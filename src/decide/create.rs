@@ -1,0 +1,99 @@
+//! CREATE: the name, the TTL, the recorded hash.
+
+use serde_json::json;
+
+use crate::job::{Client, Job, NameKeeper, TemplateHash, hashed_name, is_hashed_name, keys};
+use crate::patch::Draft;
+use crate::policy::{Naming, Policy};
+use crate::reason::Reason;
+use crate::review::Request;
+
+use super::{Decision, Warnings, words};
+
+/// Decides a CREATE that reached the API server.
+pub(super) fn decide(
+    request: &Request,
+    job: Job<'_>,
+    policy: &Policy,
+    mut draft: Draft<'_>,
+    mut warnings: Warnings,
+) -> Decision {
+    let manager = request.field_manager.as_deref();
+    let hash = TemplateHash::of(draft.current());
+    let named = match (policy.naming, job.name()) {
+        (Naming::Stable, _) => None,
+        (Naming::TemplateHash, None) => Some(Reason::GenerateName),
+        (Naming::TemplateHash, Some(name)) => match NameKeeper::of(job, manager) {
+            Some(keeper) => {
+                warnings.add(words::name_kept(name, keeper, policy));
+                Some(Reason::NameKept)
+            }
+            None => Some(rename(name, job, &hash, &mut draft)),
+        },
+    };
+    let injected = inject_ttl(job, policy, &mut draft);
+    if injected
+        && let client = Client::of(job, manager)
+        && client.is_gitops()
+    {
+        warnings.add(format!(
+            "job {}: {} may create it again, that is re-run it, when the TTL has deleted it",
+            words::name(job, &request.name),
+            client.title(),
+        ));
+    }
+    record(&hash, &mut draft);
+    Decision::patched(outcome(named, injected), draft, warnings)
+}
+
+/// Decides for a manifest that is not yet in a cluster.
+pub(super) fn offline(job: Job<'_>, policy: &Policy, mut draft: Draft<'_>) -> Decision {
+    let hash = TemplateHash::of(draft.current());
+    let named = match (policy.naming, job.name()) {
+        (Naming::Stable, _) => None,
+        (Naming::TemplateHash, None) => Some(Reason::GenerateName),
+        (Naming::TemplateHash, Some(name)) => Some(rename(name, job, &hash, &mut draft)),
+    };
+    let injected = inject_ttl(job, policy, &mut draft);
+    record(&hash, &mut draft);
+    Decision::patched(outcome(named, injected), draft, Warnings::default())
+}
+
+/// `<name>-<hash>`; a Job that has been named so before (an exported manifest, a second run of
+/// admission) is named anew from its base name, never suffixed twice.
+fn rename(name: &str, job: Job<'_>, hash: &TemplateHash, draft: &mut Draft<'_>) -> Reason {
+    if is_hashed_name(name, hash) {
+        return Reason::AlreadyNamed;
+    }
+    let before = job.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse);
+    let base = match (job.annotation(keys::BASE_NAME), before) {
+        (Some(base), Some(before)) if hashed_name(base, job, &before) == name => base,
+        _ => name,
+    };
+    draft.set(&["metadata", "name"], json!(hashed_name(base, job, hash)));
+    draft.set(&["metadata", "annotations", keys::BASE_NAME], json!(base));
+    Reason::Renamed
+}
+
+/// Injects the TTL where the Job sets none. Never on UPDATE: it would delete finished Jobs at once.
+fn inject_ttl(job: Job<'_>, policy: &Policy, draft: &mut Draft<'_>) -> bool {
+    match policy.ttl_seconds_after_finished {
+        Some(ttl) if job.spec("ttlSecondsAfterFinished").is_none() => {
+            draft.set(&["spec", "ttlSecondsAfterFinished"], json!(ttl.seconds()));
+            true
+        }
+        _ => false,
+    }
+}
+
+fn record(hash: &TemplateHash, draft: &mut Draft<'_>) {
+    draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
+}
+
+fn outcome(named: Option<Reason>, injected: bool) -> Reason {
+    match named {
+        Some(reason) => reason,
+        None if injected => Reason::TtlInjected,
+        None => Reason::Created,
+    }
+}

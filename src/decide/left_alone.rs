@@ -1,0 +1,76 @@
+//! Who is left alone: each for a reason of its own. As much of it as possible also stands in the
+//! webhook configuration as CEL `matchConditions`, so that the API server does not even call.
+
+use crate::job::{Job, keys};
+use crate::reason::Reason;
+use crate::review::{Operation, Request};
+
+use super::Context;
+
+/// Users of the control plane itself.
+pub const SYSTEM_USERS: [&str; 2] = ["system:kube-controller-manager", "system:apiserver"];
+
+/// Service accounts of kube-system that the built-in controllers run under: those that write
+/// Jobs. Not all of kube-system: k3s deploys Helm charts from there.
+pub const BUILT_IN_CONTROLLERS: [&str; 10] = [
+    "job-controller",
+    "cronjob-controller",
+    "ttl-after-finished-controller",
+    "generic-garbage-collector",
+    "namespace-controller",
+    "pod-garbage-collector",
+    "resourcequota-controller",
+    "storage-version-migrator-controller",
+    "disruption-controller",
+    "node-controller",
+];
+
+const CONTROLLER_PREFIX: &str = "system:serviceaccount:kube-system:";
+
+/// What can be told from the request alone.
+pub(super) fn by_request(request: &Request, context: &Context<'_>) -> Option<Reason> {
+    let user = request.user.username.as_str();
+    if !request.is_job {
+        Some(Reason::NotAJob)
+    } else if !matches!(request.operation, Operation::Create | Operation::Update) {
+        Some(Reason::OtherOperation)
+    } else if request.subresource.is_some() {
+        Some(Reason::Subresource)
+    } else if context.own_user.is_some_and(|own| own == user) {
+        Some(Reason::OwnRequest)
+    } else if is_built_in(user) {
+        Some(Reason::SystemController)
+    } else if request.namespace == "kube-system"
+        || context.own_namespace.is_some_and(|own| own == request.namespace)
+    {
+        Some(Reason::ProtectedNamespace)
+    } else {
+        None
+    }
+}
+
+fn is_built_in(user: &str) -> bool {
+    SYSTEM_USERS.contains(&user)
+        || user
+            .strip_prefix(CONTROLLER_PREFIX)
+            .is_some_and(|account| BUILT_IN_CONTROLLERS.contains(&account))
+}
+
+/// What the Job itself tells. Who owns it is read off the stored Job as well, since a request can
+/// drop an owner reference; what the user asks for is read off the request.
+pub(super) fn by_job(job: Job<'_>, old: Option<Job<'_>>) -> Option<Reason> {
+    let stored = old.unwrap_or(job);
+    if job.annotation(keys::SKIP) == Some("true") {
+        Some(Reason::Skipped)
+    } else if job.controller().or_else(|| stored.controller()).is_some() {
+        Some(Reason::ControllerOwned)
+    } else if job.annotation("helm.sh/hook").is_some() {
+        Some(Reason::HelmHook)
+    } else if job.annotation("argocd.argoproj.io/hook").is_some() {
+        Some(Reason::ArgoCdHook)
+    } else if stored.foreign_manager().is_some() {
+        Some(Reason::ForeignManagedBy)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,203 @@
+//! What can be decided about a replacement from the request alone; the rest is the plan's.
+
+use serde_json::json;
+
+use crate::job::{Change, Client, Progress, TemplateHash, entry_index, is_apply, keys, progress};
+use crate::patch::Draft;
+use crate::policy::{OnChange, WhileRunning};
+use crate::reason::Reason;
+use crate::replace::{Mode, Plan, Record, new_job};
+
+use super::update::{Update, put_back};
+use super::{Decision, Verdict, Warnings, words};
+
+/// The longest description of a replacement, in characters: it stands in an annotation.
+const LONGEST_DESCRIPTION: usize = 1024;
+
+/// Turn 1 of a replacement (or `Keep` on a Job that is being deleted, which has nothing to keep).
+pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warnings) -> Decision {
+    let (old, job, request) = (update.old, update.job, update.request);
+    let name = words::name(old, &request.name);
+    let (Some(uid), Some(resource_version)) = (old.uid(), old.resource_version()) else {
+        return stale(update, warnings);
+    };
+    // A write at another revision or uid than the stored one cannot succeed: nothing is deleted
+    // for it, and the API server gives its own answer.
+    let differs = |theirs: Option<&str>, stored: &str| theirs.is_some_and(|own| own != stored);
+    if differs(job.resource_version(), resource_version) || differs(job.uid(), uid) {
+        return stale(update, warnings);
+    }
+    if old.is_being_deleted() || job.is_being_deleted() {
+        if let Some(decision) = being_deleted(update, name, &mut warnings) {
+            return decision;
+        }
+    } else if let Some(decision) = finalizers(update, name) {
+        return decision;
+    } else if progress(old) == Progress::Running
+        && let Some(decision) = running(update, name, &mut warnings)
+    {
+        return decision;
+    }
+
+    let hash = TemplateHash::of(job.value());
+    let record = Record::of(old);
+    let mode = if is_apply(old, job, request.field_manager.as_deref()) {
+        Mode::Apply
+    } else {
+        Mode::Recreate
+    };
+    let described = if changes.is_empty() {
+        "rejob.dev/rerun asks for a new run".to_owned()
+    } else {
+        words::cut(&words::describe_changes(changes), LONGEST_DESCRIPTION)
+    };
+    let patch = match answer(update, &described, mode) {
+        Ok(patch) => patch,
+        Err(error) => {
+            return Decision::deny(
+                Reason::PatchFailed,
+                format!("job {name} was not replaced: {error}; report this as a defect of rejob"),
+            );
+        }
+    };
+    let intended = record
+        .filter(|_| job.parallelism() == old.parallelism())
+        .map_or(job.parallelism(), |record| record.parallelism);
+    let mut new = new_job(job, &hash, intended);
+    if let Some(ttl) = update.policy.ttl_seconds_after_finished
+        && job.spec("ttlSecondsAfterFinished").is_none()
+        && let Some(spec) = new.get_mut("spec").and_then(serde_json::Value::as_object_mut)
+    {
+        spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));
+    }
+    let what = if changes.is_empty() {
+        "rejob.dev/rerun changed".to_owned()
+    } else {
+        format!("{} changed", words::changed_paths(changes))
+    };
+    let verb = if request.dry_run { "would be replaced" } else { "replaced" };
+    warnings.add(format!("job {name} {verb}: {what}"));
+    let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
+    let plan = Plan {
+        namespace: request.namespace.clone(),
+        name: name.to_owned(),
+        uid: uid.to_owned(),
+        resource_version: resource_version.to_owned(),
+        user: request.user.clone(),
+        field_manager: request.field_manager.clone(),
+        mode,
+        dry_run: request.dry_run,
+        job: new,
+        hash,
+        parallelism: intended,
+        described,
+        client: Client::of(job, request.field_manager.as_deref()),
+    };
+    let mut decision = Decision {
+        verdict: Verdict::Replace(Box::new(plan)),
+        patch,
+        warnings: warnings.into_vec(),
+        ..Decision::admit(reason)
+    }
+    .audited();
+    decision.audit.insert("changed", words::cut(&what, 256));
+    decision.audit.insert("replaced-uid", uid.to_owned());
+    decision
+}
+
+/// The answer of turn 1: every immutable field put back, and the marker. The write at the old
+/// revision cannot succeed, so nothing of it is stored. In a dry run the marker is what the user
+/// sees, and for an apply it is entered into the manager's own fields, else Argo CD drops it.
+fn answer(
+    update: &Update<'_>,
+    described: &str,
+    mode: Mode,
+) -> Result<crate::patch::Patch, crate::patch::PatchError> {
+    let mut draft = Draft::new(update.job.value());
+    put_back(&mut draft, update.old);
+    draft.set(&["metadata", "annotations", keys::REPLACING], json!(described));
+    if mode == Mode::Apply
+        && update.request.dry_run
+        && let Some(manager) = update.request.field_manager.as_deref()
+        && let Some(index) = entry_index(update.job, manager)
+    {
+        let field = format!("f:{}", keys::REPLACING);
+        let entry = index.to_string();
+        let owned =
+            ["metadata", "managedFields", &entry, "fieldsV1", "f:metadata", "f:annotations"];
+        draft.set(&[owned.as_slice(), &[&field]].concat(), json!({}));
+    }
+    draft.finish()
+}
+
+fn stale(update: &Update<'_>, warnings: Warnings) -> Decision {
+    match answer(update, "the request is about another revision", Mode::Recreate) {
+        Ok(patch) => {
+            Decision { patch, warnings: warnings.into_vec(), ..Decision::admit(Reason::StaleView) }
+        }
+        Err(_) => Decision::admit(Reason::PatchFailed),
+    }
+}
+
+fn being_deleted(update: &Update<'_>, name: &str, warnings: &mut Warnings) -> Option<Decision> {
+    let policy = update.policy;
+    if policy.while_running != WhileRunning::Wait || policy.on_change != OnChange::Replace {
+        return Some(Decision::deny(
+            Reason::BeingDeletedDenied,
+            format!("job {name} is being deleted and cannot be changed; try again when it is gone"),
+        ));
+    }
+    if update.request.dry_run {
+        warnings.add(format!("job {name} is being deleted: the real run waits until it is gone"));
+        return None;
+    }
+    Some(Decision::retry(
+        Reason::BeingDeletedWait,
+        format!("job {name} is being deleted; waiting until it is gone, then try again"),
+        policy.wait_seconds.retry_after(),
+    ))
+}
+
+/// Anything that would keep the old Job from vanishing at once, even what this very request removes.
+fn finalizers(update: &Update<'_>, name: &str) -> Option<Decision> {
+    let finalizers = update.old.finalizers();
+    (!finalizers.is_empty()).then(|| {
+        Decision::deny(
+            Reason::FinalizersDenied,
+            format!(
+                "job {name} cannot be replaced: it has the finalizers {}, so it would not vanish at \
+                 once; remove them in a request of their own first",
+                words::cut(&finalizers.join(", "), 200)
+            ),
+        )
+    })
+}
+
+fn running(update: &Update<'_>, name: &str, warnings: &mut Warnings) -> Option<Decision> {
+    let wait = update.policy.wait_seconds;
+    match update.policy.while_running {
+        WhileRunning::Replace => None,
+        WhileRunning::Deny => Some(Decision::deny(
+            Reason::RunningDenied,
+            format!(
+                "job {name} is running and cannot be changed while whileRunning is Deny; try again \
+                 when it has finished, or delete it first"
+            ),
+        )),
+        WhileRunning::Wait if update.request.dry_run => {
+            let seconds = wait.get();
+            warnings
+                .add(format!("job {name} is running: the real run waits up to {seconds} s for it"));
+            None
+        }
+        WhileRunning::Wait => Some(Decision::retry(
+            Reason::RunningWait,
+            format!(
+                "job {name} is still running; waited for it (waitSeconds {}): try again when it has \
+                 finished, or set the annotation rejob.dev/while-running: Replace",
+                wait.get()
+            ),
+            wait.retry_after(),
+        )),
+    }
+}

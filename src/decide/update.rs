@@ -1,0 +1,169 @@
+//! UPDATE: whose difference it is, and what the policy says about it.
+
+use serde_json::json;
+
+use crate::job::{Change, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys};
+use crate::patch::Draft;
+use crate::policy::{OnChange, Policy};
+use crate::reason::Reason;
+use crate::replace::Record;
+use crate::review::Request;
+
+use super::{Context, Decision, Warnings, allowed, guard, replacement, words};
+
+/// An UPDATE with what the rules look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Update<'a> {
+    pub(super) request: &'a Request,
+    pub(super) old: Job<'a>,
+    pub(super) job: Job<'a>,
+    pub(super) policy: &'a Policy,
+    pub(super) context: &'a Context<'a>,
+}
+
+impl Update<'_> {
+    fn name(&self) -> &str {
+        words::name(self.old, &self.request.name)
+    }
+
+    /// Whether the request gives the rerun annotation another value. Removing it asks for nothing.
+    fn asks_for_a_rerun(&self) -> bool {
+        let value = self.job.annotation(keys::RERUN);
+        value.is_some() && value != self.old.annotation(keys::RERUN)
+    }
+
+    fn is_being_deleted(&self) -> bool {
+        self.old.is_being_deleted() || self.job.is_being_deleted()
+    }
+}
+
+pub(super) fn decide(
+    update: &Update<'_>,
+    mut draft: Draft<'_>,
+    mut warnings: Warnings,
+) -> Decision {
+    let changes = changes(update.old.value(), update.job.value());
+    let rerun = match (update.asks_for_a_rerun(), update.policy.on_change) {
+        (true, OnChange::Replace) => true,
+        (true, on_change) => {
+            let name = update.name();
+            warnings.add(format!(
+                "job {name}: rejob.dev/rerun does nothing, onChange is {on_change:?}"
+            ));
+            false
+        }
+        (false, _) => false,
+    };
+    if changes.is_empty() && !rerun {
+        let unchanged =
+            if update.is_being_deleted() { Reason::BeingDeleted } else { Reason::Unchanged };
+        return settle(update, unchanged, draft, warnings);
+    }
+    if !rerun {
+        let hash = TemplateHash::of(update.job.value());
+        if is_not_the_callers(update, &hash) {
+            draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
+            return settle(update, Reason::Restored, draft, warnings);
+        }
+        if allowed::by_the_api_server(update.old, update.job, update.context.server_minor) {
+            if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
+                draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
+            }
+            return release(update, Reason::AllowedChange, draft, warnings);
+        }
+    }
+    by_policy(update, &changes, draft, warnings)
+}
+
+/// The client asks for exactly what it asked for last time, so the difference between the stored
+/// template and the request is another admission hook's (image digests, sidecars).
+fn is_not_the_callers(update: &Update<'_>, hash: &TemplateHash) -> bool {
+    let recorded = update.old.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse);
+    recorded.as_ref() == Some(hash) || update.context.remembered.as_ref() == Some(hash)
+}
+
+fn by_policy(
+    update: &Update<'_>,
+    changes: &[Change],
+    draft: Draft<'_>,
+    mut warnings: Warnings,
+) -> Decision {
+    let name = update.name();
+    match update.policy.on_change {
+        OnChange::Ignore => Decision::patched(Reason::Ignored, draft, warnings),
+        OnChange::Keep if !update.is_being_deleted() => {
+            warnings.add(format!("job {name} kept as it is: {}", words::changed_paths(changes)));
+            settle(update, Reason::Kept, draft, warnings)
+        }
+        OnChange::Deny => Decision::deny(
+            Reason::Denied,
+            format!(
+                "job {name}: {} cannot be changed while onChange is Deny; delete the Job first, \
+                 or give the new one another name",
+                words::changed_paths(changes)
+            ),
+        ),
+        OnChange::Keep | OnChange::Replace => replacement::decide(update, changes, warnings),
+    }
+}
+
+/// Makes the stored Job's immutable part stand, to the letter, and releases a dormant Job.
+///
+/// It covers the bare PUT as well, which lacks the selector and the generated labels.
+fn settle(
+    update: &Update<'_>,
+    reason: Reason,
+    mut draft: Draft<'_>,
+    warnings: Warnings,
+) -> Decision {
+    put_back(&mut draft, update.old);
+    release(update, reason, draft, warnings)
+}
+
+/// Puts every field of the immutable part back to the old Job's value.
+pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
+    for field in IMMUTABLE_FIELDS {
+        draft.copy(&["spec", field], old.value());
+    }
+}
+
+/// Starts a dormant Job when the API server comes back with the request that made it: the same
+/// user with the same field manager. Everyone else tries again in a moment.
+fn release(
+    update: &Update<'_>,
+    reason: Reason,
+    mut draft: Draft<'_>,
+    warnings: Warnings,
+) -> Decision {
+    let Some(record) = Record::of(update.old) else {
+        return Decision::patched(reason, draft, warnings);
+    };
+    if !record.was_made_for(update.request) {
+        if update.request.dry_run || update.is_being_deleted() {
+            return Decision::patched(reason, draft, warnings);
+        }
+        return Decision::retry(
+            Reason::MeetsDormant,
+            format!("job {} is being replaced by another request; try again", update.name()),
+            1,
+        );
+    }
+    guard::wake(&mut draft);
+    // Where the request sets the parallelism itself, it stands already.
+    if update.job.parallelism() == update.old.parallelism() {
+        match record.parallelism {
+            Some(parallelism) => draft.set(&["spec", "parallelism"], json!(parallelism)),
+            None => draft.remove(&["spec", "parallelism"]),
+        }
+    }
+    if update.job.spec("ttlSecondsAfterFinished").is_none() {
+        // A bare PUT: the TTL was injected when the Job was made, as on any CREATE.
+        draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
+    }
+    if update.job.resource_version() == Some(&record.resource_version)
+        && let Some(current) = update.old.resource_version()
+    {
+        draft.set(&["metadata", "resourceVersion"], json!(current));
+    }
+    Decision::patched(Reason::Released, draft, warnings)
+}

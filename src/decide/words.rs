@@ -1,0 +1,94 @@
+//! The words that users read: warnings and refusals.
+//!
+//! A warning has at most 120 characters and no control characters, and there are at most five
+//! (`k8s.io/apiserver/pkg/warning` cuts at about 4 KiB in all). A refusal never says the words
+//! that Flux takes as leave to delete the Job.
+
+use crate::job::{Change, Job, NameKeeper};
+use crate::policy::{OnChange, Policy};
+
+/// The longest warning, in characters.
+const LONGEST: usize = 120;
+/// The longest refusal, in characters.
+const LONGEST_REFUSAL: usize = 1000;
+/// How many warnings an answer carries.
+const MOST: usize = 5;
+/// How many changes a sentence names.
+const NAMED: usize = 3;
+
+/// The warnings of an answer.
+#[derive(Debug, Default)]
+pub struct Warnings(Vec<String>);
+
+impl Warnings {
+    /// Adds a warning, cut to what a client shows.
+    pub fn add(&mut self, text: impl AsRef<str>) {
+        if self.0.len() < MOST {
+            self.0.push(cut(text.as_ref(), LONGEST));
+        }
+    }
+
+    /// The warnings in their order.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<String> {
+        self.0
+    }
+}
+
+/// Cuts a text to a number of characters, without control characters.
+pub(super) fn cut(text: &str, longest: usize) -> String {
+    let clean: Vec<char> =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest + 1).collect();
+    if clean.len() <= longest {
+        return clean.into_iter().collect();
+    }
+    clean.into_iter().take(longest - 1).chain(['…']).collect()
+}
+
+/// A refusal as it is sent: readable, and without the words that Flux takes as leave to delete the
+/// Job, whoever brings them (a label's name, the API server's own message).
+pub(super) fn refusal(message: &str) -> String {
+    cut(&message.replace("immutable", "unchangeable"), LONGEST_REFUSAL)
+}
+
+/// The Job's name as a sentence says it.
+pub(super) fn name<'a>(job: Job<'a>, request: &'a str) -> &'a str {
+    match job.name() {
+        Some(name) => name,
+        None if request.is_empty() => "(generated name)",
+        None => request,
+    }
+}
+
+/// The paths that changed, joined: the first few, and how many more.
+pub(super) fn changed_paths(changes: &[Change]) -> String {
+    join(changes.iter().map(|change| change.path.clone()), changes.len())
+}
+
+/// The changes with old and new values, joined.
+#[must_use]
+pub fn describe_changes(changes: &[Change]) -> String {
+    join(changes.iter().map(Change::describe), changes.len())
+}
+
+fn join(texts: impl Iterator<Item = String>, all: usize) -> String {
+    let named: Vec<String> = texts.take(NAMED).collect();
+    let more = all.saturating_sub(named.len());
+    let named = named.join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
+/// Why a Job keeps its name under naming TemplateHash.
+pub(super) fn name_kept(name: &str, keeper: NameKeeper, policy: &Policy) -> String {
+    let why = match keeper {
+        NameKeeper::ServerSideApply => "a server-side apply cannot be renamed".to_owned(),
+        NameKeeper::Client(client) => format!("{} looks it up by that name", client.title()),
+    };
+    let then = match policy.on_change {
+        OnChange::Replace => "a change replaces it",
+        OnChange::Keep => "a change keeps the old Job",
+        OnChange::Deny => "a change is refused",
+        OnChange::Ignore => "a change is left to the API server",
+    };
+    format!("job {} keeps its name: {why}; {then}", cut(name, 40))
+}

@@ -1,0 +1,216 @@
+//! Who made a Job: the client, read off the marks that each one leaves.
+//!
+//! It decides whether a Job may be renamed (a client that looks its Job up by the old name would
+//! not find it again), whether a TTL is worth a warning, and the `client` label of the metrics.
+
+use serde_json::Value;
+
+use super::{Job, has_apply_entry};
+
+/// A client that applies manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// `kubectl apply`, client-side (last-applied annotation).
+    KubectlApply,
+    /// Helm (`meta.helm.sh/release-name`).
+    Helm,
+    /// Argo CD (tracking-id annotation or instance label).
+    ArgoCd,
+    /// Flux (`kustomize.toolkit.fluxcd.io/*`, `helm.toolkit.fluxcd.io/*` labels).
+    Flux,
+    /// Fleet (`objectset.rio.cattle.io/*`).
+    Fleet,
+    /// kapp (`kapp.k14s.io/*`).
+    Kapp,
+    /// Terraform or Pulumi, which keep the name in their own state.
+    StateFile,
+    /// Anything else.
+    Other,
+}
+
+impl Client {
+    /// Every client, for tables and metrics.
+    pub const ALL: [Self; 8] = [
+        Self::KubectlApply,
+        Self::Helm,
+        Self::ArgoCd,
+        Self::Flux,
+        Self::Fleet,
+        Self::Kapp,
+        Self::StateFile,
+        Self::Other,
+    ];
+
+    /// Reads the marks of a Job and the field manager of the request; the most telling come first.
+    #[must_use]
+    pub fn of(job: Job<'_>, field_manager: Option<&str>) -> Self {
+        let annotated = |prefix: &str| job.annotations().any(|(key, _)| key.starts_with(prefix));
+        let labelled = |prefix: &str| job.labels().any(|(key, _)| key.starts_with(prefix));
+        let manager = field_manager.unwrap_or_default();
+        if manager == "argocd-controller"
+            || annotated("argocd.argoproj.io/tracking-id")
+            || labelled("argocd.argoproj.io/instance")
+        {
+            Self::ArgoCd
+        } else if matches!(manager, "kustomize-controller" | "helm-controller")
+            || labelled("kustomize.toolkit.fluxcd.io/")
+            || labelled("helm.toolkit.fluxcd.io/")
+        {
+            Self::Flux
+        } else if manager == "fleetagent"
+            || annotated("objectset.rio.cattle.io/")
+            || labelled("objectset.rio.cattle.io/")
+        {
+            Self::Fleet
+        } else if annotated("kapp.k14s.io/") || labelled("kapp.k14s.io/") {
+            Self::Kapp
+        } else if manager == "helm" || annotated("meta.helm.sh/release-name") {
+            Self::Helm
+        } else if annotated("kubectl.kubernetes.io/last-applied-configuration") {
+            Self::KubectlApply
+        } else if labelled("app.kubernetes.io/instance") {
+            // Argo CD's default instance label, and a recommended label that others use as well:
+            // on doubt the name is kept, which is never wrong.
+            Self::ArgoCd
+        } else if ["terraform", "hashicorp", "pulumi"]
+            .iter()
+            .any(|tool| manager.to_ascii_lowercase().starts_with(tool))
+        {
+            Self::StateFile
+        } else {
+            Self::Other
+        }
+    }
+
+    /// The value of the `client` label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::KubectlApply => "kubectl-apply",
+            Self::Helm => "helm",
+            Self::ArgoCd => "argocd",
+            Self::Flux => "flux",
+            Self::Fleet => "fleet",
+            Self::Kapp => "kapp",
+            Self::StateFile => "terraform-pulumi",
+            Self::Other => "other",
+        }
+    }
+
+    /// How a sentence names the client.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::KubectlApply => "kubectl apply",
+            Self::Helm => "Helm",
+            Self::ArgoCd => "Argo CD",
+            Self::Flux => "Flux",
+            Self::Fleet => "Fleet",
+            Self::Kapp => "kapp",
+            Self::StateFile => "Terraform or Pulumi",
+            Self::Other => "this client",
+        }
+    }
+
+    /// Whether the client keeps a cluster in step with a source, so that a Job which vanishes may
+    /// be created again.
+    #[must_use]
+    pub fn is_gitops(self) -> bool {
+        matches!(self, Self::ArgoCd | Self::Flux | Self::Fleet)
+    }
+}
+
+/// Why a Job's name must stay as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NameKeeper {
+    /// A server-side apply: a rename would store the object under another key than its name.
+    ServerSideApply,
+    /// The client will look the Job up by the name it sent.
+    Client(Client),
+}
+
+impl NameKeeper {
+    /// Who keeps the name of a created Job, if anyone.
+    #[must_use]
+    pub fn of(job: Job<'_>, field_manager: Option<&str>) -> Option<Self> {
+        if has_apply_entry(job) {
+            return Some(Self::ServerSideApply);
+        }
+        match Client::of(job, field_manager).or_managers(job) {
+            Client::Other => None,
+            client => Some(Self::Client(client)),
+        }
+    }
+}
+
+impl Client {
+    /// Looks at the field managers as well: some clients send no `fieldManager`, and the API
+    /// server then takes the first word of the user agent.
+    fn or_managers(self, job: Job<'_>) -> Self {
+        if self != Self::Other {
+            return self;
+        }
+        job.managed_fields()
+            .iter()
+            .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
+            .map(|manager| Self::of(job, Some(manager)))
+            .find(|client| *client != Self::Other)
+            .unwrap_or(Self::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn marked(kind: &str, key: &str) -> Value {
+        json!({ "metadata": { kind: { key: "x" } } })
+    }
+
+    #[test]
+    fn clients_are_known_by_their_marks() {
+        for (job, client) in [
+            (
+                marked("annotations", "kubectl.kubernetes.io/last-applied-configuration"),
+                Client::KubectlApply,
+            ),
+            (marked("annotations", "meta.helm.sh/release-name"), Client::Helm),
+            (marked("annotations", "argocd.argoproj.io/tracking-id"), Client::ArgoCd),
+            (marked("labels", "argocd.argoproj.io/instance"), Client::ArgoCd),
+            (marked("labels", "app.kubernetes.io/instance"), Client::ArgoCd),
+            (marked("labels", "kustomize.toolkit.fluxcd.io/name"), Client::Flux),
+            (marked("labels", "helm.toolkit.fluxcd.io/name"), Client::Flux),
+            (marked("annotations", "objectset.rio.cattle.io/id"), Client::Fleet),
+            (marked("labels", "objectset.rio.cattle.io/hash"), Client::Fleet),
+            (marked("labels", "kapp.k14s.io/app"), Client::Kapp),
+            (marked("annotations", "kapp.k14s.io/identity"), Client::Kapp),
+            (marked("labels", "app"), Client::Other),
+        ] {
+            assert_eq!(Client::of(Job::new(&job), None), client, "{job}");
+        }
+    }
+
+    #[test]
+    fn a_server_side_apply_always_keeps_its_name() {
+        let job =
+            json!({ "metadata": { "managedFields": [{ "manager": "x", "operation": "Apply" }] } });
+        assert_eq!(NameKeeper::of(Job::new(&job), None), Some(NameKeeper::ServerSideApply));
+    }
+
+    #[test]
+    fn a_tool_that_keeps_names_in_a_state_file_keeps_the_name() {
+        let job = json!({ "metadata": { "managedFields": [{ "manager": "HashiCorp", "operation": "Update" }] } });
+        assert_eq!(
+            NameKeeper::of(Job::new(&job), None),
+            Some(NameKeeper::Client(Client::StateFile))
+        );
+    }
+
+    #[test]
+    fn a_plain_create_keeps_no_name() {
+        let job = json!({ "metadata": { "managedFields": [{ "manager": "kubectl-create", "operation": "Update" }] } });
+        assert_eq!(NameKeeper::of(Job::new(&job), Some("kubectl-create")), None);
+    }
+}

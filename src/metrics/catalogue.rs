@@ -1,0 +1,225 @@
+//! Every metric by its exported name, with what it means and what its labels can be.
+//!
+//! `docs/metrics.md` is [`markdown`] of this table; a test keeps the two and the real exposition
+//! equal.
+
+use std::fmt::Write;
+
+/// What kind of metric it is, as Prometheus says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts observations by size.
+    Histogram,
+}
+
+impl Kind {
+    /// The word of the text format.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+pub struct Description {
+    /// The exported name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// What it counts: a sentence without the full stop, which the library adds.
+    pub help: &'static str,
+    /// The labels and the values they take.
+    pub labels: &'static [(&'static str, &'static str)],
+}
+
+const POLICY: (&str, &str) = ("policy", "a policy of this server");
+const OPERATION: (&str, &str) = ("operation", "`CREATE`, `UPDATE` or `OTHER`");
+const CLIENT: (&str, &str) = ("client", "the kind of client whose request it was");
+const RESULT: (&str, &str) = ("result", "how it ended");
+const VERB: (&str, &str) = ("verb", "the verb as RBAC names it");
+const RESOURCE: (&str, &str) = ("resource", "the resource as RBAC names it");
+
+/// Answered reviews.
+pub const REVIEWS: Description = Description {
+    name: "rejob_reviews_total",
+    kind: Kind::Counter,
+    help: "Admission reviews answered, by the reason of the answer",
+    labels: &[POLICY, OPERATION, ("reason", "the rule that decided")],
+};
+/// How long reviews take.
+pub const REVIEW_DURATION: Description = Description {
+    name: "rejob_review_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time from the complete request to its answer",
+    labels: &[POLICY, OPERATION],
+};
+/// Reviews being worked on.
+pub const IN_FLIGHT: Description = Description {
+    name: "rejob_in_flight",
+    kind: Kind::Gauge,
+    help: "Admission reviews being worked on now",
+    labels: &[],
+};
+/// Reviews turned away.
+pub const SHED: Description = Description {
+    name: "rejob_shed_total",
+    kind: Kind::Counter,
+    help: "Admission reviews turned away with 503 because too many were in flight",
+    labels: &[],
+};
+/// Requests answered with an error.
+pub const HTTP_ERRORS: Description = Description {
+    name: "rejob_http_errors_total",
+    kind: Kind::Counter,
+    help: "Requests on the webhook's port answered with an HTTP error instead of a review",
+    labels: &[("code", "the HTTP status")],
+};
+/// Open connections.
+pub const CONNECTIONS: Description = Description {
+    name: "rejob_open_connections",
+    kind: Kind::Gauge,
+    help: "Connections open on the webhook's port",
+    labels: &[],
+};
+/// Failed handshakes.
+pub const TLS_HANDSHAKE_FAILURES: Description = Description {
+    name: "rejob_tls_handshake_failures_total",
+    kind: Kind::Counter,
+    help: "TLS handshakes that failed; one that grows while reviews stay away means a caBundle \
+           that does not match the certificate",
+    labels: &[],
+};
+/// Replacements.
+pub const REPLACEMENTS: Description = Description {
+    name: "rejob_replacements_total",
+    kind: Kind::Counter,
+    help: "Replacements of a Job inside a client's request",
+    labels: &[CLIENT, RESULT],
+};
+/// How long replacements take.
+pub const REPLACEMENT_DURATION: Description = Description {
+    name: "rejob_replacement_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time of the first turn of a replacement, effects included",
+    labels: &[CLIENT, RESULT],
+};
+/// Calls of the Kubernetes API.
+pub const API_REQUESTS: Description = Description {
+    name: "rejob_api_requests_total",
+    kind: Kind::Counter,
+    help: "Requests to the Kubernetes API",
+    labels: &[VERB, RESOURCE, ("code", "the HTTP status, `0` when there was no answer")],
+};
+/// How long calls of the Kubernetes API take.
+pub const API_REQUEST_DURATION: Description = Description {
+    name: "rejob_api_request_duration_seconds",
+    kind: Kind::Histogram,
+    help: "Time of a request to the Kubernetes API",
+    labels: &[VERB, RESOURCE],
+};
+/// Dormant Jobs deleted.
+pub const DORMANT_JOBS_REAPED: Description = Description {
+    name: "rejob_dormant_jobs_reaped_total",
+    kind: Kind::Counter,
+    help: "Dormant Jobs deleted because their replacement was never finished",
+    labels: &[],
+};
+/// When certificates end.
+pub const CERTIFICATE_EXPIRY: Description = Description {
+    name: "rejob_certificate_expiry_timestamp_seconds",
+    kind: Kind::Gauge,
+    help: "When the certificate in use ends, in seconds since 1970",
+    labels: &[("certificate", "`serving` or `ca`")],
+};
+/// What runs.
+pub const BUILD: Description = Description {
+    name: "rejob_build_info",
+    kind: Kind::Gauge,
+    help: "The program that runs; the value is always 1",
+    labels: &[("version", "the version of rejob"), ("architecture", "of the processor")],
+};
+/// Memory of the process.
+pub const RESIDENT_MEMORY: Description = Description {
+    name: "process_resident_memory_bytes",
+    kind: Kind::Gauge,
+    help: "Resident memory size in bytes",
+    labels: &[],
+};
+/// Processor time of the process.
+pub const CPU: Description = Description {
+    name: "process_cpu_seconds_total",
+    kind: Kind::Counter,
+    help: "Total user and system CPU time spent in seconds",
+    labels: &[],
+};
+/// Start of the process.
+pub const START_TIME: Description = Description {
+    name: "process_start_time_seconds",
+    kind: Kind::Gauge,
+    help: "Start time of the process since unix epoch in seconds",
+    labels: &[],
+};
+
+/// All of them, in the order of the exposition.
+pub const ALL: [&Description; 17] = [
+    &REVIEWS,
+    &REVIEW_DURATION,
+    &IN_FLIGHT,
+    &SHED,
+    &HTTP_ERRORS,
+    &CONNECTIONS,
+    &TLS_HANDSHAKE_FAILURES,
+    &REPLACEMENTS,
+    &REPLACEMENT_DURATION,
+    &API_REQUESTS,
+    &API_REQUEST_DURATION,
+    &DORMANT_JOBS_REAPED,
+    &CERTIFICATE_EXPIRY,
+    &BUILD,
+    &RESIDENT_MEMORY,
+    &CPU,
+    &START_TIME,
+];
+
+/// The page `docs/metrics.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut page = "\
+# Metrics
+
+`GET /metrics` on the admin port (`--admin-listen`) answers in the Prometheus text format, or in
+OpenMetrics when the scraper asks for it. Every label takes its values from a closed set, so the
+number of series does not grow with the cluster. A metric with labels appears with its first value.
+
+This page is made from `src/metrics/catalogue.rs`: `UPDATE_DOCS=1 cargo test --lib metrics`.
+
+| metric | kind | labels | meaning |
+|---|---|---|---|
+"
+    .to_owned();
+    for Description { name, kind, help, labels } in ALL {
+        let labels = labels.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>();
+        let _ = writeln!(page, "| `{name}` | {} | {} | {help} |", kind.as_str(), labels.join(", "));
+    }
+    page.push_str("\n## Labels\n\n| label | of | values |\n|---|---|---|\n");
+    let mut seen: Vec<(&str, &str)> = Vec::new();
+    for label in ALL.iter().flat_map(|description| description.labels) {
+        if seen.contains(label) {
+            continue;
+        }
+        seen.push(*label);
+        let of = ALL.iter().filter(|description| description.labels.contains(label));
+        let of = of.map(|description| format!("`{}`", description.name)).collect::<Vec<_>>();
+        let _ = writeln!(page, "| `{}` | {} | {} |", label.0, of.join(", "), label.1);
+    }
+    page
+}

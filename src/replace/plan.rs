@@ -1,0 +1,136 @@
+//! The plan of a replacement: everything that its execution needs, decided from the request.
+
+use serde_json::{Map, Value, json};
+
+use crate::job::{Client, GENERATED_LABELS, Job, TemplateHash, keys};
+use crate::review::UserInfo;
+
+use super::Record;
+
+/// How the new Job comes to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Server-side apply: the API server creates the Job from the client's own apply, with the
+    /// right field owners and the user's own `create` right.
+    Apply,
+    /// Everything else: rejob creates it dormant, and turn 2 releases it.
+    Recreate,
+}
+
+/// One replacement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The namespace.
+    pub namespace: String,
+    /// The Job's name.
+    pub name: String,
+    /// The old Job's uid, a precondition of the deletion.
+    pub uid: String,
+    /// The old Job's resourceVersion, a precondition of the deletion.
+    pub resource_version: String,
+    /// Who asks for it.
+    pub user: UserInfo,
+    /// The client's field manager.
+    pub field_manager: Option<String>,
+    /// How the new Job comes to be.
+    pub mode: Mode,
+    /// Whether only the checks are made.
+    pub dry_run: bool,
+    /// The new Job as it is to run.
+    pub job: Value,
+    /// The hash of what was asked for.
+    pub hash: TemplateHash,
+    /// The intended parallelism; `None` leaves it to the API server's default.
+    pub parallelism: Option<i64>,
+    /// What changes, in words.
+    pub described: String,
+    /// Who asks, for the metrics.
+    pub client: Client,
+}
+
+impl Plan {
+    /// The new Job as it is created: it starts no Pod and says what it is to become.
+    #[must_use]
+    pub fn dormant(&self) -> Value {
+        let record = Record {
+            parallelism: self.parallelism,
+            uid: self.uid.clone(),
+            resource_version: self.resource_version.clone(),
+            user: self.user.username.clone(),
+            manager: self.field_manager.clone(),
+        };
+        let mut job = self.job.clone();
+        put(&mut job, "spec", "parallelism", json!(0));
+        put_in(&mut job, "labels", keys::DORMANT, json!("true"));
+        put_in(&mut job, "annotations", keys::DORMANT, json!(record.to_text()));
+        job
+    }
+}
+
+/// The new Job: the request's object without what belongs to the old one.
+///
+/// Generated labels go from the template and from the Job's own labels (with empty labels,
+/// defaulting copies the template's, generated ones too), and the selector goes unless the user
+/// manages it.
+#[must_use]
+pub fn new_job(job: Job<'_>, hash: &TemplateHash, parallelism: Option<i64>) -> Value {
+    let mut new = job.value().clone();
+    if let Some(root) = new.as_object_mut() {
+        root.remove("status");
+        root.entry("apiVersion").or_insert_with(|| json!("batch/v1"));
+        root.entry("kind").or_insert_with(|| json!("Job"));
+    }
+    for field in [
+        "uid",
+        "resourceVersion",
+        "generation",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+        "managedFields",
+    ] {
+        take(&mut new, "/metadata", field);
+    }
+    for key in [keys::REPLACING, keys::DORMANT, "batch.kubernetes.io/job-tracking"] {
+        take(&mut new, "/metadata/annotations", key);
+    }
+    take(&mut new, "/metadata/labels", keys::DORMANT);
+    if !job.has_manual_selector() {
+        take(&mut new, "/spec", "selector");
+        for label in GENERATED_LABELS {
+            take(&mut new, "/metadata/labels", label);
+            take(&mut new, "/spec/template/metadata/labels", label);
+        }
+    }
+    put_in(&mut new, "annotations", keys::TEMPLATE_HASH, json!(hash.as_str()));
+    match parallelism {
+        Some(parallelism) => put(&mut new, "spec", "parallelism", json!(parallelism)),
+        None => take(&mut new, "/spec", "parallelism"),
+    }
+    new
+}
+
+fn take(job: &mut Value, parent: &str, field: &str) {
+    if let Some(Value::Object(map)) = job.pointer_mut(parent) {
+        map.remove(field);
+    }
+}
+
+fn put(job: &mut Value, parent: &str, field: &str, value: Value) {
+    if let Some(Value::Object(map)) = job.get_mut(parent) {
+        map.insert(field.to_owned(), value);
+    }
+}
+
+fn put_in(job: &mut Value, map: &str, key: &str, value: Value) {
+    if let Some(Value::Object(metadata)) = job.get_mut("metadata") {
+        let entry = metadata.entry(map).or_insert_with(|| Value::Object(Map::new()));
+        if !entry.is_object() {
+            *entry = Value::Object(Map::new());
+        }
+        if let Value::Object(entry) = entry {
+            entry.insert(key.to_owned(), value);
+        }
+    }
+}

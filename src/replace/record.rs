@@ -1,0 +1,43 @@
+//! The record of a dormant Job: what it is to become, and for whom.
+
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Job, keys};
+use crate::review::Request;
+
+/// The annotation `rejob.dev/dormant`: compact JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Record {
+    /// The parallelism to release it with; `None` leaves it to the API server's default.
+    pub parallelism: Option<i64>,
+    /// The uid of the Job it replaces.
+    pub uid: String,
+    /// The resourceVersion of the Job it replaces.
+    pub resource_version: String,
+    /// Who asked for it.
+    pub user: String,
+    /// With which field manager.
+    pub manager: Option<String>,
+}
+
+impl Record {
+    /// The record of a dormant Job; `None` when the label or a readable record is missing.
+    #[must_use]
+    pub fn of(job: Job<'_>) -> Option<Self> {
+        job.label(keys::DORMANT)?;
+        serde_json::from_str(job.annotation(keys::DORMANT)?).ok()
+    }
+
+    /// The annotation's value.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether the request is the one, or an identical one, that the dormant Job was made for.
+    #[must_use]
+    pub fn was_made_for(&self, request: &Request) -> bool {
+        self.user == request.user.username && self.manager == request.field_manager
+    }
+}

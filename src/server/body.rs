@@ -1,0 +1,91 @@
+//! A request's body: read whole, under a limit and a deadline, or read away.
+//!
+//! A server that answers and closes while the client still sends makes the client's kernel throw
+//! the answer away (a TCP reset). So a refused body is still read, in the background and within
+//! bounds, and the client sees why it was refused.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
+
+/// How much of a refused body is read away before the connection is cut, in bytes.
+const DISCARD_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a refused body is read away before the connection is cut.
+const DISCARD_TIME: Duration = Duration::from_secs(10);
+
+/// Why there is no body.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// It is larger than the limit; the rest of it is still to come.
+    #[error("the body is larger than {limit} bytes, the limit of this server (--max-body-bytes)")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The client sends too slowly.
+    #[error("the body did not arrive within the request's timeout")]
+    TooSlow,
+    /// The client broke off or sent wrong chunks.
+    #[error("the body cannot be read: {0}")]
+    Broken(#[from] hyper::Error),
+}
+
+/// Reads the whole body.
+///
+/// A body that arrives in one piece, which is nearly every review, is not copied.
+///
+/// # Errors
+/// When it is larger than `limit` bytes, not complete at `deadline`, or broken.
+pub async fn read(
+    body: &mut Incoming,
+    limit: usize,
+    deadline: Instant,
+) -> Result<Bytes, BodyError> {
+    let announced = body.size_hint().lower();
+    if announced > limit as u64 {
+        return Err(BodyError::TooLarge { limit });
+    }
+    tokio::time::timeout_at(deadline, collect(body, limit)).await.map_err(|_| BodyError::TooSlow)?
+}
+
+async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, BodyError> {
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if first.len() + all.len() + data.len() > limit {
+            return Err(BodyError::TooLarge { limit });
+        }
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        if all.is_empty() {
+            let announced = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+            all.reserve((first.len() + data.len() + announced).min(limit));
+            all.extend_from_slice(&std::mem::take(&mut first));
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}
+
+/// Reads the rest of a refused body away, in the background.
+pub fn discard(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    tokio::spawn(tokio::time::timeout(DISCARD_TIME, async move {
+        let mut left = DISCARD_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    }));
+}

@@ -1,0 +1,136 @@
+//! What the server takes on: flags with defaults that fit a small Pod.
+
+use std::time::Duration;
+
+use super::timeout::{parse_flag, parse_positive_flag};
+
+/// The bounds of the webhook's port.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Reviews worked on at once; more are answered with 503 and Retry-After.
+    #[arg(
+        long,
+        env = "REJOB_MAX_CONCURRENT_REVIEWS",
+        value_name = "N",
+        default_value_t = 256,
+        value_parser = positive
+    )]
+    pub max_concurrent_reviews: usize,
+    /// Connections open at once; more wait until one closes.
+    #[arg(
+        long,
+        env = "REJOB_MAX_CONNECTIONS",
+        value_name = "N",
+        default_value_t = 1024,
+        value_parser = positive
+    )]
+    pub max_connections: usize,
+    /// Largest body of a request, in bytes. A review can exceed 6 MiB.
+    #[arg(
+        long,
+        env = "REJOB_MAX_BODY_BYTES",
+        value_name = "BYTES",
+        default_value_t = 8 * 1024 * 1024,
+        value_parser = positive
+    )]
+    pub max_body_bytes: usize,
+    /// Time for a TLS handshake.
+    #[arg(
+        long,
+        env = "REJOB_HANDSHAKE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = parse_positive_flag
+    )]
+    pub handshake_timeout: Duration,
+    /// Time from the first byte of a request to the end of its headers.
+    #[arg(
+        long,
+        env = "REJOB_HEADER_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = parse_positive_flag
+    )]
+    pub header_timeout: Duration,
+    /// Time a connection may be idle. The API server keeps its connections idle for 90 seconds
+    /// and does not repeat a POST on a connection that was closed under it.
+    #[arg(
+        long,
+        env = "REJOB_IDLE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "3m",
+        value_parser = parse_positive_flag
+    )]
+    pub idle_timeout: Duration,
+    /// On SIGTERM: time in which new connections are still accepted, until everybody knows that
+    /// the server is not ready.
+    #[arg(
+        long,
+        env = "REJOB_DRAIN_GRACE",
+        value_name = "DURATION",
+        default_value = "2s",
+        value_parser = parse_flag
+    )]
+    pub drain_grace: Duration,
+    /// On SIGTERM, after the grace: time in which requests in flight may finish.
+    #[arg(
+        long,
+        env = "REJOB_DRAIN_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "20s",
+        value_parser = parse_flag
+    )]
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_concurrent_reviews: 256,
+            max_connections: 1024,
+            max_body_bytes: 8 * 1024 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(180),
+            drain_grace: Duration::from_secs(2),
+            drain_timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// A number from 1 to what a semaphore can count.
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=tokio::sync::Semaphore::MAX_PERMITS).contains(&number) => Ok(number),
+        _ => Err("give a whole number from 1 up".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    #[test]
+    fn the_defaults_of_the_flags_are_the_defaults_of_the_type() {
+        let flags = Flags::parse_from(["rejob"]).limits;
+        assert_eq!(format!("{flags:?}"), format!("{:?}", Limits::default()));
+    }
+
+    #[test]
+    fn no_limit_can_be_zero() {
+        for flag in ["--max-concurrent-reviews", "--max-connections", "--max-body-bytes"] {
+            for value in ["0", "-1", "x", "99999999999999999999"] {
+                assert!(Flags::try_parse_from(["rejob", &format!("{flag}={value}")]).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Accepting connections, and serving HTTP on each.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::answer::Answer;
+use super::drain::Drain;
+use super::idle::{Activity, Timed};
+use super::limits::Limits;
+
+/// Buffer for the headers of a request, in bytes; a body is read in pieces up to this size.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// The pause after a failed accept: out of file descriptors, it fails again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A port that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: {reason}; {advice}")]
+pub struct ListenError {
+    address: SocketAddr,
+    reason: io::Error,
+    advice: String,
+}
+
+/// Listens on `address`; `flag` is the flag that sets it, for the message.
+pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, ListenError> {
+    TcpListener::bind(address).await.map_err(|reason| {
+        let advice = match reason.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("end the process that uses the port or choose another one with {flag}")
+            }
+            io::ErrorKind::PermissionDenied => format!("choose a port from 1024 up with {flag}"),
+            io::ErrorKind::AddrNotAvailable => {
+                format!("choose an address of this machine with {flag}")
+            }
+            _ => format!("choose another address with {flag}"),
+        };
+        ListenError { address, reason, advice }
+    })
+}
+
+/// Accepts connections until `drain` closes, at most `max` at once, and spawns what `serve` makes
+/// of each. The permit is given back when the connection ends.
+pub(super) async fn accept<F>(
+    listener: TcpListener,
+    max: usize,
+    drain: Drain,
+    serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let connections = Arc::new(Semaphore::new(max));
+    loop {
+        let next = async {
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (permit, listener.accept().await)
+        };
+        let (permit, accepted) = tokio::select! {
+            next = next => next,
+            () = drain.closing() => return,
+        };
+        match (permit, accepted) {
+            (Ok(permit), Ok((stream, _))) => {
+                // Answers are one write each; waiting to fill a segment only adds delay.
+                let _ = stream.set_nodelay(true);
+                drain.tasks().spawn(serve(stream, permit));
+            }
+            (_, Err(error)) if is_of_the_connection(&error) => {}
+            (_, Err(error)) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            (Err(_), _) => return,
+        }
+    }
+}
+
+/// Whether accepting failed because of that one connection.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// Serves HTTP/1 on a connection until it ends; when `drain` closes, a request in flight is
+/// answered first.
+pub(super) async fn http<S, F>(
+    stream: S,
+    limits: &Limits,
+    drain: &Drain,
+    answer: impl Fn(Request<Incoming>) -> F,
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    F: Future<Output = Answer>,
+{
+    let activity = Activity::default();
+    let stream = Timed::new(stream, activity.clone(), limits.idle_timeout, limits.header_timeout);
+    let service = service_fn(|request| {
+        let serving = activity.serve();
+        let answer = answer(request);
+        async move {
+            let answer = answer.await;
+            drop(serving);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new()
+        .header_read_timeout(None)
+        .max_buf_size(MAX_BUFFER)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = drain.closing() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// What a client is told that speaks plain HTTP to the TLS port.
+const NOT_TLS: &str = r#"{"error":"this port speaks HTTPS; use an https:// URL"}"#;
+
+/// Whether the first byte of a connection begins an HTTP request instead of a TLS handshake. If
+/// so, the client has been told.
+pub(super) async fn speaks_plain_http(stream: &mut TcpStream) -> bool {
+    let mut first = [0];
+    // A TLS record begins with its type, 22; an HTTP request with a method's first letter.
+    if !matches!(stream.peek(&mut first).await, Ok(1)) || !first[0].is_ascii_uppercase() {
+        return false;
+    }
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{NOT_TLS}",
+        NOT_TLS.len()
+    );
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+    true
+}

@@ -1,0 +1,194 @@
+//! One request on the webhook's port: from the headers to the answer.
+//!
+//! Whatever is wrong with a request is answered, as JSON with the right status, and counted. A
+//! review that has begun is never broken off: when its client hangs up or its time is over, it goes
+//! on in the background, because half of a replacement is worse than a late one.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::header::{CONTENT_TYPE, EXPECT};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::answer::{self, Answer};
+use super::body::{self, BodyError};
+use super::drain::Drain;
+use super::limits::Limits;
+use super::route::Route;
+use super::timeout::{self, Deadline};
+use super::{ReviewError, Reviewer};
+use crate::certs::AcceptedTokens;
+use crate::metrics::Metrics;
+
+/// What all connections of the webhook's port share.
+pub(super) struct Webhook<R> {
+    pub reviewer: Arc<R>,
+    pub limits: Limits,
+    pub tokens: AcceptedTokens,
+    pub metrics: Metrics,
+    pub drain: Drain,
+    pub slots: Arc<Semaphore>,
+}
+
+/// What a reviewer made of a body; the error is a panic.
+type Outcome = Result<Result<Bytes, ReviewError>, Box<dyn std::any::Any + Send>>;
+
+impl<R: Reviewer> Webhook<R> {
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let received = Instant::now();
+        let (head, mut body) = request.into_parts();
+        let answer = match Route::of(head.uri.path()) {
+            Route::Review { token, policy } if self.admits(token) => {
+                self.review(&head, policy, &mut body, received).await
+            }
+            Route::Live if matches!(head.method, Method::GET | Method::HEAD) => {
+                answer::text(StatusCode::OK, "text/plain", "ok")
+            }
+            Route::Live => answer::method_not_allowed("GET, HEAD"),
+            Route::Review { .. } | Route::Unknown => answer::error(
+                StatusCode::NOT_FOUND,
+                "no such path; reviews are posted to /v1/policies/{policy}",
+            ),
+        };
+        let answer = self.refused(&head, body, answer);
+        if self.drain.is_draining() { answer::closing(answer) } else { answer }
+    }
+
+    fn admits(&self, token: Option<&str>) -> bool {
+        !self.tokens.required() || token.is_some_and(|token| self.tokens.accepts(token))
+    }
+
+    async fn review(
+        &self,
+        head: &Parts,
+        policy: &str,
+        body: &mut Incoming,
+        received: Instant,
+    ) -> Answer {
+        if head.method != Method::POST {
+            return answer::method_not_allowed("POST");
+        }
+        if !is_json(head.headers.get(CONTENT_TYPE)) {
+            return answer::error(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the Content-Type must be application/json",
+            );
+        }
+        let timeout = match timeout::from_query(head.uri.query()) {
+            Ok(timeout) => timeout.unwrap_or(timeout::DEFAULT),
+            Err(sentence) => return answer::error(StatusCode::BAD_REQUEST, &sentence),
+        };
+        let deadline = Deadline::new(received, timeout);
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+            self.metrics.shed();
+            return answer::shed();
+        };
+        let bytes = match body::read(body, self.limits.max_body_bytes, deadline.review).await {
+            Ok(bytes) => bytes,
+            Err(error) => return unread(&error),
+        };
+        let in_flight = self.metrics.review_in_flight();
+        let reviewer = Arc::clone(&self.reviewer);
+        let policy = policy.to_owned();
+        let review = async move {
+            let outcome = reviewer.review(&policy, bytes, deadline.review).await;
+            drop((slot, in_flight));
+            outcome
+        };
+        self.finish(AssertUnwindSafe(review).catch_unwind(), deadline).await
+    }
+
+    /// Runs a review to its end, in the background if it does not end at once.
+    async fn finish(
+        &self,
+        review: impl Future<Output = Outcome> + Send + 'static,
+        deadline: Deadline,
+    ) -> Answer {
+        let mut review = Box::pin(review);
+        let outcome = match futures::poll!(review.as_mut()) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                let review = self.drain.tasks().spawn(review);
+                match tokio::time::timeout_at(deadline.answer, review).await {
+                    Ok(outcome) => outcome.unwrap_or_else(|error| Err(Box::new(error))),
+                    Err(_) => {
+                        return answer::error(
+                            StatusCode::GATEWAY_TIMEOUT,
+                            "the review did not end within the request's timeout",
+                        );
+                    }
+                }
+            }
+        };
+        match outcome {
+            Ok(Ok(bytes)) => answer::review(bytes),
+            Ok(Err(error)) => answer::error(error.status(), &error.to_string()),
+            Err(_) => {
+                tracing::error!("a review ended in a panic; please report it with the lines above");
+                answer::error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "the review failed inside rejob; its log says where",
+                )
+            }
+        }
+    }
+
+    /// Counts an answer that is an error, and sees to a body that was not read.
+    fn refused(&self, head: &Parts, body: Incoming, answer: Answer) -> Answer {
+        if answer.status().is_success() {
+            return answer;
+        }
+        self.metrics.http_error(answer.status().as_u16());
+        // A client that waits for "100 Continue" has not sent its body and now will not.
+        let waits = head.headers.contains_key(EXPECT);
+        if !waits {
+            body::discard(body);
+        }
+        let ends =
+            matches!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);
+        if waits || ends { answer::closing(answer) } else { answer }
+    }
+}
+
+fn unread(error: &BodyError) -> Answer {
+    let status = match error {
+        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
+        BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+    };
+    answer::error(status, &error.to_string())
+}
+
+/// Whether a content type is JSON, whatever its parameters.
+fn is_json(content_type: Option<&HeaderValue>) -> bool {
+    let Some(Ok(value)) = content_type.map(HeaderValue::to_str) else { return false };
+    let essence = value.split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_known_by_its_essence() {
+        for (value, json) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/jsonp", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json(Some(&HeaderValue::from_static(value))), json, "{value}");
+        }
+        assert!(!is_json(None));
+    }
+}

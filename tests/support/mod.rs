@@ -1,0 +1,32 @@
+//! What the test binaries share: a real control plane and what is needed to act on it.
+//!
+//! A test begins with `let plane = ControlPlane::shared();` and, where it needs the webhook,
+//! `let rejob = Rejob::start(&plane, …);`; it works in namespaces of its own through [`user::User`]s
+//! that are what their certificate says. Waiting is always for a condition, with a deadline.
+//!
+//! (The one `mod.rs` of the crate: cargo would take `tests/support.rs` for a test binary.)
+#![allow(dead_code, reason = "each test binary uses the part it needs")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "the helpers of tests panic where a test would"
+)]
+
+pub mod binaries;
+pub mod etcd;
+pub mod gobuild;
+pub mod guard;
+pub mod helm;
+pub mod manifest;
+pub mod namespace;
+pub mod net;
+pub mod output;
+pub mod pki;
+pub mod plane;
+pub mod rejob;
+pub mod user;
+pub mod wait;
