@@ -21,6 +21,7 @@ pub enum LogFormat {
 
 /// The flags for logs, the same in every subcommand.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// Write logs as text or as one JSON object a line.
     #[arg(long, env = "REJOB_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]

@@ -1,15 +1,202 @@
-//! `rejob serve`.
+//! `rejob serve`: flags to a running server, and its lifecycle.
 
+mod connection;
+mod greeting;
+mod private_dir;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::admission::{Admission, Identity};
+use crate::certs::{self, CertSlot, Supply, SystemClock};
+use crate::metrics::Metrics;
+use crate::policy::PolicySet;
+use crate::server::admin::Readiness;
+use crate::server::{Limits, Server, Setup, tls};
+use crate::telemetry;
+use greeting::Greeting;
 
 /// The flags of `rejob serve`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[group(skip)]
+pub struct Args {
+    /// Address and port of the webhook (HTTPS); port 0 takes a free one.
+    #[arg(
+        long,
+        env = "REJOB_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8443",
+        value_parser = address
+    )]
+    pub listen: SocketAddr,
+    /// Address and port of /livez, /readyz and /metrics (HTTP); port 0 takes a free one.
+    #[arg(
+        long,
+        env = "REJOB_ADMIN_LISTEN",
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080",
+        value_parser = address
+    )]
+    pub admin_listen: SocketAddr,
+    /// Policy file; without it the built-in policies replace, hash-name and ttl.
+    #[arg(long, env = "REJOB_POLICIES", value_name = "FILE")]
+    pub policies: Option<PathBuf>,
+    /// The flags about the cluster.
+    #[command(flatten)]
+    pub cluster: connection::Args,
+    /// The flags for logs.
+    #[command(flatten)]
+    pub telemetry: telemetry::Args,
+    /// The flags for certificates.
+    #[command(flatten)]
+    pub certs: certs::Args,
+    /// The bounds of the server.
+    #[command(flatten)]
+    pub limits: Limits,
+}
 
-/// Runs `rejob serve`.
+/// Reads `address:port`.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "give an IP address and a port, such as 127.0.0.1:8443, 0.0.0.0:10250 or [::]:10250"
+            .to_owned()
+    })
+}
+
+/// Runs `rejob serve` until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// When it cannot do its work; the message says what to do.
-pub fn run(_args: Args) -> anyhow::Result<ExitCode> {
+/// When the server cannot start; the message says what to do.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Err(error) = args.certs.source() {
+        eprintln!("rejob: {error}");
+        return Ok(ExitCode::from(2));
+    }
+    telemetry::init(&args.telemetry)?;
+    let policies = match &args.policies {
+        Some(path) => PolicySet::read(path)?,
+        None => PolicySet::builtin(),
+    };
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the threads of the server; is the limit of processes reached?")?
+        .block_on(serve(args, policies))
+}
+
+async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
+    // Before anything is announced: a signal that comes right after must already be handled.
+    let mut signals = Signals::new()?;
+    let metrics = Metrics::new();
+    let needed = policies.replaces()
+        || args.cluster.kubeconfig.is_some()
+        || matches!(args.certs.source(), Ok(certs::Source::SelfManaged(_)));
+    let connection = if needed {
+        tokio::select! {
+            connection = args.cluster.connect(&metrics) => connection?,
+            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        }
+    } else {
+        None
+    };
+    if connection.is_none() && policies.replaces() {
+        tracing::warn!(
+            "no cluster: requests that call for a replacement are refused; give --kubeconfig"
+        );
+    }
+    let client = connection.as_ref().map(|connection| connection.cluster.client());
+    let mut supply = Supply::start(&args.certs, client).await?;
+    let greeting = Greeting::new(supply.in_memory_ca.take(), &policies)?;
+    let readiness = supply.readiness.clone();
+    let identity = Identity {
+        user: connection.as_ref().map(|connection| connection.facts.own_user.clone()),
+        server_minor: connection.as_ref().and_then(|connection| connection.facts.server_minor),
+        namespace: args.certs.pod_namespace.clone(),
+    };
+    let cluster = connection.map(|connection| connection.cluster);
+    if let Some(cluster) = cluster.clone() {
+        let (flags, metrics) = (args.cluster.clone(), metrics.clone());
+        tokio::spawn(async move { flags.reap(cluster, metrics).await });
+    }
+    let reviewer = Admission::new(&policies, cluster, identity, metrics.clone());
+
+    let server = Server::bind(Setup {
+        listen: args.listen,
+        admin_listen: args.admin_listen,
+        tls: Arc::new(tls::config(Arc::new(supply.slot.clone()), supply.client_verifier())?),
+        limits: args.limits,
+        tokens: supply.tokens.clone(),
+        readiness: Readiness::of(vec![(
+            "certificates",
+            Box::new(move || readiness.check(&SystemClock)),
+        )]),
+        metrics: metrics.clone(),
+        reviewer: Arc::new(reviewer),
+    })
+    .await?;
+    let (webhook, admin) = server.addresses().context("cannot tell the port")?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %webhook, %admin, "listening");
+    if args.telemetry.log_format == telemetry::LogFormat::Text {
+        greeting.print(webhook, admin);
+    }
+
+    tokio::spawn(export_expiry(supply.slot.clone(), metrics));
+    tokio::spawn(async move {
+        supply.ended().await;
+        tracing::error!("the renewal of certificates ended; restart rejob before they expire");
+        // The supply is kept: what it serves stays in use.
+        std::future::pending::<()>().await;
+    });
+    server
+        .run(async move {
+            signals.next().await;
+            tokio::spawn(async move {
+                signals.next().await;
+                tracing::warn!("second signal: ending at once");
+                std::process::exit(1);
+            });
+        })
+        .await;
+    drop(greeting);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keeps the metric at the end of the certificate that is served.
+async fn export_expiry(slot: CertSlot, metrics: Metrics) {
+    let mut changes = slot.subscribe();
+    loop {
+        if let Some(validity) = *changes.borrow_and_update() {
+            metrics.certificate_expiry("serving", validity.not_after.as_second());
+        }
+        if changes.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// SIGTERM (the kubelet) and SIGINT (Ctrl-C).
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        let (terminate, interrupt) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { terminate: listen(terminate)?, interrupt: listen(interrupt)? })
+    }
+
+    async fn next(&mut self) {
+        let name = tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "signal received");
+    }
 }

@@ -60,8 +60,18 @@ pub(super) fn is_turn_2(request: &Request, old: Option<Job<'_>>) -> bool {
     old.and_then(Record::of).is_some_and(|record| record.was_made_for(request))
 }
 
-/// Removes the marks of a dormant Job.
+/// Removes the marks of a dormant Job, and what managedFields says of them: whoever made the
+/// request would own fields that are not there.
 pub(super) fn wake(draft: &mut Draft<'_>) {
     draft.remove(&LABEL);
     draft.remove(&RECORD);
+    let entries = Job::new(draft.current()).managed_fields().len();
+    let field = format!("f:{}", keys::DORMANT);
+    for index in 0..entries {
+        let entry = index.to_string();
+        for map in ["f:labels", "f:annotations"] {
+            let owned = ["metadata", "managedFields", &entry, "fieldsV1", "f:metadata", map];
+            draft.remove(&[owned.as_slice(), &[&field]].concat());
+        }
+    }
 }

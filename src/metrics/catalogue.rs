@@ -64,7 +64,7 @@ pub const REVIEW_DURATION: Description = Description {
 };
 /// Reviews being worked on.
 pub const IN_FLIGHT: Description = Description {
-    name: "rejob_in_flight_reviews",
+    name: "rejob_in_flight",
     kind: Kind::Gauge,
     help: "Admission reviews being worked on now",
     labels: &[],

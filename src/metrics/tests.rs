@@ -76,7 +76,7 @@ fn guards_hold_their_gauge() {
     let metrics = Metrics::new();
     let value = |metrics: &Metrics| {
         let text = metrics.exposition(Format::Prometheus);
-        let line = text.lines().find(|line| line.starts_with("rejob_in_flight_reviews ")).unwrap();
+        let line = text.lines().find(|line| line.starts_with("rejob_in_flight ")).unwrap();
         line.split_once(' ').unwrap().1.to_owned()
     };
     let held = metrics.review_in_flight();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::timeout::parse_flag;
+use super::timeout::{parse_flag, parse_positive_flag};
 
 /// The bounds of the webhook's port.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,7 +41,7 @@ pub struct Limits {
         env = "REJOB_HANDSHAKE_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_flag
+        value_parser = parse_positive_flag
     )]
     pub handshake_timeout: Duration,
     /// Time from the first byte of a request to the end of its headers.
@@ -50,7 +50,7 @@ pub struct Limits {
         env = "REJOB_HEADER_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_flag
+        value_parser = parse_positive_flag
     )]
     pub header_timeout: Duration,
     /// Time a connection may be idle. The API server keeps its connections idle for 90 seconds
@@ -60,7 +60,7 @@ pub struct Limits {
         env = "REJOB_IDLE_TIMEOUT",
         value_name = "DURATION",
         default_value = "3m",
-        value_parser = parse_flag
+        value_parser = parse_positive_flag
     )]
     pub idle_timeout: Duration,
     /// On SIGTERM: time in which new connections are still accepted, until everybody knows that

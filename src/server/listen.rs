@@ -140,18 +140,22 @@ pub(super) async fn http<S, F>(
 }
 
 /// What a client is told that speaks plain HTTP to the TLS port.
-const NOT_TLS: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n\
-connection: close\r\ncontent-length: 51\r\n\r\n\
-{\"error\":\"this port speaks HTTPS; use an https URL\"}";
+const NOT_TLS: &str = r#"{"error":"this port speaks HTTPS; use an https:// URL"}"#;
 
 /// Whether the first byte of a connection begins an HTTP request instead of a TLS handshake. If
 /// so, the client has been told.
 pub(super) async fn speaks_plain_http(stream: &mut TcpStream) -> bool {
     let mut first = [0];
-    if !matches!(stream.peek(&mut first).await, Ok(1)) || !first.is_ascii() || first[0] < b'A' {
+    // A TLS record begins with its type, 22; an HTTP request with a method's first letter.
+    if !matches!(stream.peek(&mut first).await, Ok(1)) || !first[0].is_ascii_uppercase() {
         return false;
     }
-    let _ = stream.write_all(NOT_TLS).await;
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n\
+         content-length: {}\r\n\r\n{NOT_TLS}",
+        NOT_TLS.len()
+    );
+    let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
     true
 }

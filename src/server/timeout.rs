@@ -85,15 +85,32 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         total = total.checked_add(Duration::try_from_secs_f64(part).ok()?)?;
         rest = tail;
     }
-    (!text.is_empty()).then_some(total)
+    // Go counts nanoseconds in an int64.
+    (!text.is_empty() && total <= Duration::from_nanos(i64::MAX.unsigned_abs())).then_some(total)
 }
 
-/// As [`parse_duration`], with a sentence for the command line.
+/// The longest duration that a flag takes; nothing here is meant to last longer.
+const MAX_FLAG: Duration = Duration::from_hours(24);
+
+/// A duration of the command line, zero included.
 ///
 /// # Errors
-/// When the text is not a duration.
+/// When the text is not a duration or longer than a day.
 pub fn parse_flag(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write a duration as 10s, 1m30s or 500ms".to_owned())
+    parse_duration(text)
+        .filter(|duration| *duration <= MAX_FLAG)
+        .ok_or_else(|| "write a duration of at most 24h as 10s, 1m30s or 500ms".to_owned())
+}
+
+/// A duration of the command line that cannot be zero.
+///
+/// # Errors
+/// As [`parse_flag`], and for zero.
+pub fn parse_positive_flag(text: &str) -> Result<Duration, String> {
+    match parse_flag(text)? {
+        Duration::ZERO => Err("write a duration above zero".to_owned()),
+        duration => Ok(duration),
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +138,14 @@ mod tests {
         {
             assert_eq!(parse_duration(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn flags_have_bounds() {
+        assert_eq!(parse_flag("0s"), Ok(Duration::ZERO));
+        assert!(parse_flag("25h").is_err() && parse_flag("x").is_err());
+        assert!(parse_positive_flag("0s").is_err());
+        assert_eq!(parse_positive_flag("1s"), Ok(Duration::from_secs(1)));
     }
 
     #[test]

@@ -7,23 +7,22 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::ResolvesServerCert;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
 use rustls::version::{TLS12, TLS13};
 
-/// A configuration that asks `certificates` at each handshake and, if there is a verifier, accepts
-/// only clients with a certificate.
+/// A configuration that asks `certificates` at each handshake, and `clients` about the client.
 ///
 /// # Errors
 /// When the cryptography library lacks the protocol versions, which is a mistake in the build.
 pub fn config(
     certificates: Arc<dyn ResolvesServerCert>,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Arc<dyn ClientCertVerifier>,
 ) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_client_cert_verifier(clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth))
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)

@@ -1,0 +1,245 @@
+//! Reviews a second and their latency, over TLS, beside the floor.
+//!
+//! Starts the built `rejob serve`, opens eight connections and posts a review of 3 kB on each as
+//! fast as answers come. The floor is `GET /livez` on the same connections: what TLS, HTTP and two
+//! processes on one machine cost without any decision. Both are measured in turns of half a second,
+//! so that whatever else the machine does falls on both. The load comes from this process, so on a
+//! small machine server and load share the processors.
+//!
+//! `cargo bench --bench serve`
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a bench fails by panicking"
+)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+const CONNECTIONS: usize = 8;
+const ROUNDS: usize = 10;
+const TURN: Duration = Duration::from_millis(500);
+
+/// The targets: reviews a second, p99 of a review, review to floor, resident bytes when idle.
+const MIN_RATE: f64 = 10_000.0;
+const MAX_P99: Duration = Duration::from_millis(2);
+const MAX_RATIO: f64 = 1.5;
+const MAX_IDLE: u64 = 20 * 1024 * 1024;
+
+fn main() {
+    let server = Server::start();
+    let idle = server.resident();
+    let review = review();
+    let floor = b"GET /livez HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec();
+    println!("{CONNECTIONS} connections, review of {} bytes with its headers", review.len());
+
+    let barrier = Arc::new(Barrier::new(CONNECTIONS));
+    let threads: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let (barrier, review, floor) = (Arc::clone(&barrier), review.clone(), floor.clone());
+            let mut connection = server.connect();
+            std::thread::spawn(move || {
+                let mut results = [Measured::default(), Measured::default()];
+                for round in 0..=ROUNDS {
+                    for (request, result) in [&floor, &review].into_iter().zip(&mut results) {
+                        barrier.wait();
+                        let turn = connection.turn(request);
+                        // The first round warms up.
+                        if round > 0 {
+                            result.add(turn);
+                        }
+                    }
+                }
+                results
+            })
+        })
+        .collect();
+    let mut all = [Measured::default(), Measured::default()];
+    for thread in threads {
+        for (all, one) in all.iter_mut().zip(thread.join().unwrap()) {
+            all.latencies.extend(one.latencies);
+            all.time = one.time;
+        }
+    }
+    let loaded = server.resident();
+    drop(server);
+
+    let [floor, review] = all.map(Measured::summary);
+    println!("{:<8} {:>10} {:>10} {:>10} {:>10}", "", "a second", "p50", "p99", "max");
+    for (name, summary) in [("/livez", &floor), ("review", &review)] {
+        let Summary { rate, p50, p99, max } = summary;
+        println!("{name:<8} {rate:>10.0} {p50:>10.1?} {p99:>10.1?} {max:>10.1?}");
+    }
+    let ratio = review.p50.as_secs_f64() / floor.p50.as_secs_f64();
+    println!("review / floor: {ratio:.2} at p50");
+    println!("resident: {:.1} MB idle, {:.1} MB after the load", mega(idle), mega(loaded));
+    for (what, met) in [
+        ("10,000 reviews a second", review.rate >= MIN_RATE),
+        ("p99 under 2 ms", review.p99 < MAX_P99),
+        ("at most 1.5 times the floor", ratio <= MAX_RATIO),
+        ("under 20 MB resident when idle", idle < MAX_IDLE),
+    ] {
+        println!("{}  {what}", if met { "met    " } else { "NOT MET" });
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn mega(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// The request with the example review, without insignificant space, as the API server sends it.
+fn review() -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/review-create.json");
+    let review: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let body = review.to_string();
+    format!(
+        "POST /v1/policies/hash-name?timeout=10s HTTP/1.1\r\nHost: rejob.rejob.svc:443\r\n\
+         User-Agent: kube-apiserver-admission\r\nContent-Length: {}\r\n\
+         Accept: application/json, */*\r\nContent-Type: application/json\r\n\
+         Accept-Encoding: gzip\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+#[derive(Default)]
+struct Measured {
+    latencies: Vec<Duration>,
+    time: Duration,
+}
+
+struct Summary {
+    rate: f64,
+    p50: Duration,
+    p99: Duration,
+    max: Duration,
+}
+
+impl Measured {
+    fn add(&mut self, turn: Self) {
+        self.latencies.extend(turn.latencies);
+        self.time += turn.time;
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+    fn summary(mut self) -> Summary {
+        self.latencies.sort_unstable();
+        let count = self.latencies.len();
+        Summary {
+            rate: count as f64 / self.time.as_secs_f64(),
+            p50: self.latencies[count / 2],
+            p99: self.latencies[count * 99 / 100],
+            max: self.latencies[count - 1],
+        }
+    }
+}
+
+/// One keep-alive connection.
+struct Connection {
+    stream: StreamOwned<ClientConnection, TcpStream>,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// Sends the request again and again for one turn.
+    fn turn(&mut self, request: &[u8]) -> Measured {
+        let start = Instant::now();
+        let mut latencies = Vec::with_capacity(16 * 1024);
+        let mut now = start;
+        while now - start < TURN {
+            self.exchange(request);
+            let after = Instant::now();
+            latencies.push(after - now);
+            now = after;
+        }
+        Measured { latencies, time: now - start }
+    }
+
+    fn exchange(&mut self, request: &[u8]) {
+        self.stream.write_all(request).unwrap();
+        let mut filled = 0;
+        loop {
+            let read = self.stream.read(&mut self.buffer[filled..]).unwrap();
+            assert!(read > 0, "the server closed the connection");
+            filled += read;
+            let received = &self.buffer[..filled];
+            if let Some(head) = received.windows(4).position(|four| four == b"\r\n\r\n") {
+                let text = std::str::from_utf8(&received[..head]).unwrap();
+                assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+                let length = text.split_once("content-length: ").unwrap().1;
+                let length: usize = length.split('\r').next().unwrap().parse().unwrap();
+                if filled == head + 4 + length {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The server under load.
+struct Server {
+    process: Child,
+    address: String,
+    tls: Arc<ClientConfig>,
+}
+
+impl Server {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_rejob"))
+            .args(["serve", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"])
+            .args(["--drain-grace=0s"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut after = |text: &str| {
+            lines.find_map(|line| Some(line.unwrap().split_once(text)?.1.to_owned())).unwrap()
+        };
+        let address = after("https://").split(' ').next().unwrap().to_owned();
+        let ca = after("its CA is ");
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { process, address, tls: Arc::new(tls) }
+    }
+
+    fn connect(&self) -> Connection {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let tls = ClientConnection::new(Arc::clone(&self.tls), name).unwrap();
+        Connection { stream: StreamOwned::new(tls, stream), buffer: vec![0; 64 * 1024] }
+    }
+
+    /// Resident memory in bytes.
+    fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
+        let status = status.expect("resident memory is read from /proc, which Linux has");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,128 @@
+//! What a person sees who starts `rejob serve` in a terminal: where it listens and, with an
+//! in-memory certificate, a line to try it with.
+
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::private_dir::PrivateDir;
+use crate::policy::PolicySet;
+
+/// The policy that shows most when the example is posted to it.
+const SHOWN: &str = "hash-name";
+
+/// The greeting; the CA file lives as long as it does.
+#[derive(Debug)]
+pub(super) struct Greeting {
+    ca: Option<(PrivateDir, PathBuf)>,
+    policy: String,
+}
+
+impl Greeting {
+    /// Writes the CA of an in-memory certificate, if there is one, to a file in a private directory.
+    pub fn new(ca_pem: Option<String>, policies: &PolicySet) -> anyhow::Result<Self> {
+        let ca = ca_pem.map(write_ca).transpose()?;
+        let policy = match policies.get(SHOWN) {
+            Some(_) => SHOWN,
+            None => policies.names().next().unwrap_or(SHOWN),
+        };
+        Ok(Self { ca, policy: policy.to_owned() })
+    }
+
+    /// Prints it to standard output; nobody reading is no reason to stop.
+    pub fn print(&self, webhook: SocketAddr, admin: SocketAddr) {
+        let _ = std::io::stdout().lock().write_all(self.text(webhook, admin).as_bytes());
+    }
+
+    fn text(&self, webhook: SocketAddr, admin: SocketAddr) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text =
+            format!("rejob {version} is listening on https://{webhook} (admin: http://{admin})\n");
+        if let Some((_, ca)) = &self.ca {
+            text.push_str(&format!(
+                "The certificate lives in memory only; its CA is {}\nTry it:\n  {}\n",
+                ca.display(),
+                curl(ca, webhook, &self.policy)
+            ));
+        }
+        text
+    }
+}
+
+fn write_ca(pem: String) -> anyhow::Result<(PrivateDir, PathBuf)> {
+    let parent = std::env::temp_dir();
+    let advice = || {
+        format!(
+            "cannot write the CA below {}; set TMPDIR to a directory that can be written, or give \
+             --tls-cert and --tls-key",
+            parent.display()
+        )
+    };
+    let directory = PrivateDir::new(&parent).with_context(advice)?;
+    let file = directory.path().join("ca.pem");
+    std::fs::write(&file, pem).with_context(advice)?;
+    Ok((directory, file))
+}
+
+/// The line to try, for a shell in the root of the checkout.
+fn curl(ca: &Path, webhook: SocketAddr, policy: &str) -> String {
+    // The in-memory certificate names localhost and its two addresses.
+    let (host, to) = match webhook.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED | Ipv4Addr::LOCALHOST) => ("127.0.0.1", String::new()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED | Ipv6Addr::LOCALHOST) => ("[::1]", String::new()),
+        IpAddr::V4(other) => ("localhost", format!(" --connect-to ::{other}:")),
+        IpAddr::V6(other) => ("localhost", format!(" --connect-to '::[{other}]:'")),
+    };
+    format!(
+        "curl --cacert {}{to} -H 'Content-Type: application/json' \
+         --data @examples/review-create.json 'https://{host}:{}/v1/policies/{policy}'",
+        quoted(ca),
+        webhook.port(),
+    )
+}
+
+/// The path as one word of a shell command.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_fits_the_address() {
+        for (address, expected) in [
+            ("127.0.0.1:1", "'https://127.0.0.1:1/v1/policies/ttl'"),
+            ("0.0.0.0:1", "'https://127.0.0.1:1/v1/policies/ttl'"),
+            ("[::]:1", "'https://[::1]:1/v1/policies/ttl'"),
+            ("10.0.0.9:1", "--connect-to ::10.0.0.9: "),
+        ] {
+            let line = curl(Path::new("/tmp/ca.pem"), address.parse().unwrap(), "ttl");
+            assert!(line.contains(expected), "{line}");
+        }
+    }
+
+    #[test]
+    fn paths_stay_one_word() {
+        assert_eq!(quoted(Path::new("/tmp/a-1/ca.pem")), "/tmp/a-1/ca.pem");
+        assert_eq!(quoted(Path::new("/tmp/a b'c")), r"'/tmp/a b'\''c'");
+    }
+
+    #[test]
+    fn without_an_in_memory_certificate_there_is_nothing_to_try() {
+        let greeting = Greeting::new(None, &PolicySet::builtin()).unwrap();
+        let text = greeting.text("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
+        assert!(!text.contains("curl") && text.contains("https://127.0.0.1:1 "), "{text}");
+    }
+
+    #[test]
+    fn the_policy_shown_is_one_that_exists() {
+        let policies = PolicySet::parse("policies:\n  a: {}\n  b: {}\n", "p").unwrap();
+        assert_eq!(Greeting::new(None, &policies).unwrap().policy, "a");
+    }
+}
