@@ -31,7 +31,7 @@ pub(super) fn take_out_forged_marks(
     if let Some(record) = Record::of(old) {
         draft.copy(&LABEL, old.value());
         draft.copy(&RECORD, old.value());
-        if !record.was_made_for(request) {
+        if !record.was_made_for(request) && !request.dry_run {
             draft.copy(&PARALLELISM, old.value());
         }
     } else {

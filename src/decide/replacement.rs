@@ -153,7 +153,9 @@ fn being_deleted(update: &Update<'_>, name: &str, warnings: &mut Warnings) -> Op
     }
     Some(Decision::retry(
         Reason::BeingDeletedWait,
-        format!("job {name} is being deleted; waiting until it is gone, then try again"),
+        format!(
+            "job {name} is being deleted and cannot be changed until it is gone; try again then"
+        ),
         policy.wait_seconds.retry_after(),
     ))
 }
