@@ -3,9 +3,11 @@
 //! Otherwise a user with only patch rights could have a Job deleted by labelling it dormant, or
 //! keep a deploy from happening by forging the recorded hash.
 
+use serde_json::Value;
+
 use crate::job::{Job, keys};
 use crate::patch::Draft;
-use crate::replace::Record;
+use crate::replace::{LAST_APPLIED, Record};
 
 const LABEL: [&str; 3] = ["metadata", "labels", keys::DORMANT];
 const RECORD: [&str; 3] = ["metadata", "annotations", keys::DORMANT];
@@ -27,6 +29,20 @@ pub(super) fn take_out_forged_marks(draft: &mut Draft<'_>, old: Option<Job<'_>>)
     if let Some(old) = old {
         draft.copy(&HASH, old.value());
         draft.copy(&BASE_NAME, old.value());
+    }
+}
+
+/// Gives the clients' own records, which a dormant Job carries in another spelling, their spelling
+/// back where the request brings none of its own.
+pub(super) fn settle_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
+    for key in LAST_APPLIED {
+        let path = ["metadata", "annotations", key];
+        if let Some(stored) = old.annotation(key)
+            && draft.current().pointer("/metadata/annotations").and_then(|all| all.get(key))
+                == Some(&Value::from(stored))
+        {
+            draft.set(&path, Value::from(stored.strip_prefix(' ').unwrap_or(stored)));
+        }
     }
 }
 

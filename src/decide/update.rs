@@ -22,7 +22,7 @@ pub(super) struct Update<'a> {
 }
 
 impl Update<'_> {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         words::name(self.old, &self.request.name)
     }
 
@@ -128,7 +128,8 @@ pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
 }
 
 /// Starts a dormant Job when the API server comes back with the request that made it: the same
-/// user with the same field manager. A request that sets `parallelism` itself starts it too.
+/// user with the same field manager. Nobody else starts it, not even by setting `parallelism`:
+/// its template may come from a forged review.
 fn release(
     update: &Update<'_>,
     reason: Reason,
@@ -138,19 +139,15 @@ fn release(
     let Some(record) = Record::of(update.old) else {
         return Decision::patched(reason, draft, warnings);
     };
-    let sets_parallelism = update.job.parallelism() != update.old.parallelism();
-    if !sets_parallelism && !record.was_made_for(update.request) {
+    if !record.was_made_for(update.request) {
         if update.request.dry_run || update.is_being_deleted() {
             return Decision::patched(reason, draft, warnings);
         }
-        return Decision::retry(
-            Reason::MeetsDormant,
-            format!("job {} is being replaced by another request; try again", update.name()),
-            1,
-        );
+        return replacement::meets_dormant(update);
     }
     guard::wake(&mut draft);
-    if !sets_parallelism {
+    guard::settle_last_applied(&mut draft, update.old);
+    if update.job.parallelism() == update.old.parallelism() {
         match record.parallelism {
             Some(parallelism) => draft.set(&["spec", "parallelism"], json!(parallelism)),
             None => draft.remove(&["spec", "parallelism"]),
