@@ -6,6 +6,7 @@
 
 mod after;
 mod memory;
+mod wait;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::time::Instant as Deadline;
 
-use crate::decide::{Context, Decision, Verdict, decide};
+use crate::decide::{Context, Decision, Verdict, decide, stale_view};
 use crate::job::Job;
 use crate::metrics::{Metrics, Operation as MetricOperation, PolicyMetrics};
 use crate::policy::{Policy, PolicySet};
@@ -88,6 +89,11 @@ impl<C: Cluster> Admission<C> {
         if let Verdict::Replace(plan) = &decision.verdict {
             let plan = plan.clone();
             decision = self.replace(policy_name, &plan, decision, deadline).await;
+        } else if decision.reason == Reason::MeetsDormant
+            && let Some(cluster) = &self.cluster
+            && wait::until_changed(cluster.as_ref(), request, deadline).await
+        {
+            decision = stale_view(request);
         }
         decision
     }
@@ -106,7 +112,7 @@ impl<C: Cluster> Admission<C> {
             Outcome::Replaced(_) => "replaced",
             Outcome::WouldReplace => "dry_run",
             Outcome::StaleView => "stale",
-            Outcome::Refused(..) => "refused",
+            Outcome::Refused(..) | Outcome::Busy(_) => "refused",
             Outcome::Failed(_) => "failed",
         };
         self.metrics.replacement(plan.client.label(), result, begun.elapsed());
@@ -126,11 +132,10 @@ impl<C: Cluster> Admission<C> {
                     ..planned
                 }
             }
-            Outcome::Refused(reason, message)
-                if reason == Reason::ClusterError && !plan.dry_run =>
-            {
-                Decision::retry(reason, message, 1)
+            Outcome::Busy(message) if !plan.dry_run => {
+                Decision::retry(Reason::ClusterError, message, 1)
             }
+            Outcome::Busy(message) => Decision::deny(Reason::ClusterError, message),
             Outcome::Refused(reason, message) => Decision::deny(reason, message),
             Outcome::Failed(message) => Decision::deny(Reason::ClusterError, message),
         }

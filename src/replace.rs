@@ -16,7 +16,7 @@ mod run;
 
 pub use effects::{ApiError, Cluster, Right};
 pub use execution::{Effect, Execution, Outcome, Reply};
-pub use plan::{Mode, Plan, new_job};
+pub use plan::{LAST_APPLIED, Mode, Plan, new_job};
 pub use reaper::Reaper;
 pub use record::Record;
 pub use run::run;

@@ -22,7 +22,7 @@ pub(super) struct Update<'a> {
 }
 
 impl Update<'_> {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         words::name(self.old, &self.request.name)
     }
 
@@ -141,7 +141,8 @@ fn put_back_generated(draft: &mut Draft<'_>, old: Job<'_>) {
 }
 
 /// Starts a dormant Job when the API server comes back with the request that made it: the same
-/// user with the same field manager. Everyone else tries again in a moment.
+/// user with the same field manager. Nobody else starts it, not even by setting `parallelism`:
+/// its template may come from a forged review.
 fn release(
     update: &Update<'_>,
     reason: Reason,
@@ -155,13 +156,10 @@ fn release(
         if update.request.dry_run || update.is_being_deleted() {
             return Decision::patched(reason, draft, warnings);
         }
-        return Decision::retry(
-            Reason::MeetsDormant,
-            format!("job {} is being replaced by another request; try again", update.name()),
-            1,
-        );
+        return replacement::meets_dormant(update);
     }
     guard::wake(&mut draft);
+    guard::settle_last_applied(&mut draft, update.old);
     // Where the request sets the parallelism itself, it stands already.
     if update.job.parallelism() == update.old.parallelism() {
         match record.parallelism {
