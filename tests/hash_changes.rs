@@ -1,5 +1,11 @@
 //! What changed, in words.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "the helpers of tests panic where a test would"
+)]
 
 use rejob::job::{Change, changes};
 use serde_json::{Value, json};

@@ -1,5 +1,10 @@
 //! Laws of the template hash, for Jobs that nobody wrote.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests panic where a test would"
+)]
 
 use std::path::Path;
 use std::sync::LazyLock;

@@ -1,7 +1,12 @@
 //! The manifests of `tests/cases/hash` hash like their stored forms, without a cluster.
 //!
 //! `hash_matches_the_api_server` writes the stored forms and holds them against a real API server.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests panic where a test would"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

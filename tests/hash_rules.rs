@@ -1,5 +1,11 @@
 //! The rules of the normal form, one by one.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value,
+    reason = "the helpers of tests panic where a test would"
+)]
 
 use rejob::job::{TemplateHash, immutable_part};
 use serde_json::{Value, json};
@@ -165,6 +171,8 @@ fn the_pull_policy_counts_where_it_is_not_the_default_of_the_image() {
         "a.b.c/d",
         "docker.io/a",
         &format!("busybox:latest@{digest}"),
+        &"x".repeat(247),
+        &format!("h.io/{}", "x".repeat(255)),
     ];
     let if_not_present = [
         "busybox:1",
@@ -192,6 +200,9 @@ fn the_pull_policy_counts_where_it_is_not_the_default_of_the_image() {
         "[::1/app",
         "-h.io/app",
         "a/B",
+        // `library/` is part of the length.
+        &"x".repeat(248),
+        &format!("h.io/{}", "x".repeat(256)),
     ];
     let job = |image: &str, policy: Option<&str>| {
         with_container(json!({ "image": image, "imagePullPolicy": policy }))
