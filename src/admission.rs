@@ -1,1 +1,227 @@
-//! (being written)
+//! Bytes in, bytes out: review, decision, effects, log line, metrics.
+//!
+//! The one place where a decision meets the world. `decide` stays pure; what a replacement needs
+//! from the cluster goes through [`Cluster`], and what comes after the answer (the Event, the
+//! memory) runs in tasks of its own.
+
+mod after;
+mod memory;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::time::Instant as Deadline;
+
+use crate::decide::{Context, Decision, Verdict, decide};
+use crate::job::Job;
+use crate::metrics::{Metrics, Operation as MetricOperation, PolicyMetrics};
+use crate::policy::{Policy, PolicySet};
+use crate::reason::Reason;
+use crate::replace::{Cluster, Mode, Outcome, Plan, run};
+use crate::review::{self, Operation, Request};
+use crate::server::{ReviewError, Reviewer};
+
+pub use memory::Memory;
+
+/// Facts about this server that decisions depend on.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// The name that rejob's own requests carry.
+    pub user: Option<String>,
+    /// The namespace that it runs in.
+    pub namespace: Option<String>,
+    /// The minor version of the API server.
+    pub server_minor: Option<u32>,
+}
+
+/// The webhook's service: policies, a cluster perhaps, metrics.
+#[derive(Debug)]
+pub struct Admission<C> {
+    policies: HashMap<String, (Policy, PolicyMetrics)>,
+    known: String,
+    cluster: Option<Arc<C>>,
+    identity: Identity,
+    memory: Arc<Memory>,
+    metrics: Metrics,
+}
+
+impl<C: Cluster> Admission<C> {
+    /// A service for these policies; without a cluster it replaces nothing and says so.
+    #[must_use]
+    pub fn new(
+        policies: &PolicySet,
+        cluster: Option<Arc<C>>,
+        identity: Identity,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            policies: policies
+                .iter()
+                .map(|(name, policy)| (name.to_owned(), (policy.clone(), metrics.policy(name))))
+                .collect(),
+            known: policies.names().collect::<Vec<_>>().join(", "),
+            cluster,
+            identity,
+            memory: Arc::new(Memory::default()),
+            metrics,
+        }
+    }
+
+    /// Decides one request and carries out what the decision says.
+    async fn decide(
+        &self,
+        policy_name: &str,
+        policy: &Policy,
+        request: &Request,
+        deadline: Deadline,
+    ) -> Decision {
+        let old_uid = request.old_object.as_ref().and_then(|old| Job::new(old).uid());
+        let context = Context {
+            own_user: self.identity.user.as_deref(),
+            own_namespace: self.identity.namespace.as_deref(),
+            server_minor: self.identity.server_minor,
+            remembered: old_uid.and_then(|uid| self.memory.hash_of(uid, Instant::now())),
+        };
+        let mut decision = decide(request, policy, &context);
+        if let Verdict::Replace(plan) = &decision.verdict {
+            let plan = plan.clone();
+            decision = self.replace(policy_name, &plan, decision, deadline).await;
+        }
+        decision
+    }
+
+    async fn replace(
+        &self,
+        policy: &str,
+        plan: &Plan,
+        planned: Decision,
+        deadline: Deadline,
+    ) -> Decision {
+        let Some(cluster) = &self.cluster else { return no_cluster(plan) };
+        let begun = Instant::now();
+        let outcome = run(cluster.as_ref(), plan, policy, deadline).await;
+        let result = match &outcome {
+            Outcome::Replaced(_) => "replaced",
+            Outcome::WouldReplace => "dry_run",
+            Outcome::StaleView => "stale",
+            Outcome::Refused(..) => "refused",
+            Outcome::Failed(_) => "failed",
+        };
+        self.metrics.replacement(plan.client.label(), result, begun.elapsed());
+        match outcome {
+            Outcome::Replaced(uid) => {
+                let memory = Arc::clone(&self.memory);
+                tokio::spawn(after::replaced(Arc::clone(cluster), memory, plan.clone(), uid));
+                planned
+            }
+            Outcome::WouldReplace => planned,
+            Outcome::StaleView => {
+                // Nothing of it happened here: the warning comes with the turn that does it.
+                Decision {
+                    verdict: Verdict::Admit,
+                    reason: Reason::StaleView,
+                    warnings: Vec::new(),
+                    ..planned
+                }
+            }
+            Outcome::Refused(reason, message)
+                if reason == Reason::ClusterError && !plan.dry_run =>
+            {
+                Decision::retry(reason, message, 1)
+            }
+            Outcome::Refused(reason, message) => Decision::deny(reason, message),
+            Outcome::Failed(message) => Decision::deny(Reason::ClusterError, message),
+        }
+    }
+}
+
+/// The answer where a replacement is due and there is no cluster to do it in.
+#[must_use]
+pub fn no_cluster(plan: &Plan) -> Decision {
+    Decision::deny(
+        Reason::NoCluster,
+        format!(
+            "job {} would be replaced ({}), but this rejob has no connection to the cluster: run it \
+             in the cluster or with --kubeconfig, or choose another onChange",
+            plan.name, plan.described
+        ),
+    )
+}
+
+impl<C: Cluster> Reviewer for Admission<C> {
+    async fn review(
+        &self,
+        policy: &str,
+        body: Bytes,
+        deadline: Deadline,
+    ) -> Result<Bytes, ReviewError> {
+        let begun = Instant::now();
+        let Some((knobs, metrics)) = self.policies.get(policy) else {
+            return Err(ReviewError::UnknownPolicy {
+                name: policy.to_owned(),
+                known: self.known.clone(),
+            });
+        };
+        let request =
+            review::parse(&body).map_err(|error| ReviewError::NotAReview(error.to_string()))?;
+        drop(body);
+        let decision = self.decide(policy, knobs, &request, deadline).await;
+        let answer = review::answer(&request.uid, &decision);
+        let took = begun.elapsed();
+        metrics.reviewed(operation(request.operation), decision.reason.label(), took);
+        log(policy, &request, &decision, took);
+        Ok(Bytes::from(answer))
+    }
+}
+
+fn operation(operation: Operation) -> MetricOperation {
+    MetricOperation::of(operation.label())
+}
+
+/// One line per decision: at debug where rejob had nothing to do, else at info.
+fn log(policy: &str, request: &Request, decision: &Decision, took: std::time::Duration) {
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                uid = request.uid,
+                policy,
+                operation = request.operation.label(),
+                namespace = request.namespace,
+                name = request.name,
+                user = request.user.username,
+                manager = request.field_manager.as_deref().unwrap_or_default(),
+                dry_run = request.dry_run,
+                allowed = decision.is_allowed(),
+                reason = decision.reason.label(),
+                changed = decision.audit.get("changed").map_or("", String::as_str),
+                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                "{}",
+                message(decision)
+            )
+        };
+    }
+    match decision.reason {
+        Reason::PatchFailed | Reason::ClusterError => line!(warn),
+        reason if reason.is_left_alone() || reason == Reason::Unchanged => line!(debug),
+        _ => line!(info),
+    }
+}
+
+fn message(decision: &Decision) -> &str {
+    match &decision.verdict {
+        Verdict::Deny(denial) => &denial.message,
+        Verdict::Admit | Verdict::Replace(_) => decision.reason.sentence(),
+    }
+}
+
+/// The mode, as logs name it.
+impl std::fmt::Display for Mode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Apply => "apply",
+            Self::Recreate => "recreate",
+        })
+    }
+}

@@ -93,13 +93,14 @@ impl Decision {
     /// Refuses with 403.
     #[must_use]
     pub fn deny(reason: Reason, message: String) -> Self {
-        let denial = Denial { code: 403, message, retry_after: None };
+        let denial = Denial { code: 403, message: words::refusal(&message), retry_after: None };
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
 
     /// Asks the client to try again in some seconds (429).
     #[must_use]
     pub fn retry(reason: Reason, message: String, seconds: u32) -> Self {
+        let message = words::refusal(&message);
         let denial = Denial { code: 429, message, retry_after: Some(seconds) };
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
@@ -149,8 +150,12 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
     let mut draft = Draft::new(object);
     let mut warnings = Warnings::default();
 
-    guard::take_out_forged_marks(&mut draft, old);
-    if let Some(reason) = left_alone::by_job(job, old) {
+    guard::take_out_forged_marks(&mut draft, request, old);
+    // Turn 2 of a replacement is never left alone: the dormant Job would not start.
+    if !guard::is_turn_2(request, old)
+        && let Some(reason) = left_alone::by_job(job, old)
+    {
+        guard::take_out_unrecorded_hash(&mut draft, old);
         return Decision::patched(reason, draft, warnings);
     }
     let (policy, invalid) = policy.for_job(job);
@@ -180,8 +185,9 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
 pub fn create_offline(job: &Value, policy: &Policy) -> Decision {
     let view = Job::new(job);
     let mut draft = Draft::new(job);
-    guard::take_out_forged_marks(&mut draft, None);
+    guard::take_out_marks(&mut draft);
     if let Some(reason) = left_alone::by_job(view, None) {
+        guard::take_out_unrecorded_hash(&mut draft, None);
         return Decision::patched(reason, draft, Warnings::default());
     }
     let (policy, invalid) = policy.for_job(view);

@@ -6,8 +6,17 @@
 //! server's write fails and it starts over. In turn 2 it creates the Job from the client's own
 //! apply, or updates the dormant Job, which `decide` then releases.
 
+pub mod effects;
+pub mod execution;
+mod fail_point;
 mod plan;
+pub mod reaper;
 mod record;
+mod run;
 
+pub use effects::{ApiError, Cluster, Right};
+pub use execution::{Effect, Execution, Outcome, Reply};
 pub use plan::{Mode, Plan, new_job};
+pub use reaper::Reaper;
 pub use record::Record;
+pub use run::run;

@@ -175,9 +175,12 @@ impl Args {
             (None, Some(namespace)) => (namespace.as_str(), secret),
             (None, None) => return Err(ArgsError::NoNamespace(secret.to_owned())),
         };
-        let checked = |flag, value: &str| match is_name(value) {
-            true => Ok(value.to_owned()),
-            false => Err(ArgsError::BadName { flag, value: value.to_owned() }),
+        let checked = |flag, value: &str| {
+            if is_name(value) {
+                Ok(value.to_owned())
+            } else {
+                Err(ArgsError::BadName { flag, value: value.to_owned() })
+            }
         };
         if self.ca_life / 3 < self.cert_life || self.cert_life < Duration::from_secs(5) {
             return Err(ArgsError::Lives);

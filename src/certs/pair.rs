@@ -2,6 +2,7 @@
 //!
 //! This is the only way from bytes to something that is served.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,14 +112,13 @@ pub(super) fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let text = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),
-        GeneralName::IPAddress(bytes) => match <[u8; 4]>::try_from(*bytes) {
-            Ok(v4) => Some(std::net::IpAddr::from(v4).to_string()),
-            Err(_) => {
-                let v6 = <[u8; 16]>::try_from(*bytes).ok()?;
-                Some(std::net::IpAddr::from(v6).to_string())
-            }
-        },
+        GeneralName::IPAddress(bytes) => address(bytes).map(|address| address.to_string()),
         _ => None,
     };
     extension.value.general_names.iter().filter_map(text).collect()
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from).ok();
+    v4.or_else(|| <[u8; 16]>::try_from(bytes).map(IpAddr::from).ok())
 }

@@ -30,13 +30,14 @@ impl Readiness {
     #[must_use]
     pub fn when_published(slot: CertSlot) -> Self {
         let readiness = Self::of_slot(slot);
-        readiness.waits_for("the first look at the Secret and the webhook configuration");
+        let first = "the first look at the Secret and the webhook configuration".to_owned();
+        readiness.waiting.store(Some(Arc::new(first)));
         readiness
     }
 
     /// Names what is being waited for; ignored once published.
-    pub(super) fn waits_for(&self, what: &str) {
-        self.waiting.store(Some(Arc::new(what.to_owned())));
+    pub(super) fn waits_for_first(&self, what: &str) {
+        self.waiting.rcu(|waiting| waiting.as_ref().map(|_| Arc::new(what.to_owned())));
     }
 
     /// The webhook configuration carries the CA of what is served.

@@ -11,9 +11,12 @@ use super::client_ca::ClientCaSlot;
 use super::clock::SystemClock;
 use super::expiry::warn_before_expiry;
 use super::issue::self_signed;
+use super::manager::{Manager, SystemRandom};
 use super::pem::CertError;
+use super::plan::Lives;
 use super::readiness::Readiness;
 use super::slot::CertSlot;
+use super::store::ClusterStore;
 use super::token::{AcceptedTokens, accepted_tokens};
 use super::watch::{read_pair, watch_client_ca, watch_files};
 
@@ -106,10 +109,21 @@ impl Supply {
                 tasks
                     .spawn(async move { watch_files(&cert, &key, watched, interval, clock).await });
             }
-            Source::SelfManaged(_own) => {
+            Source::SelfManaged(own) => {
+                let client = client.ok_or(StartError::NoCluster)?;
                 tokens = accepted_tokens();
                 readiness = Readiness::when_published(slot.clone());
-                let _client = client.ok_or(StartError::NoCluster)?;
+                let manager = Manager::new(
+                    ClusterStore::new(client, &own.namespace, &own.secret, &own.configuration),
+                    SystemClock,
+                    SystemRandom,
+                    own.names,
+                    Lives::new(own.cert_life, own.ca_life),
+                    slot.clone(),
+                    tokens.clone(),
+                    readiness.clone(),
+                );
+                tasks.spawn(manager.run());
             }
         }
         tasks.spawn(warn_before_expiry(slot.clone(), SystemClock));

@@ -11,6 +11,9 @@ use crate::replace::{Mode, Plan, Record, new_job};
 use super::update::{Update, put_back};
 use super::{Decision, Verdict, Warnings, words};
 
+/// The longest description of a replacement, in characters: it stands in an annotation.
+const LONGEST_DESCRIPTION: usize = 1024;
+
 /// Turn 1 of a replacement (or `Keep` on a Job that is being deleted, which has nothing to keep).
 pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warnings) -> Decision {
     let (old, job, request) = (update.old, update.job, update.request);
@@ -46,7 +49,7 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let described = if changes.is_empty() {
         "rejob.dev/rerun asks for a new run".to_owned()
     } else {
-        words::describe_changes(changes)
+        words::cut(&words::describe_changes(changes), LONGEST_DESCRIPTION)
     };
     let patch = match answer(update, &described, mode) {
         Ok(patch) => patch,
@@ -150,7 +153,9 @@ fn being_deleted(update: &Update<'_>, name: &str, warnings: &mut Warnings) -> Op
     }
     Some(Decision::retry(
         Reason::BeingDeletedWait,
-        format!("job {name} is being deleted; waiting until it is gone, then try again"),
+        format!(
+            "job {name} is being deleted and cannot be changed until it is gone; try again then"
+        ),
         policy.wait_seconds.retry_after(),
     ))
 }

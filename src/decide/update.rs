@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::job::{Change, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys};
+use crate::job::{Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys};
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy};
 use crate::reason::Reason;
@@ -69,6 +69,7 @@ pub(super) fn decide(
             if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
                 draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
             }
+            put_back_generated(&mut draft, update.old);
             return release(update, Reason::AllowedChange, draft, warnings);
         }
     }
@@ -127,8 +128,20 @@ pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
     }
 }
 
+/// Puts the selector and the template's labels that the API server generated back, which a bare
+/// PUT lacks.
+fn put_back_generated(draft: &mut Draft<'_>, old: Job<'_>) {
+    if old.has_manual_selector() {
+        return;
+    }
+    draft.copy(&["spec", "selector"], old.value());
+    for label in GENERATED_LABELS {
+        draft.copy(&["spec", "template", "metadata", "labels", label], old.value());
+    }
+}
+
 /// Starts a dormant Job when the API server comes back with the request that made it: the same
-/// user with the same field manager. A request that sets `parallelism` itself starts it too.
+/// user with the same field manager. Everyone else tries again in a moment.
 fn release(
     update: &Update<'_>,
     reason: Reason,
@@ -138,8 +151,7 @@ fn release(
     let Some(record) = Record::of(update.old) else {
         return Decision::patched(reason, draft, warnings);
     };
-    let sets_parallelism = update.job.parallelism() != update.old.parallelism();
-    if !sets_parallelism && !record.was_made_for(update.request) {
+    if !record.was_made_for(update.request) {
         if update.request.dry_run || update.is_being_deleted() {
             return Decision::patched(reason, draft, warnings);
         }
@@ -150,7 +162,8 @@ fn release(
         );
     }
     guard::wake(&mut draft);
-    if !sets_parallelism {
+    // Where the request sets the parallelism itself, it stands already.
+    if update.job.parallelism() == update.old.parallelism() {
         match record.parallelism {
             Some(parallelism) => draft.set(&["spec", "parallelism"], json!(parallelism)),
             None => draft.remove(&["spec", "parallelism"]),

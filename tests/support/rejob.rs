@@ -295,13 +295,13 @@ fn service_account(plane: &ControlPlane, admin: &User, name: &str) -> User {
     plane.service_account(namespace.name(), name)
 }
 
-/// The ports of the webhook and of the admin server, from the lines that say where it listens.
+/// The ports of the webhook and of the admin server, from the line that says where it listens.
 fn ports(log: &str) -> Option<(u16, u16)> {
-    let port = |what: &str| {
-        let after = log.split_once(what)?.1.split_once("127.0.0.1:")?.1;
+    let port = |scheme: &str| {
+        let after = log.split_once(scheme)?.1;
         after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
     };
-    Some((port("webhook listens")?, port("admin listens")?))
+    Some((port("is listening on https://127.0.0.1:")?, port("(admin: http://127.0.0.1:")?))
 }
 
 fn append_to(path: &Path) -> (File, usize) {

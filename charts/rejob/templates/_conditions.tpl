@@ -1,0 +1,51 @@
+{{/*
+CEL of who is left alone. Each condition is true when rejob is to be called; the server applies the
+same rules again. No expression may fail on any Job: with failurePolicy Fail an error refuses it.
+
+An object that has the label or annotation rejob.dev/dormant, before or after the change, is never
+left out for what else it carries: rejob has to take out a dormant mark that somebody forged.
+*/}}
+
+{{- define "rejob.cel.dormant" -}}
+[object, oldObject].exists(o, o != null && ((has(o.metadata.labels) && 'rejob.dev/dormant' in o.metadata.labels) || (has(o.metadata.annotations) && 'rejob.dev/dormant' in o.metadata.annotations)))
+{{- end }}
+
+{{/* True unless the test (on `o`) holds for the Job both before and after the change. */}}
+{{- define "rejob.cel.unless" -}}
+{{ include "rejob.cel.dormant" . }} || ![object, oldObject].all(o, o == null || ({{ . }}))
+{{- end }}
+
+{{/* Users that are never asked about: rejob itself and the control plane. All of kube-system would be too much: k3s deploys Helm charts from there. */}}
+{{- define "rejob.ignoredUsers" -}}
+{{- $users := list (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "rejob.serviceAccountName" .)) "system:kube-controller-manager" "system:apiserver" -}}
+{{- range list "job-controller" "cronjob-controller" "ttl-after-finished-controller" "generic-garbage-collector" "namespace-controller" "pod-garbage-collector" "resourcequota-controller" "storage-version-migrator-controller" "disruption-controller" "node-controller" -}}
+{{- $users = append $users (printf "system:serviceaccount:kube-system:%s" .) -}}
+{{- end -}}
+{{- concat $users .Values.webhook.ignoredUsers | uniq | toJson -}}
+{{- end }}
+
+{{/* A list of CEL literals in single quotes; argument: a list of texts, which the schema keeps free of quotes and backslashes. */}}
+{{- define "rejob.cel.list" -}}
+['{{ join "', '" . }}']
+{{- end }}
+
+{{- define "rejob.matchConditions" -}}
+- name: not-from-the-control-plane
+  expression: >-
+    !(request.userInfo.username in {{ include "rejob.cel.list" (include "rejob.ignoredUsers" . | fromJsonArray) }})
+- name: not-owned-by-a-controller
+  expression: >-
+    {{ include "rejob.cel.unless" "has(o.metadata.ownerReferences) && o.metadata.ownerReferences.exists(r, has(r.controller) && r.controller)" }}
+- name: not-a-hook
+  expression: >-
+    {{ include "rejob.cel.unless" "has(o.metadata.annotations) && ('helm.sh/hook' in o.metadata.annotations || 'argocd.argoproj.io/hook' in o.metadata.annotations)" }}
+- name: not-managed-elsewhere
+  expression: >-
+    {{ include "rejob.cel.unless" "has(o.spec) && has(o.spec.managedBy) && o.spec.managedBy != 'kubernetes.io/job-controller'" }}
+- name: not-skipped
+  expression: >-
+    {{ include "rejob.cel.unless" "has(o.metadata.annotations) && 'rejob.dev/skip' in o.metadata.annotations && o.metadata.annotations['rejob.dev/skip'] == 'true'" }}
+{{- with .Values.webhook.matchConditions }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

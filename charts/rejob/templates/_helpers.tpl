@@ -1,0 +1,96 @@
+{{/* Name of the chart, cut to a label's length. */}}
+{{- define "rejob.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- end }}
+
+{{/* Name of all objects: the release's name when it already says rejob, else <release>-rejob. Cut so that every suffix fits 63. */}}
+{{- define "rejob.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains (include "rejob.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "rejob.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
+{{/* Name of the webhook configuration. Webhooks are called in the order of these names, and rejob has to see what the client sent. */}}
+{{- define "rejob.webhookConfiguration" -}}
+{{- $name := include "rejob.fullname" . -}}
+{{- printf "00-%s%s" (ternary "" "rejob-" (hasPrefix "rejob" $name)) $name -}}
+{{- end }}
+
+{{- define "rejob.serviceAccountName" -}}
+{{- default (include "rejob.fullname" .) .Values.serviceAccount.name -}}
+{{- end }}
+
+{{/* The Secret with the serving certificate, whoever makes it. */}}
+{{- define "rejob.certificateSecret" -}}
+{{- $fullname := include "rejob.fullname" . -}}
+{{- if eq .Values.certificates.mode "self" -}}
+{{- default (printf "%s-tls" $fullname) .Values.certificates.self.secretName -}}
+{{- else if eq .Values.certificates.mode "certManager" -}}
+{{- printf "%s-tls" $fullname -}}
+{{- else -}}
+{{- .Values.certificates.provided.secretName -}}
+{{- end -}}
+{{- end }}
+
+{{/* DNS names under which the API server reaches the Service. */}}
+{{- define "rejob.serviceNames" -}}
+{{- $host := printf "%s.%s.svc" (include "rejob.fullname" .) .Release.Namespace -}}
+{{- list $host (printf "%s.cluster.local" $host) | toJson -}}
+{{- end }}
+
+{{- define "rejob.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "rejob.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "rejob.labels" -}}
+{{- $own := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "rejob" -}}
+{{- toYaml (merge (include "rejob.selectorLabels" . | fromYaml) $own .Values.commonLabels) -}}
+{{- end }}
+
+{{- define "rejob.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end }}
+
+{{/* "true" when some policy replaces, so that the server needs rights in the cluster. */}}
+{{- define "rejob.replaces" -}}
+{{- range $name, $policy := .Values.policies -}}
+{{- if eq (default "Replace" $policy.onChange) "Replace" }}true{{ end -}}
+{{- end -}}
+{{- end }}
+
+{{/* "true" when the server calls the API at all. */}}
+{{- define "rejob.needsAPI" -}}
+{{- if or (include "rejob.replaces" .) (eq .Values.certificates.mode "self") }}true{{ end -}}
+{{- end }}
+
+{{/* Requirements on a namespace of one policy; argument: list of root and policy name. */}}
+{{- define "rejob.namespaceSelector" -}}
+{{- $root := index . 0 -}}
+matchExpressions:
+  - key: rejob.dev/policy
+    operator: In
+    values: [{{ index . 1 | quote }}]
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values: {{ concat (list "kube-system" $root.Release.Namespace) $root.Values.webhook.excludedNamespaces | uniq | toJson }}
+  {{- with $root.Values.rbac.namespaces }}
+  - key: kubernetes.io/metadata.name
+    operator: In
+    values: {{ toJson . }}
+  {{- end }}
+  {{- with $root.Values.webhook.namespaceMatchExpressions }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}

@@ -1,0 +1,62 @@
+//! What comes after the answer to a replacement, best effort: the Event on the new Job, and the
+//! memory of what it was made for.
+//!
+//! The new Job of an apply does not exist yet when the answer is sent, so its uid is looked up;
+//! an Event without it would not be shown by `kubectl describe`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use crate::replace::{Cluster, Plan};
+
+use super::Memory;
+
+/// How often the new Job is looked for: the pause doubles, so the last look is after 13 s.
+const LOOKS: u32 = 10;
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+
+/// Remembers and tells about a replacement.
+pub(super) async fn replaced<C: Cluster>(
+    cluster: Arc<C>,
+    memory: Arc<Memory>,
+    plan: Plan,
+    uid: Option<String>,
+) {
+    let uid = match uid {
+        Some(uid) => uid,
+        None => match look_up(cluster.as_ref(), &plan).await {
+            Some(uid) => uid,
+            None => return,
+        },
+    };
+    memory.keep(uid.clone(), plan.hash.clone(), Instant::now());
+    let message = format!(
+        "Replaced the Job with uid {} for {}: {}",
+        plan.uid, plan.user.username, plan.described
+    );
+    let message: String = message.chars().take(1000).collect();
+    if let Err(error) = cluster.tell(&plan.namespace, &plan.name, &uid, &message).await {
+        tracing::warn!(
+            namespace = plan.namespace,
+            name = plan.name,
+            "cannot create the Event about a replacement: {error}"
+        );
+    }
+}
+
+/// The uid of the Job that now stands in the old one's place.
+async fn look_up<C: Cluster>(cluster: &C, plan: &Plan) -> Option<String> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..LOOKS {
+        sleep(pause).await;
+        pause *= 2;
+        let job = cluster.get(&plan.namespace, &plan.name).await.ok().flatten();
+        let uid = job.as_ref().and_then(|job| job.pointer("/metadata/uid")?.as_str());
+        if let Some(uid) = uid.filter(|uid| *uid != plan.uid) {
+            return Some(uid.to_owned());
+        }
+    }
+    None
+}

@@ -1,0 +1,330 @@
+//! The loop of the self-managed way, in every replica: look, decide, do one thing, look again.
+//!
+//! A step reads the webhook configuration **before** the Secret, so that whatever it publishes
+//! stems from a Secret at least as new as the configuration it overwrites; both writes are refused
+//! when the object has changed since. Clock and randomness are parameters.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rustls::crypto::SecureRandom;
+use tracing::{debug, error, info, warn};
+
+use super::bundle::Fingerprint;
+use super::change::{TokenSource, apply, describe};
+use super::clock::Clock;
+use super::inject::Published;
+use super::pem::CertError;
+use super::plan::{Action, Change, Lives, Seen, Serving, Waiting, next, serve};
+use super::readiness::Readiness;
+use super::slot::CertSlot;
+use super::state::State;
+use super::store::{Store, StoreError, Versioned};
+use super::token::AcceptedTokens;
+
+/// The longest that one step may take; API servers answer within seconds or not at all.
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest pause between two steps of which the first failed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The first pause after somebody else was faster.
+const LOST_PAUSE: Duration = Duration::from_millis(50);
+
+/// More writes than this in a row are a quarrel with another writer, and slowed down.
+const MOST_WRITES: u32 = 16;
+
+/// While there is nothing to serve yet, a replica looks at least this often.
+const START_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Where a replica's randomness comes from.
+pub trait Random: TokenSource + Send {
+    /// A number in `0.0..1.0`, to spread replicas in time.
+    fn fraction(&mut self) -> f64;
+}
+
+/// The system's randomness.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRandom;
+
+impl SystemRandom {
+    fn bytes<const N: usize>() -> Result<[u8; N], CertError> {
+        let mut bytes = [0; N];
+        let random: &dyn SecureRandom = rustls::crypto::aws_lc_rs::default_provider().secure_random;
+        random.fill(&mut bytes).map_err(|_| CertError::Issue {
+            names: "the path token".to_owned(),
+            reason: "the system has no randomness".to_owned(),
+        })?;
+        Ok(bytes)
+    }
+}
+
+impl TokenSource for SystemRandom {
+    fn token(&mut self) -> Result<String, CertError> {
+        use base64::Engine as _;
+        Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Self::bytes::<24>()?))
+    }
+}
+
+impl Random for SystemRandom {
+    fn fraction(&mut self) -> f64 {
+        Self::bytes::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / 2f64.powi(32))
+    }
+}
+
+/// One replica's part in keeping the certificate.
+#[derive(Debug)]
+pub struct Manager<S, C, R> {
+    store: S,
+    clock: C,
+    random: R,
+    names: Vec<String>,
+    lives: Lives,
+    slot: CertSlot,
+    tokens: AcceptedTokens,
+    readiness: Readiness,
+    serving: Option<Serving>,
+    first_seen: BTreeMap<Fingerprint, Duration>,
+    last_error: Option<String>,
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It wrote something: look again at once.
+    Acted,
+    /// Somebody else wrote first: look again soon.
+    Lost,
+    /// Nothing to do.
+    Idle,
+}
+
+/// Why a step failed; what is served stays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// The API server.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Making certificates.
+    #[error(transparent)]
+    Issue(#[from] CertError),
+    /// Time.
+    #[error("the API server did not answer within {} s", STEP_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
+    /// A replica that fills `slot` and `tokens` from the store, for a server called by `names` and
+    /// by the names that the webhook configuration has.
+    #[expect(clippy::too_many_arguments, reason = "each is one thing a test replaces")]
+    pub fn new(
+        store: S,
+        clock: C,
+        random: R,
+        names: Vec<String>,
+        lives: Lives,
+        slot: CertSlot,
+        tokens: AcceptedTokens,
+        readiness: Readiness,
+    ) -> Self {
+        let (serving, first_seen, last_error) = (None, BTreeMap::new(), None);
+        Self {
+            store,
+            clock,
+            random,
+            names,
+            lives,
+            slot,
+            tokens,
+            readiness,
+            serving,
+            first_seen,
+            last_error,
+        }
+    }
+
+    /// Looks once and does at most one thing.
+    ///
+    /// # Errors
+    /// When the API server refuses or cannot be reached; the next step starts afresh.
+    pub async fn step(&mut self) -> Result<Step, StepError> {
+        let configuration = self.store.configuration().await?;
+        let secret = self.store.secret().await?;
+        let now = self.clock.now();
+        let state = secret.as_ref().map(|secret| State::read(&secret.object, now));
+        let published = configuration.as_ref().map(|configuration| &configuration.object);
+        let published_for = self.published_for(published);
+        let names = self.wanted_names(published);
+        let lives = self.lives.clone();
+        let seen = Seen {
+            now,
+            lives: &lives,
+            names: &names,
+            state: state.as_ref(),
+            published,
+            published_for: &published_for,
+        };
+        self.serve(seen);
+        let action = next(seen);
+        self.tell_readiness(seen, &action);
+        match action {
+            Action::Wait(Waiting::ClockBehind) => {
+                warn!(%now, "the CA in the Secret begins in the future: this machine's clock is behind");
+                Ok(Step::Idle)
+            }
+            Action::Wait(_) => Ok(Step::Idle),
+            Action::Publish => self.publish(seen, configuration.as_ref()).await,
+            Action::Write(change) => {
+                let version = secret.as_ref().map(|secret| secret.version.as_str());
+                self.write(seen, &change, version).await
+            }
+        }
+    }
+
+    /// Looks for ever, at the pace of the lives; an error is told once and retried with growing
+    /// pauses.
+    pub async fn run(mut self) {
+        let mut pause = Duration::ZERO;
+        let mut writes = 0;
+        loop {
+            let step = tokio::time::timeout(STEP_TIMEOUT, self.step()).await;
+            let jitter = 0.8 + 0.4 * self.random.fraction();
+            pause = match step.unwrap_or(Err(StepError::TimedOut)) {
+                Ok(step) => {
+                    self.last_error = None;
+                    writes = if step == Step::Acted { writes + 1 } else { 0 };
+                    match step {
+                        Step::Acted if writes < MOST_WRITES => Duration::ZERO,
+                        Step::Acted => {
+                            warn!("certificates: somebody else keeps changing what was written");
+                            self.lives.interval
+                        }
+                        Step::Lost => {
+                            (pause * 2).clamp(LOST_PAUSE, self.lives.interval.max(LOST_PAUSE))
+                        }
+                        Step::Idle if self.serving.is_none() => {
+                            self.lives.interval.min(START_INTERVAL)
+                        }
+                        Step::Idle => self.lives.interval,
+                    }
+                }
+                Err(error) => {
+                    let told = error.to_string();
+                    if self.last_error.as_ref() != Some(&told) {
+                        warn!(%error, "certificates: will try again");
+                        self.readiness.waits_for_first(&told);
+                    }
+                    self.last_error = Some(told);
+                    (pause * 2).clamp(Duration::from_millis(500), LONGEST_PAUSE)
+                }
+            };
+            tokio::time::sleep(pause.mul_f64(jitter)).await;
+        }
+    }
+
+    /// Serves the Secret's leaf when it may be, and accepts its tokens.
+    fn serve(&mut self, seen: Seen<'_>) {
+        let Some(state) = seen.state else { return };
+        if let Ok(book) = &state.book {
+            self.tokens.set(book.tokens.accepted());
+        }
+        if let (Some(serving), Ok(leaf)) = (serve(seen, self.serving), &state.leaf) {
+            self.slot.set(leaf.pair.clone());
+            self.serving = Some(serving);
+            info!(
+                certificate = %serving.leaf, ca = %serving.ca, not_after = %serving.validity.not_after,
+                "serving a certificate of the server's own"
+            );
+        }
+    }
+
+    async fn publish(
+        &self,
+        seen: Seen<'_>,
+        configuration: Option<&Versioned<Published>>,
+    ) -> Result<Step, StepError> {
+        let (Some(configuration), Some(state)) = (configuration, seen.state) else {
+            return Ok(Step::Idle);
+        };
+        let Ok(book) = &state.book else { return Ok(Step::Idle) };
+        let Some(patch) = configuration.object.patch(&state.bundle(), &book.tokens) else {
+            return Ok(Step::Idle);
+        };
+        let written = self.store.patch_configuration(&configuration.version, patch).await;
+        if written.is_ok() {
+            info!("wrote caBundle and paths into the webhook configuration");
+        }
+        settled(written)
+    }
+
+    async fn write(
+        &mut self,
+        seen: Seen<'_>,
+        change: &Change,
+        version: Option<&str>,
+    ) -> Result<Step, StepError> {
+        let data = apply(change, seen, &mut self.random)?.write();
+        let written = match version {
+            None => self.store.create_secret(data).await,
+            Some(version) => self.store.update_secret(version, data).await,
+        };
+        if written.is_ok() {
+            let what = describe(change);
+            match change {
+                Change::ReplaceCa(_) | Change::RepairBook(_) => {
+                    error!("certificate Secret: {what}");
+                }
+                _ => info!("certificate Secret: {what}"),
+            }
+        }
+        settled(written)
+    }
+
+    /// For how long each CA has been seen in every entry.
+    fn published_for(&mut self, published: Option<&Published>) -> BTreeMap<Fingerprint, Duration> {
+        let now = self.clock.monotonic();
+        let trusted: Vec<Fingerprint> =
+            published.into_iter().flat_map(Published::trusted_by_all).collect();
+        self.first_seen.retain(|ca, _| trusted.contains(ca));
+        for ca in trusted {
+            self.first_seen.entry(ca).or_insert(now);
+        }
+        self.first_seen.iter().map(|(ca, first)| (*ca, now.saturating_sub(*first))).collect()
+    }
+
+    /// The names of the flags and those the webhook configuration calls.
+    fn wanted_names(&self, published: Option<&Published>) -> Vec<String> {
+        let mut names = self.names.clone();
+        names.extend(published.into_iter().flat_map(Published::hosts));
+        names.sort();
+        names.dedup();
+        if names.is_empty() {
+            names.push("localhost".to_owned()); // until the configuration tells
+        }
+        names
+    }
+
+    fn tell_readiness(&self, seen: Seen<'_>, action: &Action) {
+        let published = self.serving.is_some_and(|own| seen.published_for.contains_key(&own.ca));
+        if published && !matches!(action, Action::Publish) {
+            self.readiness.published();
+            return;
+        }
+        self.readiness.waits_for_first(match action {
+            Action::Wait(Waiting::NoConfiguration) => {
+                "the webhook configuration, with entries named <policy>.rejob.dev"
+            }
+            Action::Wait(Waiting::ClockBehind) => "this machine's clock, which is behind the CA's",
+            _ => "the CA to be published in the webhook configuration",
+        });
+        debug!(?action, "certificates are not published yet");
+    }
+}
+
+fn settled(written: Result<(), StoreError>) -> Result<Step, StepError> {
+    match written {
+        Ok(()) => Ok(Step::Acted),
+        Err(StoreError::Conflict) => Ok(Step::Lost),
+        Err(error) => Err(error.into()),
+    }
+}

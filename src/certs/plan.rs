@@ -1,0 +1,268 @@
+//! What the self-managed way does next: pure, from the time and what was seen.
+//!
+//! Every replica runs this against the same Secret and the same webhook configuration; each answer
+//! is one write that only succeeds if nobody else wrote in between. The rules keep one invariant:
+//! *a leaf that is served verifies against the caBundle that is published.* A new CA is therefore
+//! published before it issues, and a former one stays until the last leaf it issued has expired.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::bundle::{Anchor, Fingerprint};
+use super::inject::Published;
+use super::slot::Validity;
+use super::state::{Book, Ca, Retired, State};
+
+/// How far a clock may be behind before a certificate that has not begun is taken as a sign of it.
+const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_mins(5);
+
+/// At most this many former CAs are kept, so that a caBundle cannot grow without end.
+const MOST_RETIRED: usize = 16;
+
+/// How long things live and how long they are waited for.
+#[derive(Clone, Debug)]
+pub struct Lives {
+    /// A leaf's life.
+    pub cert: Duration,
+    /// A CA's life.
+    pub ca: Duration,
+    /// Renewal is due when this part of a life has passed: numerator and denominator.
+    pub renew: (u32, u32),
+    /// How often a replica looks.
+    pub interval: Duration,
+    /// How long a CA is seen published before it is relied on, and a token kept before it is
+    /// published: longer than every replica and every API server needs to notice.
+    pub settle: Duration,
+    /// How far the clocks of replicas may differ.
+    pub skew: Duration,
+}
+
+impl Lives {
+    /// The pace that fits the lives: a look every 10 seconds and a minute to settle, less for
+    /// lives of hours or less.
+    #[must_use]
+    pub fn new(cert: Duration, ca: Duration) -> Self {
+        let interval = (cert / 60).min(Duration::from_secs(10));
+        let skew = (cert / 10).min(Duration::from_mins(5));
+        Self { cert, ca, renew: (2, 3), interval, settle: interval * 6, skew }
+    }
+
+    /// When a certificate is to be renewed.
+    #[must_use]
+    pub fn due(&self, validity: Validity) -> Timestamp {
+        let life = Duration::try_from(validity.not_after.duration_since(validity.not_before));
+        let (numerator, denominator) = self.renew;
+        validity.not_before + life.unwrap_or_default() / denominator.max(1) * numerator
+    }
+}
+
+/// What a replica knows when it decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen<'a> {
+    /// The wall clock.
+    pub now: Timestamp,
+    /// The lives.
+    pub lives: &'a Lives,
+    /// The names the leaf must carry.
+    pub names: &'a [String],
+    /// The Secret; `None` when there is none.
+    pub state: Option<&'a State>,
+    /// The webhook configuration; `None` when there is none.
+    pub published: Option<&'a Published>,
+    /// For how long this replica has seen each CA in every entry of the configuration.
+    pub published_for: &'a BTreeMap<Fingerprint, Duration>,
+}
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write the Secret.
+    Write(Change),
+    /// Write caBundle and paths into the webhook configuration.
+    Publish,
+    /// Nothing until the next look.
+    Wait(Waiting),
+}
+
+/// A change of the Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// There is none: make everything.
+    Create,
+    /// The CA cannot be used: make another, and a leaf; keep what else is good.
+    ReplaceCa(String),
+    /// The tokens and former CAs cannot be read: write them anew.
+    RepairBook(String),
+    /// Issue another leaf.
+    RenewLeaf(String),
+    /// CAs that somebody published and replicas may still serve under: keep them for a while.
+    Adopt(Vec<Anchor>),
+    /// Make the next CA, to be published.
+    StageCa,
+    /// The next CA is trusted everywhere: let it issue.
+    PromoteCa,
+    /// Let the next token take over.
+    RotateToken,
+    /// Former CAs whose last leaf has expired are to leave the caBundle.
+    Drop(Vec<Fingerprint>),
+    /// Former CAs that have left it.
+    Forget(Vec<Fingerprint>),
+}
+
+/// Why nothing is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// All is well.
+    Settled,
+    /// There is no webhook configuration, or it has no entry of ours.
+    NoConfiguration,
+    /// The CA begins in the future: this machine's clock is behind; it must not touch anything.
+    ClockBehind,
+}
+
+/// The next action, the first rule that applies.
+#[must_use]
+pub fn next(seen: Seen<'_>) -> Action {
+    let now = seen.now;
+    let Some(state) = seen.state else { return Action::Write(Change::Create) };
+    let ca = match &state.ca {
+        Err(problem) => return Action::Write(Change::ReplaceCa(problem.clone())),
+        Ok(ca) if ca.anchor.expired(now) => {
+            let problem = format!("ca.crt expired at {}", ca.validity().not_after);
+            return Action::Write(Change::ReplaceCa(problem));
+        }
+        Ok(ca) if ca.validity().not_before > now + CLOCK_LEEWAY => {
+            return Action::Wait(Waiting::ClockBehind);
+        }
+        Ok(ca) => ca,
+    };
+    let book = match &state.book {
+        Err(problem) => return Action::Write(Change::RepairBook(problem.clone())),
+        Ok(book) => book,
+    };
+    if let Some(reason) = renewal(seen, ca, state) {
+        return Action::Write(Change::RenewLeaf(reason));
+    }
+    let Some(published) = seen.published.filter(|published| !published.entries.is_empty()) else {
+        return Action::Wait(Waiting::NoConfiguration);
+    };
+    let unknown = unknown_anchors(seen, state, book, published);
+    if !unknown.is_empty() {
+        return Action::Write(Change::Adopt(unknown));
+    }
+    if published.patch(&state.bundle(), &book.tokens).is_some() {
+        return Action::Publish;
+    }
+    rotation(seen, ca, state, book, published).map_or(Action::Wait(Waiting::Settled), Action::Write)
+}
+
+/// Why the leaf must be issued again.
+fn renewal(seen: Seen<'_>, ca: &Ca, state: &State) -> Option<String> {
+    let leaf = match &state.leaf {
+        Err(problem) => return Some(problem.clone()),
+        Ok(leaf) => leaf,
+    };
+    if let Some(name) = seen.names.iter().find(|name| !leaf.pair.names.contains(name)) {
+        return Some(format!("it lacks the name {name}"));
+    }
+    // One that ends with its CA cannot be replaced by a longer one.
+    let validity = leaf.pair.validity;
+    let renewable = validity.not_after < ca.validity().not_after;
+    (renewable && seen.now >= seen.lives.due(validity))
+        .then(|| "two thirds of its life have passed".to_owned())
+}
+
+/// CAs in the caBundle that the Secret does not know. Another Secret's, from before somebody
+/// deleted it; or a newer Secret's than was read, and then the write fails and it is read again.
+fn unknown_anchors(
+    seen: Seen<'_>,
+    state: &State,
+    book: &Book,
+    published: &Published,
+) -> Vec<Anchor> {
+    let known: Vec<Fingerprint> = state.known().collect();
+    let mut unknown: Vec<Anchor> = Vec::new();
+    for anchor in published.entries.iter().flat_map(|entry| &entry.anchors) {
+        let new = unknown.iter().all(|other| other.fingerprint != anchor.fingerprint);
+        if new && !known.contains(&anchor.fingerprint) && !anchor.expired(seen.now) {
+            unknown.push(anchor.clone());
+        }
+    }
+    unknown.truncate(MOST_RETIRED.saturating_sub(book.retired.len()));
+    unknown
+}
+
+/// What the passing of time asks for, once everything is published.
+fn rotation(
+    seen: Seen<'_>,
+    ca: &Ca,
+    state: &State,
+    book: &Book,
+    published: &Published,
+) -> Option<Change> {
+    let Seen { now, lives, .. } = seen;
+    match &state.next {
+        Some(next) if next.anchor.expired(now) => return Some(Change::StageCa),
+        Some(next) => {
+            let seen_for = seen.published_for.get(&next.anchor.fingerprint);
+            if seen_for.is_some_and(|seen_for| *seen_for >= lives.settle) {
+                return Some(Change::PromoteCa);
+            }
+        }
+        None if now >= lives.due(ca.validity()) => return Some(Change::StageCa),
+        None => {}
+    }
+    if book.tokens.rotate_at.is_some_and(|at| now >= at) {
+        return Some(Change::RotateToken);
+    }
+    let fingerprints = |retired: &dyn Fn(&Retired) -> bool| -> Vec<Fingerprint> {
+        let matching = book.retired.iter().filter(|ca| retired(ca));
+        matching.filter_map(Retired::anchor).map(|anchor| anchor.fingerprint).collect()
+    };
+    let over = fingerprints(&|ca| !ca.dropped && now > ca.until + lives.skew);
+    if !over.is_empty() {
+        return Some(Change::Drop(over));
+    }
+    let mut gone = fingerprints(&|ca| ca.dropped);
+    gone.retain(|fingerprint| !published.mentions(*fingerprint));
+    (!gone.is_empty()).then_some(Change::Forget(gone))
+}
+
+/// What a replica serves at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Serving {
+    /// The leaf.
+    pub leaf: Fingerprint,
+    /// The CA that issued it.
+    pub ca: Fingerprint,
+    /// The leaf's validity.
+    pub validity: Validity,
+}
+
+/// Whether to serve the Secret's leaf instead of what is served now.
+///
+/// It needs its CA to be published; for `settle` if what is served now still works, because not
+/// every API server has seen the caBundle at once.
+#[must_use]
+pub fn serve(seen: Seen<'_>, serving: Option<Serving>) -> Option<Serving> {
+    let state = seen.state?;
+    let (Ok(ca), Ok(leaf)) = (&state.ca, &state.leaf) else { return None };
+    let candidate = Serving {
+        leaf: Fingerprint::of(leaf.pair.key.cert.first()?),
+        ca: ca.anchor.fingerprint,
+        validity: leaf.pair.validity,
+    };
+    let published_for = seen.published_for.get(&candidate.ca)?;
+    let works = |serving: &Serving| {
+        seen.now <= serving.validity.not_after && seen.published_for.contains_key(&serving.ca)
+    };
+    let switch = match serving.filter(works) {
+        Some(serving) if serving.leaf == candidate.leaf => false,
+        Some(serving) if serving.ca == candidate.ca => true,
+        Some(_) => *published_for >= seen.lives.settle,
+        None => true,
+    };
+    switch.then_some(candidate)
+}

@@ -1,0 +1,172 @@
+//! Reads and writes one JSON document.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::ser::PrettyFormatter;
+use serde_json::value::RawValue;
+
+use super::Problem;
+use super::node::{Mapping, Node, Number};
+
+/// Reads the only value in the text.
+///
+/// # Errors
+/// When the text is no JSON, or has a key twice.
+pub fn read(text: &str) -> Result<Node, Problem> {
+    serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let place = format!(" at line {} column {}", error.line(), error.column());
+        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        Problem { line: error.line(), message }
+    })
+}
+
+/// How a JSON text is laid out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// On one line.
+    Compact,
+    /// One member a line, indented by this.
+    Indented(String),
+}
+
+impl Layout {
+    /// The layout of a text, as its first member shows it.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let Some((_, second)) = text.split_once('\n') else { return Self::Compact };
+        let indent: String = second.chars().take_while(|c| matches!(c, ' ' | '\t')).collect();
+        Self::Indented(if indent.is_empty() { "  ".to_owned() } else { indent })
+    }
+}
+
+/// Writes a node as JSON, without a newline at its end.
+#[must_use]
+pub fn write(node: &Node, layout: &Layout) -> String {
+    let mut bytes = Vec::new();
+    let written = match layout {
+        Layout::Compact => node.serialize(&mut serde_json::Serializer::new(&mut bytes)),
+        Layout::Indented(indent) => {
+            let formatter = PrettyFormatter::with_indent(indent.as_bytes());
+            node.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, formatter))
+        }
+    };
+    debug_assert!(written.is_ok(), "a node has no key that is not text");
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(Number::Int(value)) => serializer.serialize_i64(*value),
+            Self::Number(Number::Unsigned(value)) => serializer.serialize_u64(*value),
+            Self::Number(Number::Float(value, text)) => {
+                match RawValue::from_string(text.to_string()) {
+                    Ok(raw) => raw.serialize(serializer),
+                    Err(_) => serializer.serialize_f64(*value),
+                }
+            }
+            Self::String(text) => serializer.serialize_str(text),
+            Self::Sequence(items) => serializer.collect_seq(items),
+            Self::Mapping(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (key, node) in members {
+                    map.serialize_entry(key, node)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Number(Number::Int(value)))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        Ok(Node::Number(i64::try_from(value).map_or(Number::Unsigned(value), Number::Int)))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Number(Number::float(value, "")))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        Ok(Node::String(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Node, E> {
+        Ok(Node::String(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let mut nodes = Vec::new();
+        while let Some(node) = items.next_element()? {
+            nodes.push(node);
+        }
+        Ok(Node::Sequence(nodes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
+        let mut nodes = Mapping::new();
+        let mut known = HashSet::new();
+        while let Some(key) = members.next_key::<String>()? {
+            if !known.insert(key.clone()) {
+                let message = format!("the key {key:?} is given twice in one map: remove one");
+                return Err(A::Error::custom(message));
+            }
+            nodes.push((key, members.next_value()?));
+        }
+        Ok(Node::Mapping(nodes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_reads_and_writes_in_its_layout() {
+        for text in [
+            r#"{"b":1,"a":[1.5,-2,18446744073709551615,true,null,"x"]}"#,
+            "{\n\t\"b\": {\n\t\t\"a\": 1\n\t}\n}",
+            "{\n    \"b\": []\n}",
+        ] {
+            assert_eq!(write(&read(text).unwrap(), &Layout::of(text)), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_its_line() {
+        assert_eq!(read("{\n\"a\":}").unwrap_err().line, 2);
+        assert!(read("{\"a\":1,\"a\":1}").unwrap_err().message.contains("given twice"));
+    }
+}

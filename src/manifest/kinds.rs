@@ -1,0 +1,94 @@
+//! Finds the Jobs of a document: the document itself, or the items of a list.
+//!
+//! Jobs inside the template of a CronJob are not Jobs yet: the CronJob controller makes them.
+
+use super::node::Node;
+
+/// Calls `visit` for each Job of the document.
+///
+/// # Errors
+/// The first error of `visit`.
+pub fn for_each_job<E>(
+    node: &mut Node,
+    visit: &mut impl FnMut(&mut Node) -> Result<(), E>,
+) -> Result<(), E> {
+    let kind = node.get("kind").and_then(Node::as_str).unwrap_or_default();
+    let version = node.get("apiVersion").and_then(Node::as_str).unwrap_or_default();
+    match (version, kind) {
+        ("batch/v1", "Job") => visit(node),
+        // The API server leaves out the kind of the items in a list of one kind.
+        ("batch/v1", "JobList") => each_item(node, &mut |item| {
+            if item.get("kind").is_none() { visit(item) } else { for_each_job(item, visit) }
+        }),
+        ("v1", "List") => each_item(node, &mut |item| for_each_job(item, visit)),
+        _ if is_resource_list(node) => each_item(node, &mut |item| for_each_job(item, visit)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the document is what kustomize and kpt hand to a KRM function.
+#[must_use]
+pub fn is_resource_list(node: &Node) -> bool {
+    let text = |key| node.get(key).and_then(Node::as_str).unwrap_or_default();
+    text("kind") == "ResourceList" && text("apiVersion").starts_with("config.kubernetes.io/")
+}
+
+fn each_item<E>(
+    list: &mut Node,
+    visit: &mut dyn FnMut(&mut Node) -> Result<(), E>,
+) -> Result<(), E> {
+    match list.get_mut("items") {
+        Some(Node::Sequence(items)) => items.iter_mut().try_for_each(visit),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::yaml;
+
+    fn jobs(text: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut node = yaml::read(text).unwrap().unwrap();
+        for_each_job(&mut node, &mut |job| {
+            let name = job.get("metadata").and_then(|m| m.get("name")).and_then(Node::as_str);
+            names.push(name.unwrap_or_default().to_owned());
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+        names
+    }
+
+    #[test]
+    fn jobs_are_found_alone_and_in_lists() {
+        let job = |name| format!("{{apiVersion: batch/v1, kind: Job, metadata: {{name: {name}}}}}");
+        let (a, b) = (job("a"), job("b"));
+        for (text, wanted) in [
+            (a.clone(), vec!["a"]),
+            (
+                format!("{{apiVersion: v1, kind: List, items: [{a}, {{kind: Pod}}, {b}]}}"),
+                vec!["a", "b"],
+            ),
+            (
+                "{apiVersion: batch/v1, kind: JobList, items: [{metadata: {name: c}}]}".to_owned(),
+                vec!["c"],
+            ),
+            (
+                format!(
+                    "{{apiVersion: config.kubernetes.io/v1, kind: ResourceList, items: [{a}]}}"
+                ),
+                vec!["a"],
+            ),
+            (
+                format!("{{apiVersion: batch/v1, kind: CronJob, spec: {{jobTemplate: {a}}}}}"),
+                vec![],
+            ),
+            ("{apiVersion: example.org/v1, kind: Job, metadata: {name: x}}".to_owned(), vec![]),
+            ("{apiVersion: v1, kind: List}".to_owned(), vec![]),
+            ("[1]".to_owned(), vec![]),
+        ] {
+            assert_eq!(jobs(&text), wanted, "{text}");
+        }
+    }
+}

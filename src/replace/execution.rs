@@ -1,0 +1,267 @@
+//! The protocol of turn 1 as a state machine without I/O: which effects come next, and what their
+//! answers lead to.
+//!
+//! The driver ([`super::run`]) carries effects out on a real cluster; the model tests carry them
+//! out one by one on a model of the API server, in every order. The invariant: nothing is deleted
+//! before all checks have passed, and after the deletion the machine ends only with the new Job
+//! made, the API server sent back, or an error to the client.
+
+use std::time::Duration;
+
+use crate::reason::Reason;
+
+use super::effects::ApiError;
+use super::{Mode, Plan};
+
+/// The least time that must be left for a deletion to begin: it and the creation must both fit.
+pub const RESERVE: Duration = Duration::from_millis(400);
+
+/// One effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Read the live Namespace's opt-in label.
+    OptIn,
+    /// Ask whether the user may delete the Job.
+    MayDelete,
+    /// Ask whether the user may create Jobs.
+    MayCreate,
+    /// Ask whether the new Job would be accepted.
+    DryRunCreate,
+    /// Delete the old Job.
+    Delete,
+    /// Create the new Job, dormant.
+    Create,
+}
+
+/// The checks, all at the same time.
+const CHECKS: [Effect; 4] =
+    [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
+
+/// What came of an effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// The opt-in label of the Namespace.
+    OptIn(Result<Option<String>, ApiError>),
+    /// Whether the user may.
+    May(Result<bool, ApiError>),
+    /// The uid of the Job that a creation stored or would store.
+    Created(Result<String, ApiError>),
+    /// The deletion.
+    Deleted(Result<(), ApiError>),
+}
+
+/// How a replacement ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The old Job is deleted, and the new one is made (its uid) or left to the API server.
+    Replaced(Option<String>),
+    /// A dry run passed all checks.
+    WouldReplace,
+    /// The Job changed meanwhile: nothing is touched, the API server comes back.
+    StaleView,
+    /// Refused before anything was deleted.
+    Refused(Reason, String),
+    /// The old Job is, or may be, deleted and the new one is not there: the client gets an error.
+    Failed(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum State {
+    Checking,
+    Deleting,
+    Creating,
+    Ended(Outcome),
+}
+
+/// A replacement under way.
+#[derive(Debug, Clone)]
+pub struct Execution<'a> {
+    plan: &'a Plan,
+    policy: &'a str,
+    state: State,
+}
+
+impl<'a> Execution<'a> {
+    /// Begins with the checks.
+    #[must_use]
+    pub fn new(plan: &'a Plan, policy: &'a str) -> Self {
+        Self { plan, policy, state: State::Checking }
+    }
+
+    /// The effects to carry out now, all at the same time; none when it has ended.
+    #[must_use]
+    pub fn effects(&self) -> &'static [Effect] {
+        match self.state {
+            State::Checking => &CHECKS,
+            State::Deleting => &[Effect::Delete],
+            State::Creating => &[Effect::Create],
+            State::Ended(_) => &[],
+        }
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            State::Ended(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Goes on with the replies to [`Self::effects`], in their order; `left` is the time until the
+    /// deadline.
+    pub fn resume(&mut self, replies: Vec<(Effect, Reply)>, left: Duration) {
+        self.state = match self.state {
+            State::Checking => self.after_checks(replies, left),
+            State::Deleting => self.after_delete(replies),
+            State::Creating => self.after_create(replies, left),
+            State::Ended(_) => return,
+        };
+    }
+
+    fn after_checks(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
+        let plan = self.plan;
+        for (effect, reply) in replies {
+            if let Some(outcome) = self.refusal(effect, reply) {
+                return State::Ended(outcome);
+            }
+        }
+        if plan.dry_run {
+            State::Ended(Outcome::WouldReplace)
+        } else if left < RESERVE {
+            let name = &plan.name;
+            refused(
+                Reason::NoTime,
+                format!(
+                    "job {name} was not replaced: the deadline of the webhook call is too near, nothing \
+                 was changed; try again, or raise the webhook's timeoutSeconds"
+                ),
+            )
+        } else {
+            State::Deleting
+        }
+    }
+
+    /// Why a check does not let the replacement go on.
+    fn refusal(&self, effect: Effect, reply: Reply) -> Option<Outcome> {
+        let Plan { name, namespace, user, .. } = self.plan;
+        let user = &user.username;
+        let failed = |error: &ApiError| {
+            Some(Outcome::Refused(
+                Reason::ClusterError,
+                format!(
+                    "job {name} was not replaced: the API server failed a check ({}), nothing was \
+                     changed; try again",
+                    readable(&error.message)
+                ),
+            ))
+        };
+        let forbidden = |verb: &str| {
+            Some(Outcome::Refused(
+                Reason::RightsDenied,
+                format!(
+                    "job {name} was not replaced: user {user:?} may not {verb} jobs in namespace \
+                     {namespace:?}, which replacing takes; grant it, or delete and create the Job"
+                ),
+            ))
+        };
+        match (effect, reply) {
+            (_, Reply::OptIn(Ok(Some(label)))) if label == self.policy => None,
+            (_, Reply::OptIn(Ok(_))) => Some(Outcome::Refused(
+                Reason::NotOptedIn,
+                format!(
+                    "job {name} was not replaced: namespace {namespace:?} does not have the label \
+                     rejob.dev/policy: {}",
+                    self.policy
+                ),
+            )),
+            // `Created`: the old Job is gone already, which the API server finds out by itself.
+            (_, Reply::May(Ok(true)) | Reply::Deleted(Ok(())) | Reply::Created(Ok(_))) => None,
+            (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
+            (_, Reply::May(Ok(false))) => forbidden("create"),
+            // The name is taken, by the old Job: everything else about the new one is accepted.
+            (_, Reply::Created(Err(error))) if error.code == 409 => None,
+            (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
+                Reason::InvalidDenied,
+                format!(
+                    "job {name} was not replaced: the API server refuses the new one: {}",
+                    readable(&error.message)
+                ),
+            )),
+            (
+                _,
+                Reply::OptIn(Err(error))
+                | Reply::May(Err(error))
+                | Reply::Created(Err(error))
+                | Reply::Deleted(Err(error)),
+            ) => failed(&error),
+        }
+    }
+
+    fn after_delete(&self, replies: Vec<(Effect, Reply)>) -> State {
+        let name = &self.plan.name;
+        match replies.into_iter().next() {
+            Some((_, Reply::Deleted(Ok(())))) => match self.plan.mode {
+                Mode::Apply => State::Ended(Outcome::Replaced(None)),
+                Mode::Recreate => State::Creating,
+            },
+            Some((_, Reply::Deleted(Err(error)))) if matches!(error.code, 404 | 409) => {
+                State::Ended(Outcome::StaleView)
+            }
+            // An answer that refuses tells that nothing is deleted.
+            Some((_, Reply::Deleted(Err(error)))) if !error.is_passing() || error.code == 429 => {
+                refused(
+                    Reason::ClusterError,
+                    format!(
+                        "job {name} was not replaced: the API server refused to delete the old one: \
+                         {}",
+                        readable(&error.message)
+                    ),
+                )
+            }
+            _ => State::Ended(Outcome::Failed(format!(
+                "job {name} may be deleted and was not created again: the API server did not answer \
+                 the deletion; send the same request again"
+            ))),
+        }
+    }
+
+    fn after_create(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
+        let name = &self.plan.name;
+        match replies.into_iter().next() {
+            Some((_, Reply::Created(Ok(uid)))) => State::Ended(Outcome::Replaced(Some(uid))),
+            // Another client was faster, or an answer was lost: the API server sees what is there.
+            Some((_, Reply::Created(Err(error)))) if error.code == 409 => {
+                State::Ended(Outcome::StaleView)
+            }
+            Some((_, Reply::Created(Err(error)))) if error.is_passing() && !left.is_zero() => {
+                State::Creating
+            }
+            Some((_, Reply::Created(Err(error)))) => State::Ended(Outcome::Failed(format!(
+                "job {name} was deleted and could not be created again: {}; send the same request \
+                 again",
+                readable(&error.message)
+            ))),
+            _ => State::Ended(Outcome::Failed(format!(
+                "job {name} was deleted and not created again; send the same request again"
+            ))),
+        }
+    }
+}
+
+fn refused(reason: Reason, message: String) -> State {
+    State::Ended(Outcome::Refused(reason, message))
+}
+
+/// The API server's message without the words that Flux takes as leave to delete the Job.
+fn readable(message: &str) -> String {
+    let mut text: String = message.chars().take(1024).collect();
+    for (word, instead) in
+        [("is immutable", "cannot be changed"), ("immutable field", "unchangeable field")]
+    {
+        while let Some(at) = text.to_ascii_lowercase().find(word) {
+            text.replace_range(at..at + word.len(), instead);
+        }
+    }
+    text
+}

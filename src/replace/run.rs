@@ -1,0 +1,86 @@
+//! The driver: carries the effects of an [`Execution`] out, inside the deadline of the request.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::effects::{ApiError, Cluster, Right};
+use super::execution::{Effect, Execution, Outcome, Reply};
+use super::fail_point::{self, Step};
+use super::{Mode, Plan};
+
+/// The first pause before a creation is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+
+/// Carries a plan out and tells how it ended. Never later than `deadline`.
+pub async fn run<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, deadline: Instant) -> Outcome {
+    let mut execution = Execution::new(plan, policy);
+    let mut pause = FIRST_PAUSE;
+    let mut tried = false;
+    loop {
+        let effects = execution.effects();
+        if let Some(outcome) = execution.outcome() {
+            return outcome.clone();
+        }
+        if effects == [Effect::Create] && std::mem::replace(&mut tried, true) {
+            sleep_until(deadline.min(Instant::now() + pause)).await;
+            pause *= 2;
+        }
+        let replies = join_all(effects.iter().map(async |effect| {
+            fail_point::hit(*effect, Step::Before);
+            // A deletion that hangs must leave time for the creation.
+            let until = match effect {
+                Effect::Delete => Instant::now() + left(deadline) / 2,
+                _ => deadline,
+            };
+            let reply = timeout_at(until, carry_out(cluster, plan, *effect)).await;
+            fail_point::hit(*effect, Step::After);
+            (*effect, reply.unwrap_or_else(|_| unanswered(*effect)))
+        }))
+        .await;
+        execution.resume(replies, left(deadline));
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, effect: Effect) -> Reply {
+    let Plan { namespace, name, user, .. } = plan;
+    let manager = plan.field_manager.as_deref();
+    match effect {
+        Effect::OptIn => Reply::OptIn(cluster.opted_in(namespace).await),
+        Effect::MayDelete => Reply::May(cluster.may(user, namespace, Right::Delete(name)).await),
+        Effect::MayCreate => {
+            let named = (plan.mode == Mode::Apply).then_some(name.as_str());
+            Reply::May(cluster.may(user, namespace, Right::Create(named)).await)
+        }
+        Effect::DryRunCreate => Reply::Created(
+            cluster.create(namespace, &plan.job, manager, true).await.map(|job| uid(&job)),
+        ),
+        Effect::Delete => {
+            Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
+        }
+        Effect::Create => Reply::Created(
+            cluster.create(namespace, &plan.dormant(), manager, false).await.map(|job| uid(&job)),
+        ),
+    }
+}
+
+/// What a call that ran into the deadline counts as.
+fn unanswered(effect: Effect) -> Reply {
+    let error = ApiError::unanswered("no answer before the deadline of the webhook call");
+    match effect {
+        Effect::OptIn => Reply::OptIn(Err(error)),
+        Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
+        Effect::DryRunCreate | Effect::Create => Reply::Created(Err(error)),
+        Effect::Delete => Reply::Deleted(Err(error)),
+    }
+}
+
+fn uid(job: &Value) -> String {
+    job.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
