@@ -21,7 +21,7 @@ fn deployer(plane: &ControlPlane, rejob: &Rejob<'_>, policy: &str) -> Namespace 
 }
 
 fn stored(namespace: &Namespace) -> Value {
-    namespace.job("nightly").expect("the Job nightly exists")
+    namespace.job("nightly").unwrap()
 }
 
 fn uid(job: &Value) -> &str {
@@ -89,8 +89,8 @@ fn every_way_of_writing_replaces() {
     let rejob = Rejob::builtin(&plane);
     let container = json!([{ "name": "app", "image": "app:2" }]);
     let change = json!({ "spec": { "template": { "spec": { "containers": container } } } });
-    let path = "/spec/template/spec/containers/0/image";
-    let operations = json!([{ "op": "replace", "path": path, "value": "app:2" }]);
+    let image_path = "/spec/template/spec/containers/0/image";
+    let operations = json!([{ "op": "replace", "path": image_path, "value": "app:2" }]);
     for (kind, patch) in [("strategic", &change), ("merge", &change), ("json", &operations)] {
         let namespace = deployer(&plane, &rejob, "replace");
         namespace.create_job(&job("nightly", "app:1")).ok();
