@@ -261,3 +261,52 @@ fn another_certificates_mode_takes_the_path_back_with_force_conflicts() {
         release.namespace.helm(helm, &["uninstall", &release.name]).ok();
     }
 }
+
+#[test]
+fn the_service_account_of_a_release_may_do_what_rejob_does_and_nothing_else() {
+    let plane = ControlPlane::shared();
+    let release = Release::new(&plane, Helm::V4_3);
+    release.helm(&["install"], &[]).ok();
+    let own = release.namespace.name();
+    let other = plane.namespace("other", &[]);
+    let account = plane.service_account(own, &release.name);
+    let may = |verb: &str, group: &str, resource: &str, namespace: &str, name: &str| {
+        let review = json!({ "spec": { "resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name,
+        }}});
+        let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        account.post(path, &review).ok()["status"]["allowed"] == true
+    };
+    let every = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+    let verbs = |group: &str, resource: &str, namespace: &str, name: &str| {
+        every
+            .into_iter()
+            .filter(|verb| may(verb, group, resource, namespace, name))
+            .collect::<Vec<_>>()
+    };
+    let jobs = ["get", "list", "create", "delete"];
+    assert_eq!(verbs("batch", "jobs", other.name(), ""), jobs);
+    assert_eq!(verbs("", "events", other.name(), ""), ["create"]);
+    assert_eq!(verbs("", "namespaces", other.name(), other.name()), ["get"]);
+    assert_eq!(verbs("authorization.k8s.io", "subjectaccessreviews", "", ""), ["create"]);
+    let secret = format!("{}-tls", release.name);
+    assert_eq!(verbs("", "secrets", own, &secret), ["get", "create", "patch"]);
+    assert_eq!(verbs("", "secrets", own, "another"), ["create"]);
+    assert!(verbs("", "secrets", other.name(), &secret).is_empty());
+    let configurations = "mutatingwebhookconfigurations";
+    let group = "admissionregistration.k8s.io";
+    let name = format!("00-{}", release.name);
+    assert_eq!(verbs(group, configurations, "", &name), ["get", "patch"]);
+    assert!(verbs(group, configurations, "", "another").is_empty());
+    for (group, resource) in [
+        ("", "pods"),
+        ("", "serviceaccounts/token"),
+        ("batch", "jobs/status"),
+        ("batch", "cronjobs"),
+        ("rbac.authorization.k8s.io", "clusterrolebindings"),
+    ] {
+        assert!(verbs(group, resource, other.name(), "").is_empty(), "{resource}");
+    }
+    assert!(!may("impersonate", "", "users", "", "admin"));
+    release.namespace.helm(release.helm, &["uninstall", &release.name]).ok();
+}
