@@ -231,7 +231,9 @@ impl Replica {
     }
 
     fn wait_until_ready(&self) {
-        wait::until("a replica is ready", || self.readiness.check(&self.clock).ok());
+        let check = || self.readiness.check(&self.clock);
+        let ready = wait::poll(wait::DEADLINE, || check().ok());
+        assert!(ready.is_some(), "{}", check().unwrap_err());
     }
 }
 
@@ -331,7 +333,7 @@ fn replicas_that_start_at_once_agree_on_one_ca() {
         let url = config["url"].as_str().unwrap();
         let path = url.strip_prefix(&format!("https://127.0.0.1:{}/v1/t/", replica.port)).unwrap();
         let (token, policy) = path.split_once("/policies/").unwrap();
-        assert_eq!((token.len(), policy), (32, format!("policy{index}").as_str()));
+        assert_eq!((token.len(), policy), (40, format!("policy{index}").as_str()));
         assert!(replica.reviews.0.load(Ordering::SeqCst) > 0);
     }
     let secret = plane.admin().get(&site.secret_path()).ok();

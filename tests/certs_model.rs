@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::needless_for_each,
     reason = "a test"
 )]
 
@@ -96,8 +97,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// Lives of minutes, so that many rotations are few steps.
 fn lives() -> Lives {
     Lives {
-        cert: Duration::from_secs(300),
-        ca: Duration::from_secs(900),
+        cert: Duration::from_mins(5),
+        ca: Duration::from_mins(15),
         renew: (2, 3),
         interval: Duration::from_secs(10),
         settle: Duration::from_secs(40),
@@ -193,7 +194,7 @@ proptest! {
         for (turn, (pick, chance)) in schedule.iter().cycle().enumerate() {
             cluster.advance(Duration::from_secs(u64::from(turn % 4 == 0)));
             let elapsed = cluster.0.lock().unwrap().elapsed;
-            if elapsed > Duration::from_secs(6_600) {
+            if elapsed > Duration::from_mins(110) {
                 break;
             }
             let index = usize::from(*pick) % processes.len();

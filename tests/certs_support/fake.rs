@@ -279,7 +279,7 @@ pub struct Counter(pub u64);
 impl TokenSource for Counter {
     fn token(&mut self) -> Result<String, CertError> {
         self.0 += 1;
-        Ok(format!("{:032x}", self.0))
+        Ok(format!("{:040x}", self.0))
     }
 }
 
