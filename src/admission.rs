@@ -230,3 +230,6 @@ impl std::fmt::Display for Mode {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
