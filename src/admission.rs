@@ -237,3 +237,6 @@ impl std::fmt::Display for Mode {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -260,12 +260,14 @@ fn success(model: &Checked, world: &mut World, client: usize, job: &Shared, answ
         None
     };
     match wrong {
-        // Documented: with failurePolicy Ignore, a request whose last turn no rejob answered.
-        Some(_) if !answered && !model.limits_count => world.limit = true,
+        // Documented: with failurePolicy Ignore, a request whose last turn no rejob answered, and
+        // what is asked for again before the reaper has come.
+        Some(_) if (!answered || world.limit) && !model.limits_count => world.limit = true,
         Some(property) => world.violate(property),
         None => {}
     }
-    if asks {
+    let is_stored = world.job().is_some_and(|stored| job::revision(stored) == job::revision(job));
+    if asks && is_stored {
         world.last_deletion = None;
     }
     answer(world, client, Answer::Success);

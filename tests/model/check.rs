@@ -35,7 +35,7 @@ pub struct Found {
 impl Checked {
     pub fn new(scenario: Scenario, broken: Option<Rule>) -> Self {
         let reviewer = Reviewer::new(broken);
-        Self { scenario, reviewer, limits_count: false, most_revisions: 40 }
+        Self { scenario, reviewer, limits_count: false, most_revisions: 12 }
     }
 
     pub fn waits(&self) -> WhileRunning {
