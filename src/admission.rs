@@ -142,9 +142,10 @@ impl<C: Cluster> Admission<C> {
             Outcome::Busy(message) if !plan.dry_run => {
                 Decision::retry(Reason::ClusterError, message, 1)
             }
-            Outcome::Busy(message) => Decision::deny(Reason::ClusterError, message),
             Outcome::Refused(reason, message) => Decision::deny(reason, message),
-            Outcome::Failed(message) => Decision::deny(Reason::ClusterError, message),
+            Outcome::Busy(message) | Outcome::Failed(message) => {
+                Decision::deny(Reason::ClusterError, message)
+            }
         }
     }
 }
