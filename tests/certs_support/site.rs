@@ -257,7 +257,7 @@ pub fn account(plane: &ControlPlane, namespace: &Namespace, configuration: &str)
     let reference = |kind| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": configuration });
     let secrets = json!([
         { "apiGroups": [""], "resources": ["secrets"], "verbs": ["create"] },
-        { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "update"], "resourceNames": ["tls"] },
+        { "apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "patch"], "resourceNames": ["tls"] },
     ]);
     let own = format!("{rbac}/namespaces/{name}");
     admin.post(&format!("{own}/roles"), &json!({ "metadata": metadata, "rules": secrets })).ok();
