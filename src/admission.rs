@@ -5,7 +5,9 @@
 //! memory) runs in tasks of its own.
 
 mod after;
+mod held;
 mod memory;
+mod wait;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::time::Instant as Deadline;
 
-use crate::decide::{Context, Decision, Verdict, decide};
+use crate::decide::{Context, Decision, Verdict, decide, stale_view};
 use crate::job::Job;
 use crate::metrics::{Metrics, Operation as MetricOperation, PolicyMetrics};
 use crate::policy::{Policy, PolicySet};
@@ -23,6 +25,7 @@ use crate::replace::{Cluster, Mode, Outcome, Plan, run};
 use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
+pub use held::Held;
 pub use memory::Memory;
 
 /// Facts about this server that decisions depend on.
@@ -44,6 +47,7 @@ pub struct Admission<C> {
     cluster: Option<Arc<C>>,
     identity: Identity,
     memory: Arc<Memory>,
+    held: Held,
     metrics: Metrics,
 }
 
@@ -65,6 +69,7 @@ impl<C: Cluster> Admission<C> {
             cluster,
             identity,
             memory: Arc::new(Memory::default()),
+            held: Held::default(),
             metrics,
         }
     }
@@ -83,11 +88,19 @@ impl<C: Cluster> Admission<C> {
             own_namespace: self.identity.namespace.as_deref(),
             server_minor: self.identity.server_minor,
             remembered: old_uid.and_then(|uid| self.memory.hash_of(uid, Instant::now())),
+            held: self.held.is_the_same(request, Instant::now()),
         };
         let mut decision = decide(request, policy, &context);
         if let Verdict::Replace(plan) = &decision.verdict {
             let plan = plan.clone();
             decision = self.replace(policy_name, &plan, decision, deadline).await;
+        } else if decision.reason == Reason::RunningWait {
+            self.held.keep(request, Instant::now());
+        } else if decision.reason == Reason::MeetsDormant
+            && let Some(cluster) = &self.cluster
+            && wait::until_changed(cluster.as_ref(), request, deadline).await
+        {
+            decision = stale_view(request);
         }
         decision
     }
@@ -106,7 +119,7 @@ impl<C: Cluster> Admission<C> {
             Outcome::Replaced(_) => "replaced",
             Outcome::WouldReplace => "dry_run",
             Outcome::StaleView => "stale",
-            Outcome::Refused(..) => "refused",
+            Outcome::Refused(..) | Outcome::Busy(_) => "refused",
             Outcome::Failed(_) => "failed",
         };
         self.metrics.replacement(plan.client.label(), result, begun.elapsed());
@@ -126,11 +139,10 @@ impl<C: Cluster> Admission<C> {
                     ..planned
                 }
             }
-            Outcome::Refused(reason, message)
-                if reason == Reason::ClusterError && !plan.dry_run =>
-            {
-                Decision::retry(reason, message, 1)
+            Outcome::Busy(message) if !plan.dry_run => {
+                Decision::retry(Reason::ClusterError, message, 1)
             }
+            Outcome::Busy(message) => Decision::deny(Reason::ClusterError, message),
             Outcome::Refused(reason, message) => Decision::deny(reason, message),
             Outcome::Failed(message) => Decision::deny(Reason::ClusterError, message),
         }
@@ -225,3 +237,6 @@ impl std::fmt::Display for Mode {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

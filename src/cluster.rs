@@ -162,7 +162,8 @@ impl KubeCluster {
         let begun = Instant::now();
         let result = self.client.request::<Value>(request).await.map_err(|error| match error {
             kube::Error::Api(status) => {
-                ApiError { code: status.code, message: status.message.clone() }
+                let (reason, message) = (status.reason.clone(), status.message.clone());
+                ApiError { code: status.code, reason, message }
             }
             other => ApiError::unanswered(other.to_string()),
         });

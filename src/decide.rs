@@ -20,7 +20,7 @@ use crate::job::{Job, TemplateHash};
 use crate::patch::{Draft, Patch};
 use crate::policy::Policy;
 use crate::reason::Reason;
-use crate::replace::Plan;
+use crate::replace::{Plan, Record};
 use crate::review::{Operation, Request};
 
 pub use left_alone::{BUILT_IN_CONTROLLERS, SYSTEM_USERS};
@@ -37,6 +37,9 @@ pub struct Context<'a> {
     pub server_minor: Option<u32>,
     /// The hash for which this replica made the stored Job (told by its uid), where it remembers.
     pub remembered: Option<TemplateHash>,
+    /// Whether this replica held this very request (a PUT of an older resourceVersion) while the
+    /// Job ran, and only the status has changed since: then its revision is not stale.
+    pub held: bool,
 }
 
 /// What is to be answered, and why.
@@ -151,10 +154,10 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
     let mut warnings = Warnings::default();
 
     guard::take_out_forged_marks(&mut draft, request, old);
-    // Turn 2 of a replacement is never left alone: the dormant Job would not start.
-    if !guard::is_turn_2(request, old)
-        && let Some(reason) = left_alone::by_job(job, old)
-    {
+    // A dormant Job is rejob's own, whatever the request makes of it: a success for it would be
+    // one for a Job that never starts.
+    let dormant = old.is_some_and(|old| Record::of(old).is_some());
+    if !dormant && let Some(reason) = left_alone::by_job(job, old) {
         guard::take_out_unrecorded_hash(&mut draft, old);
         return Decision::patched(reason, draft, warnings);
     }
@@ -176,6 +179,16 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
             draft,
             warnings,
         ),
+    }
+}
+
+/// The answer to an UPDATE whose old object is known to be stored no longer: a write at its
+/// revision cannot succeed, so the API server comes back with the fresh state.
+#[must_use]
+pub fn stale_view(request: &Request) -> Decision {
+    match (&request.object, &request.old_object) {
+        (Some(object), Some(old)) => replacement::stale(Job::new(old), Job::new(object)),
+        _ => Decision::admit(Reason::NotAJob),
     }
 }
 

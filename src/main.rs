@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     // One provider for the server and for the Kubernetes client; an error only means it is installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Mutate(args) => mutate::run(&args),
         Command::Review(args) => review::run(&args),
         Command::Hash(args) => hash::run(&args),

@@ -9,6 +9,8 @@
 pub mod effects;
 pub mod execution;
 mod fail_point;
+#[cfg(test)]
+pub(crate) mod fake;
 mod plan;
 pub mod reaper;
 mod record;
@@ -16,7 +18,7 @@ mod run;
 
 pub use effects::{ApiError, Cluster, Right};
 pub use execution::{Effect, Execution, Outcome, Reply};
-pub use plan::{Mode, Plan, new_job};
+pub use plan::{LAST_APPLIED, Mode, Plan, new_job};
 pub use reaper::Reaper;
 pub use record::Record;
 pub use run::run;

@@ -120,19 +120,37 @@ fn storage_shows_the_key_and_the_name_of_an_object() {
 }
 
 #[test]
-fn a_control_plane_of_ones_own_ends_with_its_value() {
+fn a_control_plane_of_ones_own_has_its_options_and_ends_with_its_value() {
     let plane = ControlPlane::start(&support::plane::Options {
         no_watch_cache: true,
         audit: true,
-        ..Default::default()
+        feature_gates: vec!["AllAlpha=false"],
+        runtime_config: vec!["admissionregistration.k8s.io/v1beta1=true"],
+        apiserver_flags: vec!["--event-ttl=10m".to_owned()],
     });
     plane.namespace("smoke", &[]);
     wait::until("the audit log shows the request", || {
         plane.audit_log().contains("\"namespaces\"").then_some(())
     });
+    let served = plane.admin().get("/apis/admissionregistration.k8s.io/v1beta1");
+    assert_eq!(served.status, 200, "{}", served.body);
     let dir = plane.dir().to_owned();
     drop(plane);
     assert!(!dir.exists(), "{} is left", dir.display());
+}
+
+#[test]
+fn a_control_plane_that_cannot_start_says_why_and_keeps_its_logs() {
+    let options = support::plane::Options {
+        apiserver_flags: vec!["--no-such-flag".to_owned()],
+        ..Default::default()
+    };
+    let started = std::thread::spawn(move || drop(ControlPlane::start(&options)));
+    let message = *started.join().unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("unknown flag: --no-such-flag"), "{message}");
+    let dir = Path::new(message.rsplit_once("logs: ").unwrap().1);
+    assert!(dir.join("kube-apiserver.log").exists(), "{message}");
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]

@@ -3,14 +3,19 @@
 //!
 //! With `REJOB_UPDATE_STORED=1` the stored forms are written beside the manifests, where
 //! `hash_of_stored_forms` reads them without a cluster.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests panic where a test would"
+)]
 
 mod support;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rejob::job::{TemplateHash, changes};
+use rejob::job::{Change, TemplateHash, changes};
 use serde_json::{Value, json};
 use support::plane::ControlPlane;
 
@@ -49,7 +54,7 @@ fn manifest(path: &Path) -> Value {
 
 fn compare(what: &str, manifest: &Value, stored: &Value, wrong: &mut Vec<String>) {
     if TemplateHash::of(manifest) != TemplateHash::of(stored) {
-        let differences: Vec<_> = changes(manifest, stored).iter().map(|c| c.describe()).collect();
+        let differences: Vec<_> = changes(manifest, stored).iter().map(Change::describe).collect();
         wrong.push(format!("{what}: {differences:#?}"));
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
+use crate::job::{Job, entry_index};
 use crate::replace::{Cluster, Plan};
 
 use super::Memory;
@@ -46,16 +47,18 @@ pub(super) async fn replaced<C: Cluster>(
     }
 }
 
-/// The uid of the Job that now stands in the old one's place.
+/// The uid of the Job that now stands in the old one's place, if the same manager's apply made it:
+/// another client may have been faster, and its Job was not made for this hash.
 async fn look_up<C: Cluster>(cluster: &C, plan: &Plan) -> Option<String> {
     let mut pause = FIRST_PAUSE;
     for _ in 0..LOOKS {
         sleep(pause).await;
         pause *= 2;
         let job = cluster.get(&plan.namespace, &plan.name).await.ok().flatten();
-        let uid = job.as_ref().and_then(|job| job.pointer("/metadata/uid")?.as_str());
-        if let Some(uid) = uid.filter(|uid| *uid != plan.uid) {
-            return Some(uid.to_owned());
+        let Some(job) = job.as_ref().map(Job::new) else { continue };
+        if let Some(uid) = job.uid().filter(|uid| *uid != plan.uid) {
+            let manager = plan.field_manager.as_deref().unwrap_or_default();
+            return entry_index(job, manager).map(|_| uid.to_owned());
         }
     }
     None

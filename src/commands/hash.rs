@@ -14,8 +14,8 @@ pub struct Args {
     /// Manifests, YAML or JSON; standard input when there is none, or for `-`.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// The flags for logs.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub log: telemetry::Args,
 }
 

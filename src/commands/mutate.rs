@@ -26,11 +26,11 @@ pub struct Args {
     /// Manifests, YAML or JSON; standard input when there is none, or for `-`.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// The policy to act on.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub policy: PolicyArg,
+    /// The flags for logs.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub log: telemetry::Args,
 }
 

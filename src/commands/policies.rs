@@ -33,8 +33,8 @@ pub struct PolicyArg {
     /// The policy to act on.
     #[arg(long, env = "REJOB_POLICY", value_name = "NAME", default_value = "replace")]
     pub policy: String,
+    /// Where policies come from.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub set: PoliciesArg,
 }
 

@@ -22,14 +22,14 @@ pub struct Args {
     /// An AdmissionReview as JSON; standard input when none is given, or for `-`.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub file: PathBuf,
+    /// The policy to act on.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub policy: PolicyArg,
     /// Say on standard error which rule decided, and what the answer changes.
     #[arg(long)]
     pub explain: bool,
+    /// The flags for logs.
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub log: telemetry::Args,
 }
 

@@ -3,9 +3,11 @@
 //! Otherwise a user with only patch rights could have a Job deleted by labelling it dormant, or
 //! keep a deploy from happening by forging the recorded hash.
 
+use serde_json::Value;
+
 use crate::job::{Job, keys};
 use crate::patch::Draft;
-use crate::replace::Record;
+use crate::replace::{LAST_APPLIED, Record};
 use crate::review::Request;
 
 const LABEL: [&str; 3] = ["metadata", "labels", keys::DORMANT];
@@ -31,7 +33,7 @@ pub(super) fn take_out_forged_marks(
     if let Some(record) = Record::of(old) {
         draft.copy(&LABEL, old.value());
         draft.copy(&RECORD, old.value());
-        if !record.was_made_for(request) {
+        if !record.was_made_for(request) && !request.dry_run {
             draft.copy(&PARALLELISM, old.value());
         }
     } else {
@@ -55,9 +57,18 @@ pub(super) fn take_out_unrecorded_hash(draft: &mut Draft<'_>, old: Option<Job<'_
     }
 }
 
-/// Whether the API server has come back with the request that the stored, dormant Job was made for.
-pub(super) fn is_turn_2(request: &Request, old: Option<Job<'_>>) -> bool {
-    old.and_then(Record::of).is_some_and(|record| record.was_made_for(request))
+/// Gives the clients' own records, which a dormant Job carries in another spelling, their spelling
+/// back where the request brings none of its own.
+pub(super) fn settle_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
+    for key in LAST_APPLIED {
+        let path = ["metadata", "annotations", key];
+        if let Some(stored) = old.annotation(key)
+            && draft.current().pointer("/metadata/annotations").and_then(|all| all.get(key))
+                == Some(&Value::from(stored))
+        {
+            draft.set(&path, Value::from(stored.strip_prefix(' ').unwrap_or(stored)));
+        }
+    }
 }
 
 /// Removes the marks of a dormant Job, and what managedFields says of them: whoever made the

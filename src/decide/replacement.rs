@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::job::{Change, Client, Progress, TemplateHash, entry_index, is_apply, keys, progress};
+use crate::job::{
+    Change, Client, Job, Progress, TemplateHash, entry_index, is_apply, keys, progress,
+};
 use crate::patch::Draft;
 use crate::policy::{OnChange, WhileRunning};
 use crate::reason::Reason;
@@ -19,13 +21,14 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let (old, job, request) = (update.old, update.job, update.request);
     let name = words::name(old, &request.name);
     let (Some(uid), Some(resource_version)) = (old.uid(), old.resource_version()) else {
-        return stale(update, warnings);
+        return stale(old, job);
     };
     // A write at another revision or uid than the stored one cannot succeed: nothing is deleted
     // for it, and the API server gives its own answer.
     let differs = |theirs: Option<&str>, stored: &str| theirs.is_some_and(|own| own != stored);
-    if differs(job.resource_version(), resource_version) || differs(job.uid(), uid) {
-        return stale(update, warnings);
+    let moved_on = differs(job.resource_version(), resource_version) && !update.context.held;
+    if moved_on || differs(job.uid(), uid) {
+        return stale(old, job);
     }
     if old.is_being_deleted() || job.is_being_deleted() {
         if let Some(decision) = being_deleted(update, name, &mut warnings) {
@@ -46,6 +49,14 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     } else {
         Mode::Recreate
     };
+    // Whoever else's change would be merged into a template that nobody has asked for by itself,
+    // if the dormant Job comes from a forged review. An apply brings all of its own.
+    if mode == Mode::Recreate
+        && !request.dry_run
+        && record.as_ref().is_some_and(|record| !record.was_made_for(request))
+    {
+        return meets_dormant(update);
+    }
     let described = if changes.is_empty() {
         "rejob.dev/rerun asks for a new run".to_owned()
     } else {
@@ -83,6 +94,7 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
         name: name.to_owned(),
         uid: uid.to_owned(),
         resource_version: resource_version.to_owned(),
+        asked_revision: job.resource_version().unwrap_or(resource_version).to_owned(),
         user: request.user.clone(),
         field_manager: request.field_manager.clone(),
         mode,
@@ -113,9 +125,11 @@ fn answer(
     described: &str,
     mode: Mode,
 ) -> Result<crate::patch::Patch, crate::patch::PatchError> {
-    let mut draft = Draft::new(update.job.value());
-    put_back(&mut draft, update.old);
-    draft.set(&["metadata", "annotations", keys::REPLACING], json!(described));
+    let mut draft = with_marker(update.old, update.job, described);
+    if update.job.resource_version().is_some() {
+        // A request that was held: its revision is not stale, see `Context::held`.
+        draft.copy(&["metadata", "resourceVersion"], update.old.value());
+    }
     if mode == Mode::Apply
         && update.request.dry_run
         && let Some(manager) = update.request.field_manager.as_deref()
@@ -130,13 +144,28 @@ fn answer(
     draft.finish()
 }
 
-fn stale(update: &Update<'_>, warnings: Warnings) -> Decision {
-    match answer(update, "the request is about another revision", Mode::Recreate) {
-        Ok(patch) => {
-            Decision { patch, warnings: warnings.into_vec(), ..Decision::admit(Reason::StaleView) }
-        }
+fn with_marker<'a>(old: Job<'_>, job: Job<'a>, described: &str) -> Draft<'a> {
+    let mut draft = Draft::new(job.value());
+    put_back(&mut draft, old);
+    draft.set(&["metadata", "annotations", keys::REPLACING], json!(described));
+    draft
+}
+
+/// Lets the API server find out by itself that its view is stale.
+pub(super) fn stale(old: Job<'_>, job: Job<'_>) -> Decision {
+    match with_marker(old, job, "the request is about another revision").finish() {
+        Ok(patch) => Decision { patch, ..Decision::admit(Reason::StaleView) },
         Err(_) => Decision::admit(Reason::PatchFailed),
     }
+}
+
+/// The request meets a dormant Job that was made for another one.
+pub(super) fn meets_dormant(update: &Update<'_>) -> Decision {
+    Decision::retry(
+        Reason::MeetsDormant,
+        format!("job {} is being replaced by another request; try again", update.name()),
+        1,
+    )
 }
 
 fn being_deleted(update: &Update<'_>, name: &str, warnings: &mut Warnings) -> Option<Decision> {
@@ -153,7 +182,9 @@ fn being_deleted(update: &Update<'_>, name: &str, warnings: &mut Warnings) -> Op
     }
     Some(Decision::retry(
         Reason::BeingDeletedWait,
-        format!("job {name} is being deleted; waiting until it is gone, then try again"),
+        format!(
+            "job {name} is being deleted and cannot be changed until it is gone; try again then"
+        ),
         policy.wait_seconds.retry_after(),
     ))
 }

@@ -40,6 +40,9 @@ impl<'a> Document<'a> {
     /// # Errors
     /// When it is neither YAML nor JSON, or has a key twice.
     pub fn read(&self) -> Result<Option<Node>, ManifestError> {
+        if self.content() == self.text.len() {
+            return Ok(None);
+        }
         let read = match self.json_value() {
             Some((before, value, _)) => json::read(value).map(Some).map_err(|problem| Problem {
                 line: problem.line + before.matches('\n').count(),
@@ -206,10 +209,7 @@ fn json_values(text: &str) -> Vec<(usize, usize)> {
 
 /// What stands before the content: directives, comments and the marker.
 fn head(text: &str) -> &str {
-    let start = match yaml::read_at(text) {
-        Ok(Some((_, start))) => start,
-        _ => content_start(text),
-    };
+    let start = yaml::start(text).unwrap_or_else(|| content_start(text));
     let head = text.get(..start).unwrap_or_default();
     // The content is written from the beginning of a line: what indented it goes, and so does what
     // stood before it on its line, a tag or an anchor that only it had.

@@ -38,7 +38,7 @@ const CHECKS: [Effect; 4] =
     [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
 
 /// What came of an effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reply {
     /// The opt-in label of the Namespace.
     OptIn(Result<Option<String>, ApiError>),
@@ -61,6 +61,9 @@ pub enum Outcome {
     StaleView,
     /// Refused before anything was deleted.
     Refused(Reason, String),
+    /// The API server could not answer at this moment; nothing was deleted, and the same request
+    /// may succeed a moment later.
+    Busy(String),
     /// The old Job is, or may be, deleted and the new one is not there: the client gets an error.
     Failed(String),
 }
@@ -69,7 +72,11 @@ pub enum Outcome {
 enum State {
     Checking,
     Deleting,
-    Creating,
+    /// `deleted` is false when the deletion was not answered: a creation that succeeds tells that
+    /// it happened, a name that is taken tells nothing.
+    Creating {
+        deleted: bool,
+    },
     Ended(Outcome),
 }
 
@@ -94,7 +101,7 @@ impl<'a> Execution<'a> {
         match self.state {
             State::Checking => &CHECKS,
             State::Deleting => &[Effect::Delete],
-            State::Creating => &[Effect::Create],
+            State::Creating { .. } => &[Effect::Create],
             State::Ended(_) => &[],
         }
     }
@@ -113,18 +120,24 @@ impl<'a> Execution<'a> {
     pub fn resume(&mut self, replies: Vec<(Effect, Reply)>, left: Duration) {
         self.state = match self.state {
             State::Checking => self.after_checks(replies, left),
-            State::Deleting => self.after_delete(replies),
-            State::Creating => self.after_create(replies, left),
+            State::Deleting => self.after_delete(replies, left),
+            State::Creating { deleted } => self.after_create(replies, left, deleted),
             State::Ended(_) => return,
         };
     }
 
     fn after_checks(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
         let plan = self.plan;
+        let mut passed = Vec::new();
         for (effect, reply) in replies {
             if let Some(outcome) = self.refusal(effect, reply) {
                 return State::Ended(outcome);
             }
+            passed.push(effect);
+        }
+        if let Some(missing) = CHECKS.iter().find(|check| !passed.contains(check)) {
+            let error = ApiError::unanswered(format!("no reply to {missing:?}"));
+            return State::Ended(self.unanswered_check(&error));
         }
         if plan.dry_run {
             State::Ended(Outcome::WouldReplace)
@@ -146,16 +159,6 @@ impl<'a> Execution<'a> {
     fn refusal(&self, effect: Effect, reply: Reply) -> Option<Outcome> {
         let Plan { name, namespace, user, .. } = self.plan;
         let user = &user.username;
-        let failed = |error: &ApiError| {
-            Some(Outcome::Refused(
-                Reason::ClusterError,
-                format!(
-                    "job {name} was not replaced: the API server failed a check ({}), nothing was \
-                     changed; try again",
-                    readable(&error.message)
-                ),
-            ))
-        };
         let forbidden = |verb: &str| {
             Some(Outcome::Refused(
                 Reason::RightsDenied,
@@ -166,7 +169,7 @@ impl<'a> Execution<'a> {
             ))
         };
         match (effect, reply) {
-            (_, Reply::OptIn(Ok(Some(label)))) if label == self.policy => None,
+            (Effect::OptIn, Reply::OptIn(Ok(Some(label)))) if label == self.policy => None,
             (_, Reply::OptIn(Ok(_))) => Some(Outcome::Refused(
                 Reason::NotOptedIn,
                 format!(
@@ -175,12 +178,13 @@ impl<'a> Execution<'a> {
                     self.policy
                 ),
             )),
-            // `Created`: the old Job is gone already, which the API server finds out by itself.
-            (_, Reply::May(Ok(true)) | Reply::Deleted(Ok(())) | Reply::Created(Ok(_))) => None,
+            (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true))) => None,
             (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
             (_, Reply::May(Ok(false))) => forbidden("create"),
             // The name is taken, by the old Job: everything else about the new one is accepted.
-            (_, Reply::Created(Err(error))) if error.code == 409 => None,
+            (Effect::DryRunCreate, Reply::Created(Err(error))) if error.is_already_exists() => None,
+            // The old Job is gone already: the API server finds out by itself.
+            (Effect::DryRunCreate, Reply::Created(Ok(_))) => None,
             (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
                 Reason::InvalidDenied,
                 format!(
@@ -194,49 +198,86 @@ impl<'a> Execution<'a> {
                 | Reply::May(Err(error))
                 | Reply::Created(Err(error))
                 | Reply::Deleted(Err(error)),
-            ) => failed(&error),
+            ) => Some(self.unanswered_check(&error)),
+            // A reply to another question.
+            (_, Reply::May(Ok(true)) | Reply::Created(Ok(_)) | Reply::Deleted(Ok(()))) => {
+                Some(self.unanswered_check(&ApiError::unanswered("another question was answered")))
+            }
         }
     }
 
-    fn after_delete(&self, replies: Vec<(Effect, Reply)>) -> State {
+    /// A check that was not answered with yes or no.
+    fn unanswered_check(&self, error: &ApiError) -> Outcome {
         let name = &self.plan.name;
+        let message = format!(
+            "job {name} was not replaced: the API server failed a check ({}), nothing was changed; \
+             try again",
+            readable(&error.message)
+        );
+        if error.is_passing() {
+            Outcome::Busy(message)
+        } else {
+            Outcome::Refused(Reason::ClusterError, message)
+        }
+    }
+
+    fn after_delete(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
+        let name = &self.plan.name;
+        let recreates = self.plan.mode == Mode::Recreate;
         match replies.into_iter().next() {
-            Some((_, Reply::Deleted(Ok(())))) => match self.plan.mode {
-                Mode::Apply => State::Ended(Outcome::Replaced(None)),
-                Mode::Recreate => State::Creating,
-            },
-            Some((_, Reply::Deleted(Err(error)))) if matches!(error.code, 404 | 409) => {
+            Some((_, Reply::Deleted(Ok(())))) if recreates => State::Creating { deleted: true },
+            Some((_, Reply::Deleted(Ok(())))) => State::Ended(Outcome::Replaced(None)),
+            Some((_, Reply::Deleted(Err(error)))) if error.is_stale() => {
                 State::Ended(Outcome::StaleView)
             }
             // An answer that refuses tells that nothing is deleted.
             Some((_, Reply::Deleted(Err(error)))) if !error.is_passing() || error.code == 429 => {
-                refused(
-                    Reason::ClusterError,
-                    format!(
-                        "job {name} was not replaced: the API server refused to delete the old one: \
-                         {}",
-                        readable(&error.message)
-                    ),
-                )
+                let message = format!(
+                    "job {name} was not replaced: the API server refused to delete the old one: {}",
+                    readable(&error.message)
+                );
+                if error.is_passing() {
+                    State::Ended(Outcome::Busy(message))
+                } else {
+                    refused(Reason::ClusterError, message)
+                }
             }
-            _ => State::Ended(Outcome::Failed(format!(
-                "job {name} may be deleted and was not created again: the API server did not answer \
-                 the deletion; send the same request again"
-            ))),
+            // Perhaps deleted: the creation finds out, since the name is free only then.
+            _ if recreates && !left.is_zero() => State::Creating { deleted: false },
+            _ => State::Ended(self.perhaps_deleted()),
         }
     }
 
-    fn after_create(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
+    /// The deletion was not answered, and nothing tells whether it happened.
+    fn perhaps_deleted(&self) -> Outcome {
+        let name = &self.plan.name;
+        Outcome::Failed(format!(
+            "job {name} may be deleted and was not created again: the API server did not answer the \
+             deletion; send the same request again"
+        ))
+    }
+
+    fn after_create(&self, replies: Vec<(Effect, Reply)>, left: Duration, deleted: bool) -> State {
         let name = &self.plan.name;
         match replies.into_iter().next() {
             Some((_, Reply::Created(Ok(uid)))) => State::Ended(Outcome::Replaced(Some(uid))),
             // Another client was faster, or an answer was lost: the API server sees what is there.
-            Some((_, Reply::Created(Err(error)))) if error.code == 409 => {
+            Some((_, Reply::Created(Err(error)))) if error.is_already_exists() && deleted => {
                 State::Ended(Outcome::StaleView)
             }
-            Some((_, Reply::Created(Err(error)))) if error.is_passing() && !left.is_zero() => {
-                State::Creating
+            // The old Job still stands, or another: an answer that lets the write through would
+            // store the marker.
+            Some((_, Reply::Created(Err(error)))) if error.is_already_exists() => {
+                State::Ended(self.perhaps_deleted())
             }
+            // A 409 that is not about the name is a quota's: somebody else's write came first.
+            Some((_, Reply::Created(Err(error))))
+                if (error.is_passing() || (error.code == 409 && !error.is_by_a_webhook()))
+                    && !left.is_zero() =>
+            {
+                State::Creating { deleted }
+            }
+            Some((_, Reply::Created(Err(_)))) if !deleted => State::Ended(self.perhaps_deleted()),
             Some((_, Reply::Created(Err(error)))) => State::Ended(Outcome::Failed(format!(
                 "job {name} was deleted and could not be created again: {}; send the same request \
                  again",

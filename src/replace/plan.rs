@@ -7,6 +7,13 @@ use crate::review::UserInfo;
 
 use super::Record;
 
+/// What clients compare their manifest with, to send nothing when they find it applied already:
+/// kubectl's record of the last manifest, and the annotation that Helm sets on every object. In a
+/// dormant Job they have a space in front, so that whoever is left with one after a crash and
+/// sends the same manifest again does send it, and starts the Job by it.
+pub const LAST_APPLIED: [&str; 2] =
+    ["kubectl.kubernetes.io/last-applied-configuration", "meta.helm.sh/release-name"];
+
 /// How the new Job comes to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -28,6 +35,8 @@ pub struct Plan {
     pub uid: String,
     /// The old Job's resourceVersion, a precondition of the deletion.
     pub resource_version: String,
+    /// The resourceVersion that the request carries: a PUT brings it again in turn 2.
+    pub asked_revision: String,
     /// Who asks for it.
     pub user: UserInfo,
     /// The client's field manager.
@@ -55,11 +64,16 @@ impl Plan {
         let record = Record {
             parallelism: self.parallelism,
             uid: self.uid.clone(),
-            resource_version: self.resource_version.clone(),
+            resource_version: self.asked_revision.clone(),
             user: self.user.username.clone(),
             manager: self.field_manager.clone(),
         };
         let mut job = self.job.clone();
+        for key in LAST_APPLIED {
+            if let Some(value) = Job::new(&job).annotation(key).map(|value| format!(" {value}")) {
+                put_in(&mut job, "annotations", key, json!(value));
+            }
+        }
         put(&mut job, "spec", "parallelism", json!(0));
         put_in(&mut job, "labels", keys::DORMANT, json!("true"));
         put_in(&mut job, "annotations", keys::DORMANT, json!(record.to_text()));

@@ -129,6 +129,21 @@ mod tests {
     }
 
     #[test]
+    fn results_are_appended_with_a_reference_to_the_job() {
+        let mut list = yaml::read("results: [{message: before}]\nitems: []\n").unwrap().unwrap();
+        let job = yaml::read("metadata: {name: a, namespace: b}\n").unwrap().unwrap();
+        append(&mut list, &[result(&job, "look")]);
+        let warning = json!({
+            "message": "look", "severity": "warning",
+            "resourceRef": { "apiVersion": "batch/v1", "kind": "Job", "name": "a", "namespace": "b" }
+        });
+        assert_eq!(list.to_value()["results"], json!([{ "message": "before" }, warning]));
+        let mut list = yaml::read("items: []\n").unwrap().unwrap();
+        append(&mut list, &[result(&job, "look")]);
+        assert_eq!(list.to_value()["results"], json!([warning]));
+    }
+
+    #[test]
     fn what_does_not_exist_is_refused_with_what_does() {
         let message = configured("{spec: {policy: hashname}}").unwrap_err();
         assert!(message.contains("hash-name, replace, ttl"), "{message}");

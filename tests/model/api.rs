@@ -1,0 +1,288 @@
+//! The API server's handling of one request: `GuaranteedUpdate` in
+//! `k8s.io/apiserver/pkg/storage/etcd3/store.go`, `Store.Update` in
+//! `pkg/registry/generic/registry/store.go`, `pkg/endpoints/handlers/{create,update,patch}.go`.
+//!
+//! A turn is: apply the client's change to what was read, run admission, check, write if the
+//! revision still stands. Reading and deciding is one step (the decision is pure), each effect is
+//! one, the write is one.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::check::Checked;
+use super::job::{self, Refusal, Shared};
+use super::review::{Reviewed, Who};
+use super::scenario::{FailurePolicy, Kind};
+use super::world::{Answer, Client, Phase, Planned, Run, Turn, World};
+
+const ARG: &str = "arg";
+
+/// Where the first read comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum First {
+    /// Storage.
+    Live,
+    /// The watch cache, which is up to date.
+    Cached,
+    /// The watch cache, which lags by one write.
+    Stale,
+}
+
+pub fn who(model: &Checked, client: usize) -> Who {
+    let sender = &model.scenario.senders[client];
+    Who { user: sender.user, manager: sender.manager }
+}
+
+pub fn wanted(model: &Checked, world: &World, client: usize) -> &'static str {
+    model.scenario.senders[client].images[world.command[client]]
+}
+
+/// Where a first read may come from now.
+pub fn firsts(model: &Checked, world: &World) -> Vec<First> {
+    let mut all = vec![First::Live];
+    if model.scenario.cache {
+        if world.job().is_some() {
+            all.push(First::Cached);
+        }
+        let revision = |job: &Shared| job::revision(job).to_owned();
+        if world.previous.is_some()
+            && world.previous.as_ref().map(revision) != world.job().map(revision)
+        {
+            all.push(First::Stale);
+        }
+    }
+    all
+}
+
+/// The client sends its command; those that read first read.
+pub fn begin(model: &Checked, world: &mut World, client: usize, first: First) {
+    match model.scenario.senders[client].kind {
+        Kind::PutAtRevision => match world.job().cloned() {
+            Some(job) => world.clients[client] = Client::Read(job),
+            None => answer(world, client, Answer::Refused(job::MISSING)),
+        },
+        Kind::Kubectl => match world.job().cloned() {
+            // What kubectl compares: the fields of the manifest, and its own annotation.
+            Some(job)
+                if job::image(&job) == wanted(model, world, client)
+                    && job::last_applied(&job) == Some(wanted(model, world, client)) =>
+            {
+                success(model, world, client, &job, true);
+            }
+            Some(job) => world.clients[client] = Client::Read(job),
+            None => post(model, world, client),
+        },
+        _ => send(model, world, client, first, None),
+    }
+}
+
+fn post(model: &Checked, world: &mut World, client: usize) {
+    let image = wanted(model, world, client);
+    let mut object = job::manifest(image, ARG);
+    job::set_last_applied(&mut object, image);
+    job::own_by_update(None, &mut object, who(model, client).manager);
+    let object = Arc::new(object);
+    let turn = Turn { old: None, current: true, object, body: None, post: true };
+    admit(model, world, client, turn);
+}
+
+/// The first turn.
+pub fn send(model: &Checked, world: &mut World, client: usize, first: First, body: Option<Shared>) {
+    let (old, current) = match first {
+        First::Live => (world.job().cloned(), true),
+        First::Cached => (world.job().cloned(), false),
+        First::Stale => (world.previous.clone(), false),
+    };
+    turn(model, world, client, old, current, body);
+}
+
+fn turn(
+    model: &Checked,
+    world: &mut World,
+    client: usize,
+    old: Option<Shared>,
+    current: bool,
+    body: Option<Shared>,
+) {
+    let object = changed(model, world, client, old.as_ref(), body.as_ref());
+    let object = object.as_ref().map_or(Value::Null, Clone::clone);
+    let refused = changed(model, world, client, old.as_ref(), body.as_ref()).err();
+    let turn = Turn { old, current, object: Arc::new(object), body, post: false };
+    match refused {
+        Some(refusal) => fail(model, world, client, turn, refusal),
+        None => admit(model, world, client, turn),
+    }
+}
+
+/// What the client's request makes of the object that was read.
+fn changed(
+    model: &Checked,
+    world: &World,
+    client: usize,
+    old: Option<&Shared>,
+    body: Option<&Shared>,
+) -> Result<Value, Refusal> {
+    let sender = &model.scenario.senders[client];
+    let image = wanted(model, world, client);
+    if sender.kind == Kind::Apply {
+        return job::apply(old.map(AsRef::as_ref), image, ARG, sender.manager);
+    }
+    let old = old.ok_or(job::MISSING)?;
+    let mut new = (**old).clone();
+    match sender.kind {
+        Kind::Patch => job::set_image(&mut new, image),
+        Kind::Kubectl => {
+            job::set_image(&mut new, image);
+            job::set_last_applied(&mut new, image);
+        }
+        Kind::Scale => new["spec"]["parallelism"] = json!(2),
+        Kind::Label => {
+            job::map(&mut new["metadata"], "labels").insert("touched".to_owned(), json!("yes"));
+        }
+        Kind::Put => new = job::manifest(image, ARG),
+        Kind::PutAtRevision => {
+            new = job::manifest(image, ARG);
+            let read = body.expect("it was read");
+            new["metadata"]["resourceVersion"] = json!(job::revision(read));
+        }
+        Kind::Apply => {}
+    }
+    job::own_by_update(Some(old), &mut new, sender.manager);
+    Ok(new)
+}
+
+/// Runs admission.
+fn admit(model: &Checked, world: &mut World, client: usize, turn: Turn) {
+    if !world.rejob_up {
+        return unanswered(model, world, client, turn);
+    }
+    let phase = match model.reviewer.review(who(model, client), turn.old.as_ref(), &turn.object) {
+        Reviewed::Admit(object) => Phase::Writes { object, answered: true },
+        Reviewed::Deny(code) => {
+            let refusal = Refusal { code, reason: "denied" };
+            return fail(model, world, client, turn, refusal);
+        }
+        Reviewed::Replace(plan, answer) => {
+            let plan = Planned(plan);
+            Phase::Runs(Run { plan, replies: Vec::new(), answer, by: Some(client) })
+        }
+        Reviewed::Wait => Phase::Waits,
+    };
+    world.clients[client] = Client::Turn(turn, phase);
+}
+
+/// The webhook call failed.
+pub fn unanswered(model: &Checked, world: &mut World, client: usize, turn: Turn) {
+    match model.scenario.failure_policy {
+        FailurePolicy::Fail => {
+            let refusal = Refusal { code: 500, reason: "InternalError" };
+            fail(model, world, client, turn, refusal);
+        }
+        FailurePolicy::Ignore => {
+            let object = Arc::clone(&turn.object);
+            let phase = Phase::Writes { object, answered: false };
+            world.clients[client] = Client::Turn(turn, phase);
+        }
+    }
+}
+
+/// An error inside a turn: final where the turn began from storage, else the API server looks
+/// whether its data was stale.
+pub fn fail(model: &Checked, world: &mut World, client: usize, turn: Turn, refusal: Refusal) {
+    let revision = |job: &Shared| job::revision(job).to_owned();
+    if turn.current || world.job().map(revision) == turn.old.as_ref().map(revision) {
+        return answer(world, client, Answer::Refused(refusal));
+    }
+    let fresh = world.job().cloned();
+    self::turn(model, world, client, fresh, true, turn.body);
+}
+
+/// Checks and writes.
+pub fn write(
+    model: &Checked,
+    world: &mut World,
+    client: usize,
+    turn: Turn,
+    object: &Shared,
+    answered: bool,
+) {
+    let Some(old) = turn.old.clone() else {
+        let uid = world.next_uid();
+        return match job::create((**object).clone(), &uid) {
+            Err(refusal) => fail(model, world, client, turn, refusal),
+            Ok(new) if world.job().is_none() => {
+                world.store(job::NAME, new);
+                let new = world.job().unwrap().clone();
+                success(model, world, client, &new, answered);
+            }
+            Ok(_) if turn.post => answer(world, client, Answer::Refused(job::EXISTS)),
+            Ok(_) => {
+                let fresh = world.job().cloned();
+                self::turn(model, world, client, fresh, true, turn.body);
+            }
+        };
+    };
+    let mut new = (**object).clone();
+    let theirs = job::revision(&new).to_owned();
+    if !theirs.is_empty() && theirs != job::revision(&old) {
+        return fail(model, world, client, turn, job::CONFLICT);
+    }
+    for field in ["resourceVersion", "uid"] {
+        new["metadata"][field] = old["metadata"][field].clone();
+    }
+    new["status"] = old["status"].clone();
+    if let Err(refusal) = job::validate_update(&old, &new) {
+        return fail(model, world, client, turn, refusal);
+    }
+    let is_stored = world.job().is_some_and(|job| job::revision(job) == job::revision(&old));
+    if new == *old && (turn.current || is_stored) {
+        // The no-op short cut.
+        return success(model, world, client, &old, answered);
+    }
+    if !is_stored {
+        let fresh = world.job().cloned();
+        return self::turn(model, world, client, fresh, true, turn.body);
+    }
+    world.store(job::NAME, new);
+    let new = world.job().unwrap().clone();
+    success(model, world, client, &new, answered);
+}
+
+/// The client is told success, about this object.
+fn success(model: &Checked, world: &mut World, client: usize, job: &Shared, answered: bool) {
+    let asks = model.scenario.senders[client].asks();
+    let wrong = if job::is_dormant(job) {
+        Some("success is never about a dormant Job")
+    } else if asks && job::image(job) != wanted(model, world, client) {
+        Some("success is about what was asked for")
+    } else {
+        None
+    };
+    match wrong {
+        // Documented: with failurePolicy Ignore, a request whose last turn no rejob answered, and
+        // what is asked for again before the reaper has come.
+        Some(_) if (!answered || world.limit) && !model.limits_count => world.limit = true,
+        Some(property) => world.violate(property),
+        None => {}
+    }
+    let is_stored = world.job().is_some_and(|stored| job::revision(stored) == job::revision(job));
+    if asks && is_stored {
+        world.last_deletion = None;
+    }
+    answer(world, client, Answer::Success);
+}
+
+pub fn answer(world: &mut World, client: usize, answer: Answer) {
+    world.in_flight_at_birth.remove(&client);
+    if matches!(&answer, Answer::Refused(refusal) if refusal.code == 429)
+        && world.retries[client] > 0
+    {
+        world.retries[client] -= 1;
+        world.clients[client] = Client::Ready;
+        return;
+    }
+    world.answers[client].push(answer);
+    world.command[client] += 1;
+    world.clients[client] = Client::Ready;
+}

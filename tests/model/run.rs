@@ -1,0 +1,127 @@
+//! The effects of an execution on the model's storage, one at a time.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rejob::job::Job;
+use rejob::job::{Progress, progress};
+use rejob::policy::WhileRunning;
+use rejob::replace::{ApiError, Effect, Execution, Plan, Reply};
+
+use super::check::Checked;
+use super::job::{self, Refusal};
+use super::rules::Rule;
+use super::scenario::may_replace;
+use super::world::{Run, World};
+
+pub const POLICY: &str = "replace";
+const TIME: Duration = Duration::from_secs(8);
+
+/// The real execution, brought to where it stands.
+pub fn execution(run: &Run) -> Execution<'_> {
+    let mut execution = Execution::new(&run.plan.0, POLICY);
+    for (replies, in_time) in &run.replies {
+        execution.resume(replies.clone(), if *in_time { TIME } else { Duration::ZERO });
+    }
+    execution
+}
+
+fn error(refusal: &Refusal) -> ApiError {
+    ApiError {
+        code: refusal.code,
+        reason: refusal.reason.to_owned(),
+        message: refusal.reason.to_owned(),
+    }
+}
+
+/// No answer, or one that tells nothing.
+pub fn lost(effect: Effect) -> Reply {
+    failed(effect, ApiError::unanswered("no answer"))
+}
+
+pub fn unavailable(effect: Effect) -> Reply {
+    failed(effect, error(&Refusal { code: 503, reason: "ServiceUnavailable" }))
+}
+
+fn failed(effect: Effect, error: ApiError) -> Reply {
+    match effect {
+        Effect::OptIn => Reply::OptIn(Err(error)),
+        Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
+        Effect::DryRunCreate | Effect::Create => Reply::Created(Err(error)),
+        Effect::Delete => Reply::Deleted(Err(error)),
+    }
+}
+
+/// Carries an effect out, as one atomic step.
+pub fn carry_out(
+    model: &Checked,
+    world: &mut World,
+    plan: &Plan,
+    effect: Effect,
+    by: Option<usize>,
+) -> Reply {
+    let broken = |rule| model.reviewer.broken == Some(rule);
+    match effect {
+        Effect::OptIn => Reply::OptIn(Ok(Some(POLICY.to_owned()))),
+        Effect::MayDelete | Effect::MayCreate => {
+            Reply::May(Ok(broken(Rule::RightsCheck) || may_replace(&plan.user.username)))
+        }
+        Effect::DryRunCreate if broken(Rule::DryRunCheck) => {
+            Reply::Created(Err(error(&job::EXISTS)))
+        }
+        Effect::DryRunCreate => Reply::Created(match job::create(plan.job.clone(), "dry-run") {
+            Err(refusal) => Err(error(&refusal)),
+            Ok(_) if world.job().is_some() => Err(error(&job::EXISTS)),
+            Ok(_) => Ok("dry-run".to_owned()),
+        }),
+        Effect::Delete => Reply::Deleted(delete(model, world, plan, by).map_err(|r| error(&r))),
+        Effect::Create => Reply::Created(create(model, world, plan).map_err(|r| error(&r))),
+    }
+}
+
+fn delete(
+    model: &Checked,
+    world: &mut World,
+    plan: &Plan,
+    by: Option<usize>,
+) -> Result<(), Refusal> {
+    let Some(stored) = world.job().cloned() else { return Err(job::MISSING) };
+    let seen = job::uid(&stored) == plan.uid && job::revision(&stored) == plan.resource_version;
+    if !seen && model.reviewer.broken != Some(Rule::Preconditions) {
+        return Err(job::CONFLICT);
+    }
+    if !seen {
+        world.violate("a deletion hits the Job that was seen");
+    }
+    if model.waits() == WhileRunning::Wait && progress(Job::new(&stored)) == Progress::Running {
+        world.violate("a Job that makes progress is not deleted");
+    }
+    if job::create(plan.job.clone(), "probe").is_err() || !may_replace(&plan.user.username) {
+        world.violate("nothing is deleted when the new one would be refused");
+    }
+    world.revision += 1;
+    world.previous = world.stored.remove(job::NAME);
+    world.last_deletion = Some(by);
+    Ok(())
+}
+
+fn create(model: &Checked, world: &mut World, plan: &Plan) -> Result<String, Refusal> {
+    let broken = |rule| model.reviewer.broken == Some(rule);
+    let mut new = if broken(Rule::Dormant) { plan.job.clone() } else { plan.dormant() };
+    if broken(Rule::LooksChanged)
+        && let Some(image) = job::last_applied(&new).map(|value| value.trim().to_owned())
+    {
+        job::set_last_applied(&mut new, &image);
+    }
+    let uid = world.next_uid();
+    let mut new = job::create(new, &uid)?;
+    if world.job().is_some() {
+        return Err(job::EXISTS);
+    }
+    job::own_by_update(None, &mut new, plan.field_manager.as_deref().unwrap_or("rejob"));
+    world.store(job::NAME, new);
+    world.in_flight_at_birth = (0..world.clients.len())
+        .filter(|client| world.is_in_flight(*client))
+        .collect::<BTreeSet<_>>();
+    Ok(uid)
+}
