@@ -95,26 +95,16 @@ impl Decision {
 
     /// Refuses with 403.
     #[must_use]
-<<<<<<< HEAD
-    pub fn deny(reason: Reason, message: String) -> Self {
-        let denial = Denial { code: 403, message: words::refusal(message), retry_after: None };
-=======
     pub fn deny(reason: Reason, message: impl AsRef<str>) -> Self {
         let denial =
             Denial { code: 403, message: words::refusal(message.as_ref()), retry_after: None };
->>>>>>> golden
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
 
     /// Asks the client to try again in some seconds (429).
     #[must_use]
-<<<<<<< HEAD
-    pub fn retry(reason: Reason, message: String, seconds: u32) -> Self {
-        let message = words::refusal(message);
-=======
     pub fn retry(reason: Reason, message: impl AsRef<str>, seconds: u32) -> Self {
         let message = words::refusal(message.as_ref());
->>>>>>> golden
         let denial = Denial { code: 429, message, retry_after: Some(seconds) };
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
