@@ -24,7 +24,7 @@ fn connected(namespaces: &[&str]) -> (KubeCluster, Server, Metrics) {
 
 impl Server {
     /// Answers the next request; its method, path with query, and body.
-    async fn answers(&mut self, code: u16, body: &Value) -> (String, String, Value) {
+    async fn answers(&mut self, code: u16, body: Value) -> (String, String, Value) {
         let (request, send) = self.handle.next_request().await.expect("a request");
         let (head, sent) = request.into_parts();
         let bytes = sent.collect_bytes().await.unwrap();
@@ -63,7 +63,8 @@ async fn the_opt_in_label_is_read_off_the_live_namespace() {
     ] {
         let (cluster, mut server, metrics) = connected(&[]);
         let namespace = json!({ "metadata": { "labels": labels } });
-        let (found, call) = tokio::join!(cluster.opted_in("team"), server.answers(200, &namespace));
+        let (found, call) =
+            tokio::join!(cluster.opted_in("team"), server.answers(200, namespace.clone()));
         assert_eq!(found, Ok(expected));
         assert_eq!((call.0.as_str(), call.1.as_str()), ("GET", "/api/v1/namespaces/team"));
         assert!(counted(&metrics, "resource=\"namespaces\""));
@@ -91,8 +92,10 @@ async fn rights_are_asked_for_with_all_that_is_known_of_the_user() {
         ] {
             let (cluster, mut server, _) = connected(&[]);
             let answer = json!({ "status": answer });
-            let (may, call) =
-                tokio::join!(cluster.may(&user, "team", right), server.answers(201, &answer));
+            let (may, call) = tokio::join!(
+                cluster.may(&user, "team", right),
+                server.answers(201, answer.clone())
+            );
             assert_eq!(may, Ok(expected), "{answer}");
             assert_eq!(call.0, "POST");
             assert_eq!(call.1, "/apis/authorization.k8s.io/v1/subjectaccessreviews");
@@ -121,7 +124,7 @@ async fn a_job_is_created_raw_and_by_the_clients_field_manager() {
         let stored = json!({ "metadata": { "uid": "new" } });
         let (created, call) = tokio::join!(
             cluster.create("team", &job, manager, dry_run),
-            server.answers(201, &stored)
+            server.answers(201, stored.clone())
         );
         assert_eq!(created, Ok(stored));
         assert_eq!(call.0, "POST");
@@ -137,7 +140,7 @@ async fn a_deletion_names_uid_and_revision_and_leaves_no_pods() {
     let (cluster, mut server, _) = connected(&[]);
     let (deleted, call) = tokio::join!(
         cluster.delete("team", "nightly", "u", "7"),
-        server.answers(200, &json!({ "kind": "Status" }))
+        server.answers(200, json!({ "kind": "Status" }))
     );
     assert_eq!(deleted, Ok(()));
     assert_eq!(call.0, "DELETE");
@@ -159,9 +162,10 @@ async fn errors_keep_the_api_servers_code_reason_and_message() {
         (503, "ServiceUnavailable", "starting"),
     ] {
         let (cluster, mut server, metrics) = connected(&[]);
+        let job = json!({});
         let (created, _) = tokio::join!(
-            cluster.create("team", &json!({}), None, true),
-            server.answers(code, &status(code, reason, message))
+            cluster.create("team", &job, None, true),
+            server.answers(code, status(code, reason, message))
         );
         let error = created.unwrap_err();
         assert_eq!((error.code, error.reason.as_str()), (code, reason));
@@ -184,7 +188,8 @@ async fn no_answer_is_an_error_that_may_pass() {
 async fn a_job_that_is_not_there_is_none() {
     let (cluster, mut server, _) = connected(&[]);
     let missing = status(404, "NotFound", "jobs.batch \"nightly\" not found");
-    let (found, call) = tokio::join!(cluster.get("team", "nightly"), server.answers(404, &missing));
+    let (found, call) =
+        tokio::join!(cluster.get("team", "nightly"), server.answers(404, missing.clone()));
     assert_eq!(found, Ok(None));
     assert_eq!(call.1, "/apis/batch/v1/namespaces/team/jobs/nightly");
 }
@@ -193,14 +198,14 @@ async fn a_job_that_is_not_there_is_none() {
 async fn dormant_jobs_are_listed_by_label_where_the_server_looks() {
     let (cluster, mut server, _) = connected(&[]);
     let list = json!({ "items": [{ "metadata": { "name": "a" } }] });
-    let (found, call) = tokio::join!(cluster.dormant(), server.answers(200, &list));
+    let (found, call) = tokio::join!(cluster.dormant(), server.answers(200, list.clone()));
     assert_eq!(found.unwrap().len(), 1);
     assert_eq!(call.1, "/apis/batch/v1/jobs?labelSelector=rejob.dev%2Fdormant");
 
     let (cluster, mut server, _) = connected(&["a", "b"]);
     let (found, paths) = tokio::join!(cluster.dormant(), async {
-        let first = server.answers(200, &list).await.1;
-        (first, server.answers(200, &list).await.1)
+        let first = server.answers(200, list.clone()).await.1;
+        (first, server.answers(200, list.clone()).await.1)
     });
     assert_eq!(found.unwrap().len(), 2);
     assert!(paths.0.starts_with("/apis/batch/v1/namespaces/a/jobs?"), "{paths:?}");
@@ -212,7 +217,7 @@ async fn a_replacement_is_told_in_an_event_on_the_new_job() {
     let (cluster, mut server, _) = connected(&[]);
     let (told, call) = tokio::join!(
         cluster.tell("team", "nightly", "new", "Replaced it"),
-        server.answers(201, &json!({}))
+        server.answers(201, json!({}))
     );
     assert_eq!(told, Ok(()));
     assert_eq!((call.0.as_str(), call.1.as_str()), ("POST", "/api/v1/namespaces/team/events"));
@@ -230,8 +235,8 @@ async fn the_facts_are_the_version_and_the_own_name() {
         let (cluster, mut server, _) = connected(&[]);
         let who = json!({ "status": { "userInfo": { "username": "me" } } });
         let (facts, _) = tokio::join!(cluster.facts(), async {
-            server.answers(200, &json!({ "major": "1", "minor": minor })).await;
-            server.answers(201, &who).await
+            server.answers(200, json!({ "major": "1", "minor": minor })).await;
+            server.answers(201, who.clone()).await
         });
         let facts = facts.unwrap();
         assert_eq!((facts.server_minor, facts.own_user.as_str()), (expected, "me"));
