@@ -62,6 +62,9 @@ impl std::fmt::Debug for KubeCluster {
     }
 }
 
+/// Where the kubelet puts the service account's token.
+const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// What rejob needs to know about the cluster and itself before it serves.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -85,7 +88,8 @@ pub async fn config(kubeconfig: Option<&Path>) -> Result<Option<Config>, Connect
         let options = KubeConfigOptions::default();
         return Config::from_custom_kubeconfig(file, &options).await.map(Some).map_err(failed);
     }
-    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() {
+    // A Pod without a token (automountServiceAccountToken: false) is told the address all the same.
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() || !Path::new(TOKEN).exists() {
         return Ok(None);
     }
     Config::incluster().map(Some).map_err(|error| ConnectError::InCluster(error.to_string()))
@@ -97,10 +101,13 @@ impl KubeCluster {
     /// # Errors
     /// When the configuration makes no client.
     pub fn new(
-        config: Config,
+        mut config: Config,
         namespaces: Vec<String>,
         metrics: Metrics,
     ) -> Result<Self, ConnectError> {
+        // The protocol knows what may be sent again: a deletion whose answer was lost and that is
+        // sent again would be answered with 404, as if somebody else had deleted the Job.
+        config.default_retry = false;
         let server = config.cluster_url.to_string();
         let client = Client::try_from(config)
             .map_err(|error| ConnectError::Unreachable { server, message: error.to_string() })?;

@@ -37,6 +37,9 @@ pub struct Context<'a> {
     pub server_minor: Option<u32>,
     /// The hash for which this replica made the stored Job (told by its uid), where it remembers.
     pub remembered: Option<TemplateHash>,
+    /// Whether this replica held this very request (a PUT of an older resourceVersion) while the
+    /// Job ran, and only the status has changed since: then its revision is not stale.
+    pub held: bool,
 }
 
 /// What is to be answered, and why.
@@ -93,13 +96,14 @@ impl Decision {
     /// Refuses with 403.
     #[must_use]
     pub fn deny(reason: Reason, message: String) -> Self {
-        let denial = Denial { code: 403, message, retry_after: None };
+        let denial = Denial { code: 403, message: words::refusal(message), retry_after: None };
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
 
     /// Asks the client to try again in some seconds (429).
     #[must_use]
     pub fn retry(reason: Reason, message: String, seconds: u32) -> Self {
+        let message = words::refusal(message);
         let denial = Denial { code: 429, message, retry_after: Some(seconds) };
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
@@ -149,11 +153,12 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
     let mut draft = Draft::new(object);
     let mut warnings = Warnings::default();
 
-    guard::take_out_forged_marks(&mut draft, old);
+    guard::take_out_forged_marks(&mut draft, request, old);
     // A dormant Job is rejob's own, whatever the request makes of it: a success for it would be
     // one for a Job that never starts.
     let dormant = old.is_some_and(|old| Record::of(old).is_some());
     if !dormant && let Some(reason) = left_alone::by_job(job, old) {
+        guard::take_out_unrecorded_hash(&mut draft, old);
         return Decision::patched(reason, draft, warnings);
     }
     let (policy, invalid) = policy.for_job(job);
@@ -193,8 +198,9 @@ pub fn stale_view(request: &Request) -> Decision {
 pub fn create_offline(job: &Value, policy: &Policy) -> Decision {
     let view = Job::new(job);
     let mut draft = Draft::new(job);
-    guard::take_out_forged_marks(&mut draft, None);
+    guard::take_out_marks(&mut draft);
     if let Some(reason) = left_alone::by_job(view, None) {
+        guard::take_out_unrecorded_hash(&mut draft, None);
         return Decision::patched(reason, draft, Warnings::default());
     }
     let (policy, invalid) = policy.for_job(view);

@@ -4,22 +4,19 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use rejob::cli::{Cli, Command};
-use rejob::commands::{doctor, generate, hash, mutate, review, serve};
+use rejob::commands::{self, doctor, generate, hash, mutate, review, serve};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // One provider for the server and for the Kubernetes client; an error only means it is installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match cli.command {
-        Command::Serve(args) => serve::run(args),
-        Command::Mutate(args) => mutate::run(args),
-        Command::Review(args) => review::run(args),
-        Command::Hash(args) => hash::run(args),
+        Command::Serve(args) => serve::run(*args),
+        Command::Mutate(args) => mutate::run(&args),
+        Command::Review(args) => review::run(&args),
+        Command::Hash(args) => hash::run(&args),
         Command::Generate(args) => generate::run(args),
         Command::Doctor(args) => doctor::run(args),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("rejob: {error:#}");
-        ExitCode::FAILURE
-    })
+    result.unwrap_or_else(|error| commands::report(&error))
 }

@@ -14,7 +14,7 @@ pub mod scalar;
 pub mod split;
 pub mod yaml;
 
-pub use input::Input;
+pub use input::{BOM, Input};
 pub use node::{Mapping, Node, Number};
 pub use split::Document;
 

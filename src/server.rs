@@ -32,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::certs::AcceptedTokens;
 use crate::metrics::Metrics;
 use admin::{Admin, Readiness};
+use body::Budget;
 use drain::Drain;
 pub use limits::Limits;
 pub use listen::ListenError;
@@ -181,6 +182,7 @@ async fn serve_webhook<R: Reviewer>(listener: TcpListener, setup: Setup<R>, drai
     let max = setup.limits.max_connections;
     let webhook = Arc::new(Webhook {
         slots: Arc::new(Semaphore::new(setup.limits.max_concurrent_reviews)),
+        bodies: Budget::new(setup.limits.max_body_bytes),
         reviewer: setup.reviewer,
         limits: setup.limits,
         tokens: setup.tokens,
@@ -218,12 +220,13 @@ async fn serve_connection<R: Reviewer>(
             let answer = |request| webhook.answer(request);
             listen::http(stream, &webhook.limits, &webhook.drain, answer).await;
         }
-        failed => {
+        Ok(Err(error)) => {
             webhook.metrics.tls_handshake_failure();
-            match failed {
-                Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
-                _ => tracing::debug!("a TLS handshake took too long"),
-            }
+            listen::report_handshake(&error);
+        }
+        Err(_) => {
+            webhook.metrics.tls_handshake_failure();
+            tracing::debug!("a TLS handshake took too long");
         }
     }
     drop(open);

@@ -42,6 +42,21 @@ fn an_unknown_release_is_refused_naming_the_known_ones() {
 }
 
 #[test]
+fn assets_without_a_controller_manager_get_one_that_is_built() {
+    let built = Binaries::get();
+    let assets = tempfile::tempdir().unwrap();
+    for program in [&built.etcd, &built.apiserver, &built.kubectl] {
+        std::os::unix::fs::symlink(program, assets.path().join(program.file_name().unwrap()))
+            .unwrap();
+    }
+    let source = Source { release: None, assets: Some(assets.path().to_owned()) };
+    let found = Binaries::find(&source, "go", &gobuild::root()).unwrap();
+    assert_eq!(found.minor, built.minor);
+    assert_eq!(found.apiserver, assets.path().join("kube-apiserver"));
+    assert!(found.controller_manager.starts_with(gobuild::root()), "{found:?}");
+}
+
+#[test]
 fn the_api_server_says_its_version() {
     let plane = ControlPlane::shared();
     let version = plane.admin().get("/version").ok();
@@ -90,14 +105,8 @@ fn a_job_whose_pods_fail_fails() {
 fn a_user_has_the_rights_that_were_granted_and_no_others() {
     let plane = ControlPlane::shared();
     let namespace = plane.namespace("smoke", &[]);
-    let user = format!("reader-{}", support::plane::unique());
-    let grant =
-        ["create", "rolebinding", "readers", "--clusterrole=view", &format!("--user={user}")];
-    namespace.kubectl(&grant).ok();
-    let reader = namespace.seen_by(plane.user(&user, None));
-    wait::until("the right is granted", || {
-        (reader.kubectl(&["get", "jobs"]).code == 0).then_some(())
-    });
+    let reader = namespace.seen_with_rights(&plane, &[("batch", "jobs", &["get", "list"])]);
+    reader.kubectl(&["get", "jobs"]).ok();
     reader.kubectl(&["create", "job", "one", "--image=a"]).exited(1).warns("cannot create");
 }
 
@@ -111,19 +120,37 @@ fn storage_shows_the_key_and_the_name_of_an_object() {
 }
 
 #[test]
-fn a_control_plane_of_ones_own_ends_with_its_value() {
+fn a_control_plane_of_ones_own_has_its_options_and_ends_with_its_value() {
     let plane = ControlPlane::start(&support::plane::Options {
         no_watch_cache: true,
         audit: true,
-        ..Default::default()
+        feature_gates: vec!["AllAlpha=false"],
+        runtime_config: vec!["admissionregistration.k8s.io/v1beta1=true"],
+        apiserver_flags: vec!["--event-ttl=10m".to_owned()],
     });
     plane.namespace("smoke", &[]);
     wait::until("the audit log shows the request", || {
         plane.audit_log().contains("\"namespaces\"").then_some(())
     });
+    let served = plane.admin().get("/apis/admissionregistration.k8s.io/v1beta1");
+    assert_eq!(served.status, 200, "{}", served.body);
     let dir = plane.dir().to_owned();
     drop(plane);
     assert!(!dir.exists(), "{} is left", dir.display());
+}
+
+#[test]
+fn a_control_plane_that_cannot_start_says_why_and_keeps_its_logs() {
+    let options = support::plane::Options {
+        apiserver_flags: vec!["--no-such-flag".to_owned()],
+        ..Default::default()
+    };
+    let started = std::thread::spawn(move || drop(ControlPlane::start(&options)));
+    let message = *started.join().unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("unknown flag: --no-such-flag"), "{message}");
+    let dir = Path::new(message.rsplit_once("logs: ").unwrap().1);
+    assert!(dir.join("kube-apiserver.log").exists(), "{message}");
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 #[test]

@@ -3,18 +3,37 @@
 //!
 //! With `REJOB_UPDATE_STORED=1` the stored forms are written beside the manifests, where
 //! `hash_of_stored_forms` reads them without a cluster.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests panic where a test would"
+)]
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rejob::job::{TemplateHash, changes};
+use rejob::job::{Change, TemplateHash, changes};
 use serde_json::{Value, json};
 use support::plane::ControlPlane;
 
 /// Manifests whose numbers only kubectl's reading of YAML makes acceptable: `3.0` is sent as `3`.
 const FOR_KUBECTL: [&str; 1] = ["whole-numbers-with-a-fraction"];
+
+/// What the API server generates, and what holds it.
+const GENERATED: [&str; 9] = [
+    "/spec/selector",
+    "/spec/selector/matchLabels",
+    "/spec/selector/matchLabels/batch.kubernetes.io~1controller-uid",
+    "/template/metadata",
+    "/template/metadata/labels",
+    "/template/metadata/labels/controller-uid",
+    "/template/metadata/labels/job-name",
+    "/template/metadata/labels/batch.kubernetes.io~1controller-uid",
+    "/template/metadata/labels/batch.kubernetes.io~1job-name",
+];
 
 /// Manifests that server-side apply refuses: a list that it takes for a map has an item twice.
 const NOT_APPLICABLE: [&str; 1] = ["env-names-twice"];
@@ -35,7 +54,7 @@ fn manifest(path: &Path) -> Value {
 
 fn compare(what: &str, manifest: &Value, stored: &Value, wrong: &mut Vec<String>) {
     if TemplateHash::of(manifest) != TemplateHash::of(stored) {
-        let differences: Vec<_> = changes(manifest, stored).iter().map(|c| c.describe()).collect();
+        let differences: Vec<_> = changes(manifest, stored).iter().map(Change::describe).collect();
         wrong.push(format!("{what}: {differences:#?}"));
     }
 }
@@ -266,4 +285,96 @@ fn a_change_is_what_the_api_server_refuses_to_change() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(accepted >= 30 && refused >= 30, "{accepted} accepted, {refused} refused");
+}
+
+/// The pointers of everything in a value, itself apart.
+fn pointers(value: &Value, at: &str, out: &mut Vec<String>) {
+    let mut visit = |key: &str, inner: &Value| {
+        let pointer = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        pointers(inner, &pointer, out);
+        out.push(pointer);
+    };
+    match value {
+        Value::Object(fields) => fields.iter().for_each(|(key, inner)| visit(key, inner)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(index, inner)| visit(&index.to_string(), inner));
+        }
+        _ => {}
+    }
+}
+
+/// The value at the pointer removed, and emptied.
+fn variants(job: &Value, pointer: &str) -> Vec<Value> {
+    let (parent, last) = pointer.rsplit_once('/').unwrap();
+    let last = last.replace("~1", "/").replace("~0", "~");
+    let mut removed = job.clone();
+    match removed.pointer_mut(parent).unwrap() {
+        Value::Object(fields) => drop(fields.remove(&last)),
+        Value::Array(items) => drop(items.remove(last.parse().unwrap())),
+        _ => unreachable!("a pointer's parent holds something"),
+    }
+    let mut emptied = job.clone();
+    let value = emptied.pointer_mut(pointer).unwrap();
+    *value = match value {
+        Value::Null => Value::Null,
+        Value::Bool(_) => json!(false),
+        Value::Number(_) => json!(0),
+        Value::String(_) => json!(""),
+        Value::Array(_) => json!([]),
+        Value::Object(_) => json!({}),
+    };
+    vec![removed, emptied]
+}
+
+/// What one edit of the sweep is about, however many manifests have it: the fields on the way and
+/// the value.
+fn kind_of(pointer: &str, value: &Value) -> String {
+    let is_field = |part: &&str| part.parse::<usize>().is_err();
+    format!("{} {value}", pointer.split('/').filter(is_field).collect::<Vec<_>>().join("/"))
+}
+
+/// Takes each part of each stored form away, and empties it: thousands of edits of which the API
+/// server says whether they are changes.
+#[test]
+fn whatever_is_taken_away_is_a_change_where_the_api_server_says_so() {
+    let plane = ControlPlane::shared();
+    let namespace = plane.namespace("hash", &[]);
+    let (mut seen, mut agreed, mut wrong) = (BTreeSet::new(), [0, 0], Vec::new());
+    for path in cases() {
+        let job = manifest(&path);
+        let name = job["metadata"]["name"].as_str().unwrap();
+        // Scheduling directives of a suspended Job may change, which is not the hash's business.
+        if FOR_KUBECTL.contains(&name) || job["spec"]["suspend"] == true {
+            continue;
+        }
+        let mut old = namespace.create_job(&job).ok();
+        // The Job controller writes too: an update without a revision takes the newest.
+        old["metadata"].as_object_mut().unwrap().remove("resourceVersion");
+        let url = format!("{}?dryRun=All", namespace.job_path(name));
+        let mut parts = Vec::new();
+        pointers(&old["spec"], "/spec", &mut parts);
+        // What the server generated is put back by whoever sends the update.
+        parts.retain(|part| !GENERATED.iter().any(|end| part.ends_with(end)));
+        for part in parts {
+            if !seen.insert(kind_of(&part, old.pointer(&part).unwrap())) {
+                continue;
+            }
+            for new in variants(&old, &part) {
+                // An Indexed Job without completions makes kube-apiserver 1.37 panic: no answer.
+                let sent = namespace.user().send("PUT", &url, "application/json", new.to_string());
+                let Some(answer) = sent else { continue };
+                let changes = changes(&old, &new);
+                let immutable = answer.message().contains("immutable");
+                match answer.status {
+                    200 if changes.is_empty() => agreed[0] += 1,
+                    422 if immutable && !changes.is_empty() => agreed[1] += 1,
+                    // Invalid for another reason: the server does not say.
+                    400 | 422 if !immutable => {}
+                    status => wrong.push(format!("{name} {part}: {status} {changes:?}")),
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {agreed:?}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(agreed[0] > 200 && agreed[1] > 500, "{agreed:?}");
 }

@@ -243,7 +243,7 @@ async fn a_request_that_meets_another_ones_dormant_job_waits_until_it_is_release
     let (service, fake, body, object) = meeting(Fake::new(|name, nth| {
         let mut stored = job("a:1");
         stored["metadata"]["resourceVersion"] = json!(if nth < 3 { "7" } else { "8" });
-        (name == "get").then(|| (Duration::ZERO, Ok(stored)))
+        (name == "get").then_some((Duration::ZERO, Ok(stored)))
     }));
     let answer = answer(&service, body).await;
     assert_eq!((&answer["allowed"], fake.count("get")), (&json!(true), 4));

@@ -10,9 +10,9 @@ use super::pem::CertError;
 use super::plan::{Change, Seen};
 use super::state::{Book, Ca, Leaf, Retired, State, Tokens};
 
-/// Makes path tokens: at least 128 bits of randomness, safe in a URL.
+/// Makes path tokens.
 pub trait TokenSource {
-    /// A new token of 32 characters.
+    /// A new token: 160 bits of randomness as 40 lower-case hex digits.
     ///
     /// # Errors
     /// When the system has no randomness.

@@ -15,8 +15,10 @@ use super::state::Tokens;
 /// The suffix of the entries' names; what comes before it is the policy.
 const ENTRY_SUFFIX: &str = ".rejob.dev";
 
-/// The length of a token: 24 random bytes in URL-safe Base64.
-const TOKEN_LENGTH: usize = 32;
+/// The length of a token: 20 random bytes in hex. API servers accept lower-case letters, digits, `-`
+/// and `.` only in a segment of `clientConfig.service.path` (`ValidateWebhookService` of
+/// k8s.io/apiserver).
+const TOKEN_LENGTH: usize = 40;
 
 /// The webhook configuration as far as it matters here.
 #[derive(Clone, Debug, Default)]
@@ -186,8 +188,8 @@ fn is_dns_name(host: &str) -> bool {
 /// Whether a text has the form of the server's own tokens; others are not adopted from a
 /// configuration or a Secret, because they could be guessed.
 pub(super) fn is_token(text: &str) -> bool {
-    let safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    text.len() == TOKEN_LENGTH && text.bytes().all(safe)
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == TOKEN_LENGTH && text.bytes().all(hex)
 }
 
 fn is_segment(text: &str) -> bool {

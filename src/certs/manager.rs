@@ -61,8 +61,7 @@ impl SystemRandom {
 
 impl TokenSource for SystemRandom {
     fn token(&mut self) -> Result<String, CertError> {
-        use base64::Engine as _;
-        Ok(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(Self::bytes::<24>()?))
+        Ok(Self::bytes::<20>()?.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")))
     }
 }
 
@@ -212,8 +211,8 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
                     let told = error.to_string();
                     if self.last_error.as_ref() != Some(&told) {
                         warn!(%error, "certificates: will try again");
-                        self.readiness.waits_for_first(&told);
                     }
+                    self.readiness.waits_for_first(&told);
                     self.last_error = Some(told);
                     (pause * 2).clamp(Duration::from_millis(500), LONGEST_PAUSE)
                 }

@@ -127,7 +127,7 @@ impl Book {
         if book.tokens.accepted().all(is_token) {
             Ok(book)
         } else {
-            Err("state.json: a token is not 32 URL-safe characters".to_owned())
+            Err("state.json: a token is not 40 hex digits".to_owned())
         }
     }
 }

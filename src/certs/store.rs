@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
 use k8s_openapi::api::core::v1::Secret;
@@ -95,7 +93,7 @@ pub enum StoreError {
     },
 }
 
-/// The objects in a cluster. Needs `get`, `create` and `patch` on the Secret, `get` and `patch` on
+/// The objects in a cluster. Needs `get`, `create` and `update` on the Secret, `get` and `patch` on
 /// the webhook configuration.
 #[derive(Clone)]
 pub struct ClusterStore {
@@ -162,11 +160,21 @@ impl Store for ClusterStore {
     }
 
     async fn update_secret(&self, version: &str, data: SecretChange) -> Result<(), StoreError> {
-        let data: BTreeMap<String, Option<String>> =
-            data.into_iter().map(|(key, value)| (key, value.map(|v| STANDARD.encode(v)))).collect();
-        let patch = json!({ "metadata": { "resourceVersion": version }, "data": data });
-        let patched = self.secrets.patch(&self.secret, &manager(), &Patch::Merge(patch)).await;
-        patched.map(drop).map_err(self.secret_error("patch"))
+        let found = self.secrets.get_opt(&self.secret).await.map_err(self.secret_error("get"))?;
+        let Some(mut secret) = found else { return Err(StoreError::Conflict) };
+        // Written on top of what was decided about, or not at all.
+        secret.metadata.resource_version = Some(version.to_owned());
+        let kept = secret.data.get_or_insert_default();
+        for (key, value) in data {
+            match value {
+                Some(value) => kept.insert(key, ByteString(value)),
+                None => kept.remove(&key),
+            };
+        }
+        let params =
+            PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
+        let replaced = self.secrets.replace(&self.secret, &params, &secret).await;
+        replaced.map(drop).map_err(self.secret_error("update"))
     }
 
     async fn configuration(&self) -> Result<Option<Versioned<Published>>, StoreError> {
@@ -211,7 +219,7 @@ fn store_error(verb: &'static str, object: String, error: &kube::Error) -> Store
     match error {
         kube::Error::Api(status) if status.code == 409 => StoreError::Conflict,
         // What was to be changed is gone; a create meets 404 only when the namespace is.
-        kube::Error::Api(status) if status.code == 404 && verb == "patch" => StoreError::Conflict,
+        kube::Error::Api(status) if status.code == 404 && verb != "create" => StoreError::Conflict,
         kube::Error::Api(status) if status.code == 403 => {
             StoreError::Forbidden { verb, object, message: status.message.clone() }
         }

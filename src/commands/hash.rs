@@ -1,15 +1,40 @@
-//! `rejob hash`.
+//! `rejob hash`: the template hash of each Job, as `sha256sum` prints.
 
+use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use crate::job::TemplateHash;
+use crate::manifest::{Input, kinds};
+use crate::telemetry;
 
 /// The flags of `rejob hash`.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Manifests, YAML or JSON; standard input when there is none, or for `-`.
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// The flags for logs.
+    #[command(flatten)]
+    pub log: telemetry::Args,
+}
 
 /// Runs `rejob hash`.
 ///
 /// # Errors
-/// When it cannot do its work; the message says what to do.
-pub fn run(_args: Args) -> anyhow::Result<ExitCode> {
+/// When an input cannot be read; then nothing is written.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    super::log_plainly(&args.log)?;
+    let mut lines = String::new();
+    for input in Input::read_all(&args.files)? {
+        for document in input.documents() {
+            let Some(mut root) = document.read()? else { continue };
+            kinds::for_each_job(&mut root, &mut |job| {
+                let job = job.to_value();
+                writeln!(lines, "{}  {}", TemplateHash::of(&job), super::job_name(&job))
+            })?;
+        }
+    }
+    super::print(lines.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,8 @@
 //! `rejob serve`: flags to a running server, and its lifecycle.
 
+mod connection;
 mod greeting;
 mod private_dir;
-mod untouched;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::admission::{Admission, Identity};
 use crate::certs::{self, CertSlot, Supply, SystemClock};
 use crate::metrics::Metrics;
 use crate::policy::PolicySet;
@@ -45,10 +46,9 @@ pub struct Args {
     /// Policy file; without it the built-in policies replace, hash-name and ttl.
     #[arg(long, env = "REJOB_POLICIES", value_name = "FILE")]
     pub policies: Option<PathBuf>,
-    /// How to reach the cluster; without it the Pod's service account, and without that nothing
-    /// that needs the cluster is done.
-    #[arg(long, env = "REJOB_KUBECONFIG", value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
+    /// The flags about the cluster.
+    #[command(flatten)]
+    pub cluster: connection::Args,
     /// The flags for logs.
     #[command(flatten)]
     pub telemetry: telemetry::Args,
@@ -93,10 +93,37 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
     // Before anything is announced: a signal that comes right after must already be handled.
     let mut signals = Signals::new()?;
     let metrics = Metrics::new();
-    let mut supply = Supply::start(&args.certs, None).await?;
+    let needed = policies.replaces()
+        || args.cluster.kubeconfig.is_some()
+        || matches!(args.certs.source(), Ok(certs::Source::SelfManaged(_)));
+    let connection = if needed {
+        tokio::select! {
+            connection = args.cluster.connect(&metrics) => connection?,
+            () = signals.next() => return Ok(ExitCode::SUCCESS),
+        }
+    } else {
+        None
+    };
+    if connection.is_none() && policies.replaces() {
+        tracing::warn!(
+            "no cluster: requests that call for a replacement are refused; give --kubeconfig"
+        );
+    }
+    let client = connection.as_ref().map(|connection| connection.cluster.client());
+    let mut supply = Supply::start(&args.certs, client).await?;
     let greeting = Greeting::new(supply.in_memory_ca.take(), &policies)?;
     let readiness = supply.readiness.clone();
-    let reviewer = untouched::Untouched::new(policies, metrics.clone());
+    let identity = Identity {
+        user: connection.as_ref().map(|connection| connection.facts.own_user.clone()),
+        server_minor: connection.as_ref().and_then(|connection| connection.facts.server_minor),
+        namespace: args.certs.pod_namespace.clone(),
+    };
+    let cluster = connection.map(|connection| connection.cluster);
+    if let Some(cluster) = cluster.clone() {
+        let (flags, metrics) = (args.cluster.clone(), metrics.clone());
+        tokio::spawn(async move { flags.reap(cluster, metrics).await });
+    }
+    let reviewer = Admission::new(&policies, cluster, identity, metrics.clone());
 
     let server = Server::bind(Setup {
         listen: args.listen,

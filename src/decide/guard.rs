@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::job::{Job, keys};
 use crate::patch::Draft;
 use crate::replace::{LAST_APPLIED, Record};
+use crate::review::Request;
 
 const LABEL: [&str; 3] = ["metadata", "labels", keys::DORMANT];
 const RECORD: [&str; 3] = ["metadata", "annotations", keys::DORMANT];
@@ -15,20 +16,44 @@ const MARKER: [&str; 3] = ["metadata", "annotations", keys::REPLACING];
 const HASH: [&str; 3] = ["metadata", "annotations", keys::TEMPLATE_HASH];
 const BASE_NAME: [&str; 3] = ["metadata", "annotations", keys::BASE_NAME];
 
+const PARALLELISM: [&str; 2] = ["spec", "parallelism"];
+
 /// Puts rejob's own marks back to what is stored: nothing on CREATE, the old object's on UPDATE.
 /// A PUT that drops the recorded hash gets it back in the same way.
-pub(super) fn take_out_forged_marks(draft: &mut Draft<'_>, old: Option<Job<'_>>) {
+///
+/// A dormant Job stays dormant whatever others write to it: what it holds was asked for in the
+/// name of its recorded user, and a forged review can name anyone.
+pub(super) fn take_out_forged_marks(
+    draft: &mut Draft<'_>,
+    request: &Request,
+    old: Option<Job<'_>>,
+) {
+    let Some(old) = old else { return take_out_marks(draft) };
     draft.remove(&MARKER);
-    match old {
-        Some(old) if Record::of(old).is_some() => {
-            draft.copy(&LABEL, old.value());
-            draft.copy(&RECORD, old.value());
+    if let Some(record) = Record::of(old) {
+        draft.copy(&LABEL, old.value());
+        draft.copy(&RECORD, old.value());
+        if !record.was_made_for(request) && !request.dry_run {
+            draft.copy(&PARALLELISM, old.value());
         }
-        _ => wake(draft),
+    } else {
+        wake(draft);
     }
-    if let Some(old) = old {
-        draft.copy(&HASH, old.value());
-        draft.copy(&BASE_NAME, old.value());
+    draft.copy(&HASH, old.value());
+    draft.copy(&BASE_NAME, old.value());
+}
+
+/// Takes the marks of a replacement out of a Job that is not stored yet.
+pub(super) fn take_out_marks(draft: &mut Draft<'_>) {
+    draft.remove(&MARKER);
+    wake(draft);
+}
+
+/// Takes a hash that rejob did not record out of a created Job that is left alone. (Where it is
+/// not left alone, the recorded hash takes its place.)
+pub(super) fn take_out_unrecorded_hash(draft: &mut Draft<'_>, old: Option<Job<'_>>) {
+    if old.is_none() {
+        draft.remove(&HASH);
     }
 }
 
@@ -46,8 +71,18 @@ pub(super) fn settle_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
     }
 }
 
-/// Removes the marks of a dormant Job.
+/// Removes the marks of a dormant Job, and what managedFields says of them: whoever made the
+/// request would own fields that are not there.
 pub(super) fn wake(draft: &mut Draft<'_>) {
     draft.remove(&LABEL);
     draft.remove(&RECORD);
+    let entries = Job::new(draft.current()).managed_fields().len();
+    let field = format!("f:{}", keys::DORMANT);
+    for index in 0..entries {
+        let entry = index.to_string();
+        for map in ["f:labels", "f:annotations"] {
+            let owned = ["metadata", "managedFields", &entry, "fieldsV1", "f:metadata", map];
+            draft.remove(&[owned.as_slice(), &[&field]].concat());
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::job::{Change, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys};
+use crate::job::{Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys};
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy};
 use crate::reason::Reason;
@@ -69,6 +69,7 @@ pub(super) fn decide(
             if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
                 draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
             }
+            put_back_generated(&mut draft, update.old);
             return release(update, Reason::AllowedChange, draft, warnings);
         }
     }
@@ -127,6 +128,18 @@ pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
     }
 }
 
+/// Puts the selector and the template's labels that the API server generated back, which a bare
+/// PUT lacks.
+fn put_back_generated(draft: &mut Draft<'_>, old: Job<'_>) {
+    if old.has_manual_selector() {
+        return;
+    }
+    draft.copy(&["spec", "selector"], old.value());
+    for label in GENERATED_LABELS {
+        draft.copy(&["spec", "template", "metadata", "labels", label], old.value());
+    }
+}
+
 /// Starts a dormant Job when the API server comes back with the request that made it: the same
 /// user with the same field manager. Nobody else starts it, not even by setting `parallelism`:
 /// its template may come from a forged review.
@@ -147,6 +160,7 @@ fn release(
     }
     guard::wake(&mut draft);
     guard::settle_last_applied(&mut draft, update.old);
+    // Where the request sets the parallelism itself, it stands already.
     if update.job.parallelism() == update.old.parallelism() {
         match record.parallelism {
             Some(parallelism) => draft.set(&["spec", "parallelism"], json!(parallelism)),

@@ -9,6 +9,8 @@ use crate::policy::{OnChange, Policy};
 
 /// The longest warning, in characters.
 const LONGEST: usize = 120;
+/// The longest refusal, in characters.
+const LONGEST_REFUSAL: usize = 1000;
 /// How many warnings an answer carries.
 const MOST: usize = 5;
 /// How many changes a sentence names.
@@ -41,6 +43,12 @@ pub(super) fn cut(text: &str, longest: usize) -> String {
         return clean.into_iter().collect();
     }
     clean.into_iter().take(longest - 1).chain(['…']).collect()
+}
+
+/// A refusal as it is sent: readable, and without the words that Flux takes as leave to delete the
+/// Job, whoever brings them (a label's name, the API server's own message).
+pub(super) fn refusal(message: impl AsRef<str>) -> String {
+    cut(&message.as_ref().replace("immutable", "unchangeable"), LONGEST_REFUSAL)
 }
 
 /// The Job's name as a sentence says it.

@@ -30,7 +30,6 @@ impl TemplateHash {
         let mut number = digest.iter().take(16).fold(0_u128, |n, byte| n << 8 | u128::from(*byte));
         let mut text = String::with_capacity(Self::LEN);
         for _ in 0..Self::LEN {
-            #[expect(clippy::cast_possible_truncation, reason = "a remainder below 27")]
             let index = (number % 27) as usize;
             number /= 27;
             text.extend(Self::ALPHABET.get(index).map(|byte| char::from(*byte)));

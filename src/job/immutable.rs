@@ -47,23 +47,16 @@ fn has_manual_selector(job: &Value) -> bool {
 }
 
 fn normalized(job: &Value, manual_selector: bool) -> Map<String, Value> {
-    let mut part: Map<String, Value> = job
-        .get("spec")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| IMMUTABLE_FIELDS.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let absent = |name: &str| job.pointer(&format!("/spec/{name}")).is_none_or(Value::is_null);
-    // `SetDefaults_Job`: without both, one Pod has to complete; with `parallelism` alone the Job
-    // is a work queue.
-    if absent("completions") && absent("parallelism") {
-        part.insert("completions".to_owned(), Value::from(1));
-    }
-    let Value::Object(mut part) = Shape::Object(&JOB_SPEC).normalize(&Value::Object(part)) else {
+    let spec = job.get("spec").filter(|spec| spec.is_object()).unwrap_or(&Value::Null);
+    let Value::Object(mut part) = Shape::Object(&JOB_SPEC).normalize(spec) else {
         return Map::new();
     };
+    // `SetDefaults_Job`: without both, one Pod has to complete; with `parallelism` alone the Job
+    // is a work queue.
+    if !part.contains_key("completions") && !part.contains_key("parallelism") {
+        part.insert("completions".to_owned(), Value::from(1));
+    }
+    part.retain(|name, _| IMMUTABLE_FIELDS.contains(&name.as_str()));
     if !manual_selector {
         drop_generated(&mut part);
     }

@@ -23,7 +23,7 @@ pub struct Input {
 #[derive(Debug, thiserror::Error)]
 pub enum InputError {
     /// The system refuses.
-    #[error("cannot read {name}: {source}")]
+    #[error("cannot read {name}")]
     Read {
         /// The file.
         name: String,
@@ -79,7 +79,7 @@ impl Input {
             let before = bytes.get(..valid).unwrap_or_default();
             InputError::Encoding {
                 name: name.clone(),
-                line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+                line: before.split(|&byte| byte == b'\n').count(),
                 hint: match bytes {
                     [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => " (it looks like UTF-16)",
                     _ => "",

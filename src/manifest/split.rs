@@ -29,11 +29,20 @@ impl<'a> Document<'a> {
         self.text
     }
 
+    /// The file it stands in.
+    #[must_use]
+    pub fn file(&self) -> &'a str {
+        self.file
+    }
+
     /// Reads the document; `None` when there is nothing in it.
     ///
     /// # Errors
     /// When it is neither YAML nor JSON, or has a key twice.
     pub fn read(&self) -> Result<Option<Node>, ManifestError> {
+        if self.content() == self.text.len() {
+            return Ok(None);
+        }
         let read = match self.json_value() {
             Some((before, value, _)) => json::read(value).map(Some).map_err(|problem| Problem {
                 line: problem.line + before.matches('\n').count(),
@@ -48,15 +57,12 @@ impl<'a> Document<'a> {
     /// before and after the content.
     #[must_use]
     pub fn write(&self, node: &Node) -> String {
-        let text = match self.json_value() {
-            Some((before, value, after)) => {
-                format!("{before}{}{after}", json::write(node, &json::Layout::of(value)))
-            }
-            None => {
-                let head = head(self.text);
-                let newline = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
-                format!("{head}{newline}{}{}", emit::document(node), tail(self.text))
-            }
+        let text = if let Some((before, value, after)) = self.json_value() {
+            format!("{before}{}{after}", json::write(node, &json::Layout::of(value)))
+        } else {
+            let head = head(self.text);
+            let newline = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
+            format!("{head}{newline}{}{}", emit::document(node), tail(self.text))
         };
         if self.text.contains("\r\n") {
             text.replace("\r\n", "\n").replace('\n', "\r\n")
@@ -138,7 +144,7 @@ fn chunks(text: &str) -> Vec<&str> {
             (marked, content) = (false, false);
         } else {
             let directive = line.starts_with('%') && !marked;
-            content |= !(directive && !content) && !is_blank_or_comment(line);
+            content |= (content || !directive) && !is_blank_or_comment(line);
         }
         at = end;
     }
@@ -203,10 +209,7 @@ fn json_values(text: &str) -> Vec<(usize, usize)> {
 
 /// What stands before the content: directives, comments and the marker.
 fn head(text: &str) -> &str {
-    let start = match yaml::read_at(text) {
-        Ok(Some((_, start))) => start,
-        _ => content_start(text),
-    };
+    let start = yaml::start(text).unwrap_or_else(|| content_start(text));
     let head = text.get(..start).unwrap_or_default();
     // The content is written from the beginning of a line: what indented it goes, and so does what
     // stood before it on its line, a tag or an anchor that only it had.

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
 
 use super::node::{Mapping, Node};
 use super::{Problem, scalar};
@@ -22,24 +22,27 @@ const MAX_DEPTH: usize = 500;
 /// # Errors
 /// When the text is no YAML, has more than one document, a key twice, or more aliases than fit.
 pub fn read(text: &str) -> Result<Option<Node>, Problem> {
-    read_at(text).map(|found| found.map(|(node, _)| node))
-}
-
-/// As [`read`], with the byte at which the node begins.
-pub(super) fn read_at(text: &str) -> Result<Option<(Node, usize)>, Problem> {
-    let mut options = granit_parser::Options::default();
-    options.set_emit_comments(false);
     let mut builder = Builder::default();
-    for event in Parser::new_from_str_with_options(text, options) {
+    for event in events(text) {
         let (event, span) = event.map_err(|error| Problem {
             line: error.marker().line(),
             message: format!("not YAML: {}", error.info()),
         })?;
-        builder
-            .take(event, span)
-            .map_err(|message| Problem { line: span.start.line(), message })?;
+        builder.take(event).map_err(|message| Problem { line: span.start.line(), message })?;
     }
     Ok(builder.root)
+}
+
+/// The byte at which the node of a document begins; `None` when there is none.
+pub(super) fn start(text: &str) -> Option<usize> {
+    let first = events(text).map_while(Result::ok).find(|(event, _)| event.is_node());
+    first.and_then(|(_, span)| span.start.byte_offset())
+}
+
+fn events(text: &str) -> Parser<'_, StrInput<'_>> {
+    let mut options = granit_parser::Options::default();
+    options.set_emit_comments(false);
+    Parser::new_from_str_with_options(text, options)
 }
 
 /// A list or map whose end has not come yet.
@@ -59,7 +62,7 @@ enum Shape {
 
 #[derive(Default)]
 struct Members {
-    members: Mapping,
+    list: Mapping,
     index: HashMap<String, usize>,
     /// The keys that stand in the map itself, not in one that is merged into it.
     own: HashSet<String>,
@@ -89,17 +92,13 @@ struct Builder {
     frames: Vec<Frame>,
     anchors: HashMap<usize, Built>,
     aliased: usize,
-    root: Option<(Node, usize)>,
-    start: Option<usize>,
+    root: Option<Node>,
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), String> {
-        if event.is_node() && self.frames.is_empty() {
-            if self.root.is_some() {
-                return Err("a second document begins without a line of --- before it".to_owned());
-            }
-            self.start = span.start.byte_offset();
+    fn take(&mut self, event: Event<'_>) -> Result<(), String> {
+        if event.is_node() && self.frames.is_empty() && self.root.is_some() {
+            return Err("a second document begins without a line of --- before it".to_owned());
         }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -118,7 +117,7 @@ impl Builder {
                 let Some(frame) = self.frames.pop() else { return Ok(()) };
                 let node = match frame.shape {
                     Shape::Sequence(items) => Node::Sequence(items),
-                    Shape::Mapping(members) => Node::Mapping(members.members),
+                    Shape::Mapping(members) => Node::Mapping(members.list),
                 };
                 let built =
                     Built { node, depth: frame.depth + 1, weight: frame.weight, merge: false };
@@ -149,7 +148,7 @@ impl Builder {
             self.anchors.insert(anchor, Built { merge: false, ..built.clone() });
         }
         let Some(frame) = self.frames.last_mut() else {
-            self.root = Some((built.node, self.start.unwrap_or_default()));
+            self.root = Some(built.node);
             return Ok(());
         };
         frame.depth = frame.depth.max(built.depth);
@@ -194,12 +193,12 @@ impl Members {
     }
 
     fn set(&mut self, name: String, node: Node) {
-        match self.index.get(&name).and_then(|&at| self.members.get_mut(at)) {
-            Some((_, old)) => *old = node,
-            None => {
-                self.index.insert(name.clone(), self.members.len());
-                self.members.push((name, node));
-            }
+        let at = self.index.get(&name).copied();
+        if let Some((_, old)) = at.and_then(|at| self.list.get_mut(at)) {
+            *old = node;
+        } else {
+            self.index.insert(name.clone(), self.list.len());
+            self.list.push((name, node));
         }
     }
 
@@ -233,6 +232,8 @@ fn scalar_node(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Buil
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use serde_json::{Value, json};
 
     use super::*;
@@ -306,13 +307,13 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let below = vec![format!("*a{}", level - 1); 10].join(", ");
-            bomb.push_str(&format!("a{level}: &a{level} [{below}]\n"));
+            writeln!(bomb, "a{level}: &a{level} [{below}]").unwrap();
         }
         assert!(refused(&bomb).1.contains("aliases"));
         let mut deep = "a0: &a0 []\n".to_owned();
         for level in 1..10 {
             let (open, close) = ("[".repeat(100), "]".repeat(100));
-            deep.push_str(&format!("a{level}: &a{level} {open}*a{}{close}\n", level - 1));
+            writeln!(deep, "a{level}: &a{level} {open}*a{}{close}", level - 1).unwrap();
         }
         assert!(refused(&deep).1.contains("deep"));
     }

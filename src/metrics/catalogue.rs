@@ -43,8 +43,11 @@ pub struct Description {
 
 const POLICY: (&str, &str) = ("policy", "a policy of this server");
 const OPERATION: (&str, &str) = ("operation", "`CREATE`, `UPDATE` or `OTHER`");
-const CLIENT: (&str, &str) = ("client", "the kind of client whose request it was");
-const RESULT: (&str, &str) = ("result", "how it ended");
+const CLIENT: (&str, &str) = (
+    "client",
+    "`kubectl-apply`, `helm`, `argocd`, `flux`, `fleet`, `kapp`, `terraform-pulumi` or `other`",
+);
+const RESULT: (&str, &str) = ("result", "`replaced`, `dry_run`, `stale`, `refused` or `failed`");
 const VERB: (&str, &str) = ("verb", "the verb as RBAC names it");
 const RESOURCE: (&str, &str) = ("resource", "the resource as RBAC names it");
 
@@ -53,7 +56,7 @@ pub const REVIEWS: Description = Description {
     name: "rejob_reviews_total",
     kind: Kind::Counter,
     help: "Admission reviews answered, by the reason of the answer",
-    labels: &[POLICY, OPERATION, ("reason", "the rule that decided")],
+    labels: &[POLICY, OPERATION, ("reason", "the rule that decided: see `docs/reasons.md`")],
 };
 /// How long reviews take.
 pub const REVIEW_DURATION: Description = Description {

@@ -35,6 +35,8 @@ pub struct Plan {
     pub uid: String,
     /// The old Job's resourceVersion, a precondition of the deletion.
     pub resource_version: String,
+    /// The resourceVersion that the request carries: a PUT brings it again in turn 2.
+    pub asked_revision: String,
     /// Who asks for it.
     pub user: UserInfo,
     /// The client's field manager.
@@ -62,7 +64,7 @@ impl Plan {
         let record = Record {
             parallelism: self.parallelism,
             uid: self.uid.clone(),
-            resource_version: self.resource_version.clone(),
+            resource_version: self.asked_revision.clone(),
             user: self.user.username.clone(),
             manager: self.field_manager.clone(),
         };

@@ -18,7 +18,7 @@ use super::Record;
 /// How often the dormant Jobs are listed.
 pub const INTERVAL: Duration = Duration::from_secs(30);
 /// How long a dormant Job must have been seen before it is deleted.
-pub const GRACE: Duration = Duration::from_secs(60);
+pub const GRACE: Duration = Duration::from_mins(1);
 
 /// A dormant Job that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]

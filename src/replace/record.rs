@@ -13,7 +13,7 @@ pub struct Record {
     pub parallelism: Option<i64>,
     /// The uid of the Job it replaces.
     pub uid: String,
-    /// The resourceVersion of the Job it replaces.
+    /// The resourceVersion that the request carried, that of the Job it replaces.
     pub resource_version: String,
     /// Who asked for it.
     pub user: String,

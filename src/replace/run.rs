@@ -58,14 +58,14 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, effect: Effect) -> Repl
             let named = (plan.mode == Mode::Apply).then_some(name.as_str());
             Reply::May(cluster.may(user, namespace, Right::Create(named)).await)
         }
-        Effect::DryRunCreate => {
-            Reply::Created(cluster.create(namespace, &plan.job, manager, true).await.map(uid))
-        }
+        Effect::DryRunCreate => Reply::Created(
+            cluster.create(namespace, &plan.job, manager, true).await.map(|job| uid(&job)),
+        ),
         Effect::Delete => {
             Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
         }
         Effect::Create => Reply::Created(
-            cluster.create(namespace, &plan.dormant(), manager, false).await.map(uid),
+            cluster.create(namespace, &plan.dormant(), manager, false).await.map(|job| uid(&job)),
         ),
     }
 }
@@ -81,7 +81,7 @@ fn unanswered(effect: Effect) -> Reply {
     }
 }
 
-fn uid(job: Value) -> String {
+fn uid(job: &Value) -> String {
     job.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 

@@ -29,10 +29,10 @@ impl Readiness {
         let mut lines = String::new();
         for (name, check) in self.0.iter() {
             match check() {
-                Ok(()) => lines.push_str(&format!("[+]{name} ok\n")),
+                Ok(()) => lines.extend(["[+]", name, " ok\n"]),
                 Err(why) => {
                     ready = false;
-                    lines.push_str(&format!("[-]{name} failed: {why}\n"));
+                    lines.extend(["[-]", name, " failed: ", &why, "\n"]);
                 }
             }
         }
@@ -62,9 +62,9 @@ pub(super) struct Admin {
 impl Admin {
     pub fn answer<B>(&self, request: &Request<B>) -> Answer {
         let page = match request.uri().path() {
-            "/livez" => Admin::live,
-            "/readyz" => Admin::ready,
-            "/metrics" => Admin::metrics,
+            "/livez" => |_: &Self, _: &HeaderMap| answer::text(StatusCode::OK, "text/plain", "ok"),
+            "/readyz" => Self::ready,
+            "/metrics" => Self::metrics,
             _ => {
                 let sentence = "no such path; there are /livez, /readyz and /metrics";
                 return answer::error(StatusCode::NOT_FOUND, sentence);
@@ -74,10 +74,6 @@ impl Admin {
             return answer::method_not_allowed("GET, HEAD");
         }
         page(self, request.headers())
-    }
-
-    fn live(&self, _: &HeaderMap) -> Answer {
-        answer::text(StatusCode::OK, "text/plain", "ok")
     }
 
     fn ready(&self, _: &HeaderMap) -> Answer {

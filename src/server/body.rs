@@ -4,11 +4,13 @@
 //! the answer away (a TCP reset). So a refused body is still read, in the background and within
 //! bounds, and the client sees why it was refused.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 /// How much of a refused body is read away before the connection is cut, in bytes.
@@ -16,6 +18,41 @@ const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 
 /// How long a refused body is read away before the connection is cut.
 const DISCARD_TIME: Duration = Duration::from_secs(10);
+
+/// Bodies up to this many bytes are not weighed.
+const SMALL: usize = 64 * 1024;
+
+/// Bodies that are not small may hold as many bytes together as this many of the largest size.
+const LARGEST_AT_ONCE: usize = 8;
+
+/// The bytes that large bodies may hold together, so that memory has a bound however many reviews
+/// are in flight.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Semaphore>);
+
+/// A share of the budget; given back when dropped.
+pub type Share = Option<OwnedSemaphorePermit>;
+
+impl Budget {
+    /// The budget of a server that takes bodies up to `limit` bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let kibibytes = limit.div_ceil(1024).saturating_mul(LARGEST_AT_ONCE);
+        Self(Arc::new(Semaphore::new(kibibytes.min(u32::MAX as usize))))
+    }
+
+    /// A share for this body, which may have up to `limit` bytes; `None` when the budget is used up.
+    #[must_use]
+    pub fn share(&self, body: &Incoming, limit: usize) -> Option<Share> {
+        let hint = body.size_hint();
+        let bytes = hint.upper().and_then(|upper| usize::try_from(upper).ok()).unwrap_or(limit);
+        if bytes <= SMALL {
+            return Some(None);
+        }
+        let kibibytes = u32::try_from(bytes.min(limit).div_ceil(1024)).unwrap_or(u32::MAX);
+        Arc::clone(&self.0).try_acquire_many_owned(kibibytes).ok().map(Some)
+    }
+}
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]

@@ -1,9 +1,10 @@
-//! The read side's timeouts of one connection: idle, and within the headers of a request.
+//! The timeouts of one connection: idle, within the headers of a request, and in an answer that
+//! the client does not take.
 //!
 //! Between two requests a client may be silent for long; once it has begun one, it must get to the
-//! end of the headers soon. HTTP libraries know one timer for both, so the reader itself keeps
-//! these two. Nothing is done to the timer while requests simply come and go: it is only moved when
-//! a read has to wait.
+//! end of the headers soon. HTTP libraries know one timer for both, so the stream itself keeps
+//! these. Nothing is done to the timer while requests simply come and go: it is only moved when a
+//! read or a write has to wait.
 
 use std::io;
 use std::pin::Pin;
@@ -61,16 +62,18 @@ impl Drop for Serving {
     }
 }
 
-/// A connection whose reads end with [`io::ErrorKind::TimedOut`].
+/// A connection whose reads and writes end with [`io::ErrorKind::TimedOut`].
 #[derive(Debug)]
 pub struct Timed<S> {
     stream: S,
     activity: Activity,
-    /// The phase that the timer runs for.
-    armed: Phase,
-    timer: Pin<Box<Sleep>>,
     idle: Duration,
     headers: Duration,
+    read_timer: Pin<Box<Sleep>>,
+    /// The phase that the read timer runs for.
+    armed: Option<Phase>,
+    /// Runs while a write waits.
+    write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Timed<S> {
@@ -78,40 +81,62 @@ impl<S> Timed<S> {
     /// too: who connects wants something.
     pub fn new(stream: S, activity: Activity, idle: Duration, headers: Duration) -> Self {
         activity.set(Phase::Headers);
-        let timer = Box::pin(tokio::time::sleep(headers));
-        Self { stream, activity, armed: Phase::Headers, timer, idle, headers }
+        let read_timer = Box::pin(tokio::time::sleep(headers));
+        let armed = Some(Phase::Headers);
+        Self { stream, activity, idle, headers, read_timer, armed, write_timer: None }
     }
 
-    /// A read has to wait in this phase.
-    fn wait(&mut self, phase: Phase, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if phase == Phase::Serving {
-            self.armed = phase;
-            return Poll::Pending;
+    /// A read has to wait, for at most `limit` from when it first had to in this phase.
+    fn wait(
+        &mut self,
+        phase: Phase,
+        limit: Duration,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.armed != Some(phase) {
+            self.armed = Some(phase);
+            self.read_timer.as_mut().reset(Instant::now() + limit);
         }
-        if self.armed != phase {
-            self.armed = phase;
-            let limit = if phase == Phase::Idle { self.idle } else { self.headers };
-            self.timer.as_mut().reset(Instant::now() + limit);
+        self.read_timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// The outcome of a write, unless it has waited too long: the client has as long to take an
+    /// answer as it has for its headers.
+    fn written<T>(
+        &mut self,
+        outcome: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if outcome.is_ready() {
+            self.write_timer = None;
+            return outcome;
         }
-        self.timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let limit = self.headers;
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let phase = self.activity.get();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
-            Poll::Pending => self.wait(phase, context),
-            ready => {
-                if phase == Phase::Idle {
-                    self.activity.set(Phase::Headers);
-                }
+        let this = self.get_mut();
+        let phase = this.activity.get();
+        let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
+        match (outcome, phase) {
+            // The request's own deadline counts.
+            (Poll::Pending, Phase::Serving) => Poll::Pending,
+            (Poll::Pending, Phase::Idle) => this.wait(phase, this.idle, context),
+            (Poll::Pending, Phase::Headers) => this.wait(phase, this.headers, context),
+            (ready, Phase::Idle) => {
+                this.activity.set(Phase::Headers);
+                this.armed = None;
                 ready
             }
+            (ready, Phase::Headers | Phase::Serving) => ready,
         }
     }
 }
@@ -122,7 +147,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(outcome, context)
     }
 
     fn poll_write_vectored(
@@ -130,7 +156,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(outcome, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -138,10 +165,80 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let outcome = Pin::new(&mut self.stream).poll_flush(context);
+        self.written(outcome, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.written(outcome, context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(30);
+    const LONG: Duration = Duration::from_hours(1);
+
+    fn connection(
+        idle: Duration,
+        headers: Duration,
+    ) -> (DuplexStream, Timed<DuplexStream>, Activity) {
+        let activity = Activity::default();
+        let (client, server) = duplex(16);
+        (client, Timed::new(server, activity.clone(), idle, headers), activity)
+    }
+
+    fn kind<T: std::fmt::Debug>(outcome: io::Result<T>) -> io::ErrorKind {
+        outcome.unwrap_err().kind()
+    }
+
+    #[tokio::test]
+    async fn a_request_must_begin_and_go_on() {
+        let (mut client, mut server, _) = connection(LONG, SHORT);
+        client.write_all(b"POST").await.unwrap();
+        server.read_exact(&mut [0; 4]).await.unwrap();
+        assert_eq!(kind(server.read(&mut [0; 4]).await), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn each_idle_time_is_counted_anew() {
+        let (mut client, mut server, activity) = connection(10 * SHORT, LONG);
+        // Ten times most of the idle timeout: as one it would be far over.
+        for _ in 0..10 {
+            drop(activity.serve());
+            let write = async {
+                tokio::time::sleep(3 * SHORT).await;
+                client.write_all(b"x").await
+            };
+            let (read, written) = tokio::join!(server.read_u8(), write);
+            assert_eq!(read.unwrap(), b'x');
+            written.unwrap();
+        }
+        drop(activity.serve());
+        assert_eq!(kind(server.read_u8().await), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn while_a_request_is_served_nothing_is_counted() {
+        let (_client, mut server, activity) = connection(SHORT, SHORT);
+        let serving = activity.serve();
+        let read = tokio::time::timeout(6 * SHORT, server.read_u8()).await;
+        assert!(read.is_err(), "{read:?}");
+        drop(serving);
+        assert_eq!(kind(server.read_u8().await), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_not_taken_times_out() {
+        let (mut client, mut server, _) = connection(LONG, SHORT);
+        server.write_all(&[0; 16]).await.unwrap();
+        assert_eq!(kind(server.write_all(&[0]).await), io::ErrorKind::TimedOut);
+        client.read_exact(&mut [0; 16]).await.unwrap();
+        server.write_all(&[0; 16]).await.unwrap();
     }
 }

@@ -92,7 +92,7 @@ impl Default for Limits {
             max_body_bytes: 8 * 1024 * 1024,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
-            idle_timeout: Duration::from_secs(180),
+            idle_timeout: Duration::from_mins(3),
             drain_grace: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(20),
         }

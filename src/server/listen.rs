@@ -139,6 +139,20 @@ pub(super) async fn http<S, F>(
     }
 }
 
+/// Logs why a handshake failed: loudly when the client refused the certificate, since then the API
+/// server cannot call at all; quietly for port scanners and probes.
+pub(super) fn report_handshake(error: &io::Error) {
+    let tls = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    if let Some(rustls::Error::AlertReceived(alert)) = tls {
+        tracing::warn!(
+            ?alert,
+            "a client refused the certificate; does the caBundle of the webhook configuration fit?"
+        );
+    } else {
+        tracing::debug!(%error, "a TLS handshake failed");
+    }
+}
+
 /// What a client is told that speaks plain HTTP to the TLS port.
 const NOT_TLS: &str = r#"{"error":"this port speaks HTTPS; use an https:// URL"}"#;
 

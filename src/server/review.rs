@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::answer::{self, Answer};
-use super::body::{self, BodyError};
+use super::body::{self, BodyError, Budget};
 use super::drain::Drain;
 use super::limits::Limits;
 use super::route::Route;
@@ -35,6 +35,7 @@ pub(super) struct Webhook<R> {
     pub metrics: Metrics,
     pub drain: Drain,
     pub slots: Arc<Semaphore>,
+    pub bodies: Budget,
 }
 
 /// What a reviewer made of a body; the error is a panic.
@@ -87,11 +88,13 @@ impl<R: Reviewer> Webhook<R> {
             Err(sentence) => return answer::error(StatusCode::BAD_REQUEST, &sentence),
         };
         let deadline = Deadline::new(received, timeout);
-        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+        let limit = self.limits.max_body_bytes;
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        let (Ok(slot), Some(share)) = (slot, self.bodies.share(body, limit)) else {
             self.metrics.shed();
             return answer::shed();
         };
-        let bytes = match body::read(body, self.limits.max_body_bytes, deadline.review).await {
+        let bytes = match body::read(body, limit, deadline.review).await {
             Ok(bytes) => bytes,
             Err(error) => return unread(&error),
         };
@@ -100,7 +103,7 @@ impl<R: Reviewer> Webhook<R> {
         let policy = policy.to_owned();
         let review = async move {
             let outcome = reviewer.review(&policy, bytes, deadline.review).await;
-            drop((slot, in_flight));
+            drop((slot, share, in_flight));
             outcome
         };
         self.finish(AssertUnwindSafe(review).catch_unwind(), deadline).await

@@ -33,7 +33,10 @@ impl Deadline {
     pub fn new(received: Instant, timeout: Duration) -> Self {
         let timeout = timeout.min(MAX);
         let margin = (timeout / 10).min(Duration::from_millis(500));
-        Self { review: received + (timeout - margin), answer: received + (timeout - margin / 2) }
+        Self {
+            review: received + timeout.saturating_sub(margin),
+            answer: received + timeout.saturating_sub(margin / 2),
+        }
     }
 }
 

@@ -10,9 +10,11 @@
 
 mod down;
 mod hash_name;
+mod helm;
 mod kept_name;
 mod left_alone;
 mod on_change;
+mod replace;
 #[path = "../support/mod.rs"]
 mod support;
 mod ttl;

@@ -7,7 +7,7 @@ use rejob::server::Limits;
 use crate::client::{Client, PATIENCE, eventually, post};
 use crate::stub::TestServer;
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 
 async fn ended(server: TestServer) {
     tokio::time::timeout(PATIENCE, server.running).await.expect("the server runs on").unwrap();

@@ -33,6 +33,31 @@ async fn more_reviews_than_the_cap_are_told_to_come_back() {
 }
 
 #[tokio::test]
+async fn large_bodies_have_a_bound_together_and_small_ones_get_through() {
+    let megabyte = 1024 * 1024;
+    let server =
+        TestServer::limited(Limits { max_body_bytes: megabyte, ..Limits::default() }).await;
+    let large = post("/v1/policies/slow", &"x".repeat(megabyte));
+    let mut held = Vec::new();
+    for count in 1..=8 {
+        let mut client = server.connect().await;
+        client.send(&large).await.unwrap();
+        server.started(count).await;
+        held.push(client);
+    }
+    let mut client = server.connect().await;
+    client.send(&large).await.unwrap();
+    assert_eq!(client.response().await.status, 503);
+    assert_eq!(client.post("/v1/policies/ok", "{}").await.status, 200);
+    server.stub.gate.add_permits(8);
+    for mut client in held {
+        assert_eq!(client.response().await.status, 200);
+    }
+    let response = client.post("/v1/policies/ok", &"x".repeat(megabyte)).await;
+    assert_eq!(response.status, 200);
+}
+
+#[tokio::test]
 async fn a_panic_gives_its_place_back() {
     let limits = Limits { max_concurrent_reviews: 1, ..Limits::default() };
     let server = TestServer::limited(limits).await;

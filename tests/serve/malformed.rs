@@ -7,7 +7,7 @@ use crate::stub::TestServer;
 
 /// A request head with a body of two bytes.
 fn request(line: &str, headers: &[&str]) -> String {
-    let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let headers: String = headers.iter().flat_map(|header| [*header, "\r\n"]).collect();
     format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n{headers}\r\n{{}}")
 }
 

@@ -86,7 +86,6 @@ impl Build<'_> {
     fn build(&self, program: &Program) -> Result<(), String> {
         let Program { name, package } = program;
         let begun = Instant::now();
-        progress(&format!("building {name} of {} (once; minutes when cold)", self.title));
         let unfinished = self.into.join(format!(".{name}.unfinished"));
         let mut go = Command::new(self.go)
             .args(["build", "-v", "-trimpath", "-mod=readonly", "-ldflags", self.ldflags, "-o"])
@@ -104,6 +103,7 @@ impl Build<'_> {
                     self.title, self.go
                 )
             })?;
+        progress(&format!("building {name} of {} (once; minutes when cold)", self.title));
         let mut said = Vec::new();
         let mut last = begun;
         for line in

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::output::Output;
+use super::plane::{self, ControlPlane};
 use super::user::{Answer, User};
 use super::wait;
 
@@ -37,6 +38,45 @@ impl Namespace {
     /// The same namespace, seen by another user.
     pub fn seen_by(&self, user: User) -> Self {
         Self { user, ..self.clone() }
+    }
+
+    /// The same namespace, seen by a new user with these rights in it and no others: API group,
+    /// resource, verbs. Returns when the API server knows of the rights.
+    pub fn seen_with_rights(&self, plane: &ControlPlane, rights: &[(&str, &str, &[&str])]) -> Self {
+        let name = format!("user-{}", plane::unique());
+        let rules: Vec<_> = rights
+            .iter()
+            .map(|(group, resource, verbs)| {
+                json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs })
+            })
+            .collect();
+        let path = |resource| {
+            format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/{resource}", self.name)
+        };
+        let metadata = json!({ "name": name });
+        let role = json!({ "metadata": metadata, "rules": rules });
+        self.kubelet.post(&path("roles"), &role).ok();
+        let group = "rbac.authorization.k8s.io";
+        let binding = json!({
+            "metadata": metadata,
+            "roleRef": { "apiGroup": group, "kind": "Role", "name": name },
+            "subjects": [{ "apiGroup": group, "kind": "User", "name": name }],
+        });
+        self.kubelet.post(&path("rolebindings"), &binding).ok();
+        let user = plane.user(&name, None);
+        for (group, resource, verbs) in rights {
+            for verb in *verbs {
+                let attributes = json!({
+                    "namespace": self.name, "group": group, "resource": resource, "verb": verb,
+                });
+                wait::until(&format!("{name} may {verb} {resource}"), || {
+                    let review = json!({ "spec": { "resourceAttributes": attributes } });
+                    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+                    (user.post(path, &review).ok()["status"]["allowed"] == true).then_some(())
+                });
+            }
+        }
+        self.seen_by(user)
     }
 
     /// The user who sees it.

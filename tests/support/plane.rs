@@ -176,6 +176,8 @@ impl Running {
             children: Mutex::default(),
             guard: Some(Guard::start(dir, owner)),
         };
+        // Until it runs: the logs of a control plane that does not start are kept.
+        let starting = Lease::begin(dir);
         let mut tries = 0;
         while let Err(why) = running.start_once(binaries, options) {
             running.stop_children();
@@ -184,6 +186,7 @@ impl Running {
             assert!(tries < 5 && why.contains("address already in use"), "{why}; logs: {logs}");
             gobuild::progress("a port was taken by another process: starting again");
         }
+        drop(starting);
         running
     }
 

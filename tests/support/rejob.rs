@@ -126,6 +126,11 @@ impl<'p> Rejob<'p> {
         self.plane.namespace("unlabelled", &[(INSTANCE, &self.instance)])
     }
 
+    /// The label of its namespaces that no other rejob's have.
+    pub fn instance_label(&self) -> Value {
+        json!({ INSTANCE: self.instance })
+    }
+
     /// The port of the webhook.
     pub fn port(&self) -> u16 {
         self.port

@@ -56,7 +56,8 @@ impl Answer {
     }
 }
 
-fn runtime() -> &'static Runtime {
+/// The runtime that does the waiting.
+pub(super) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -18,7 +18,7 @@ left out for what else it carries: rejob has to take out a dormant mark that som
 {{/* Users that are never asked about: rejob itself and the control plane. All of kube-system would be too much: k3s deploys Helm charts from there. */}}
 {{- define "rejob.ignoredUsers" -}}
 {{- $users := list (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "rejob.serviceAccountName" .)) "system:kube-controller-manager" "system:apiserver" -}}
-{{- range list "cronjob-controller" "daemon-set-controller" "deployment-controller" "disruption-controller" "endpoint-controller" "generic-garbage-collector" "horizontal-pod-autoscaler" "job-controller" "namespace-controller" "node-controller" "pod-garbage-collector" "replicaset-controller" "replication-controller" "resourcequota-controller" "statefulset-controller" "storage-version-migrator-controller" "ttl-after-finished-controller" -}}
+{{- range list "job-controller" "cronjob-controller" "ttl-after-finished-controller" "generic-garbage-collector" "namespace-controller" "pod-garbage-collector" "resourcequota-controller" "storage-version-migrator-controller" "disruption-controller" "node-controller" -}}
 {{- $users = append $users (printf "system:serviceaccount:kube-system:%s" .) -}}
 {{- end -}}
 {{- concat $users .Values.webhook.ignoredUsers | uniq | toJson -}}

@@ -38,16 +38,14 @@ impl Greeting {
 
     fn text(&self, webhook: SocketAddr, admin: SocketAddr) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        let mut text =
+        let listening =
             format!("rejob {version} is listening on https://{webhook} (admin: http://{admin})\n");
-        if let Some((_, ca)) = &self.ca {
-            text.push_str(&format!(
-                "The certificate lives in memory only; its CA is {}\nTry it:\n  {}\n",
-                ca.display(),
-                curl(ca, webhook, &self.policy)
-            ));
-        }
-        text
+        let Some((_, ca)) = &self.ca else { return listening };
+        format!(
+            "{listening}The certificate lives in memory only; its CA is {}\nTry it:\n  {}\n",
+            ca.display(),
+            curl(ca, webhook, &self.policy)
+        )
     }
 }
 

@@ -33,21 +33,21 @@ fn tag(image: &str) -> Option<&str> {
     }
 }
 
-/// An optional registry host, then path components.
+/// An optional registry host, then path components, of 255 bytes at most.
 fn is_name(name: &str) -> bool {
+    const OFFICIAL: &str = "library/";
     // What stands before the first slash is a host if it looks like one (`splitDockerDomain`).
-    let path = match name.split_once('/') {
+    let (host, path) = match name.split_once('/') {
         Some((host, path))
             if host.contains(['.', ':']) || host == "localhost" || host.contains(is_upper) =>
         {
-            if !is_host(host) {
-                return false;
-            }
-            path
+            (Some(host), path)
         }
-        _ => name,
+        _ => (None, name),
     };
-    name.len() <= 255 + 1 + 253 && path.split('/').all(is_component)
+    let is_docker_hub = host.is_none_or(|host| matches!(host, "docker.io" | "index.docker.io"));
+    let prefix = if is_docker_hub && !path.contains('/') { OFFICIAL.len() } else { 0 };
+    prefix + path.len() <= 255 && host.is_none_or(is_host) && path.split('/').all(is_component)
 }
 
 fn is_upper(c: char) -> bool {
@@ -55,16 +55,15 @@ fn is_upper(c: char) -> bool {
 }
 
 fn is_host(host: &str) -> bool {
-    let (name, port) = if let Some(rest) = host.strip_prefix('[') {
+    if let Some(rest) = host.strip_prefix('[') {
         let Some((address, rest)) = rest.split_once(']') else { return false };
         let good =
             !address.is_empty() && address.chars().all(|c| c.is_ascii_hexdigit() || c == ':');
         return good && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_number));
-    } else {
-        match host.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (host, None),
-        }
+    }
+    let (name, port) = match host.split_once(':') {
+        Some((name, port)) => (name, Some(port)),
+        None => (host, None),
     };
     port.is_none_or(is_number)
         && name.split('.').all(|label| {

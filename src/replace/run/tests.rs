@@ -23,6 +23,7 @@ fn plan(mode: Mode) -> Plan {
         name: "nightly".into(),
         uid: "old".into(),
         resource_version: "7".into(),
+        asked_revision: "7".into(),
         user: UserInfo { username: "ada".into(), ..UserInfo::default() },
         field_manager: Some("kubectl".into()),
         mode,
@@ -119,7 +120,7 @@ async fn a_check_that_is_refused_is_not_tried_again_later() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_deleted_when_no_time_is_left_to_create() {
-    let slow = TIME - RESERVE + Duration::from_millis(1);
+    let slow = TIME.saturating_sub(RESERVE) + Duration::from_millis(1);
     let fake = Fake::new(move |name, _| (name == "opt-in").then(|| (slow, Ok(json!("replace")))));
     let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
     assert!(matches!(outcome, Outcome::Refused(Reason::NoTime, _)), "{outcome:?}");

@@ -1,0 +1,155 @@
+//! The shape of a KRM function (config.kubernetes.io/v1 `ResourceList`), for kustomize and kpt.
+//!
+//! The function's configuration may name the policy and set knobs of its own, in `spec`, in the
+//! `data` of a ConfigMap, or at its top; it wins over the command line, since it stands with the
+//! resources. Warnings are appended to `results`.
+
+use serde_json::{Map, Value, json};
+
+use crate::commands::policies;
+use crate::manifest::{Node, scalar};
+use crate::policy::{Policy, PolicySet};
+
+use super::text_at;
+
+/// What a configuration has besides the policy.
+const ENVELOPE: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "data"];
+
+/// The policy that `functionConfig` asks for, on the grounds of `default`; `None` when it asks for
+/// nothing.
+///
+/// # Errors
+/// When it names a policy, knob or value that does not exist.
+pub(super) fn policy(
+    list: &Node,
+    policies: &PolicySet,
+    default: &Policy,
+) -> Result<Option<Policy>, String> {
+    let Some(config) = list.get("functionConfig").map(Node::to_value) else { return Ok(None) };
+    let mut knobs = knobs(&config)?;
+    let base = match knobs.remove("policy") {
+        None if knobs.is_empty() => return Ok(None),
+        None => default,
+        Some(Value::String(name)) => policies::find(policies, &name, "policy in functionConfig")
+            .map_err(|e| e.to_string())?,
+        Some(_) => return Err("functionConfig: policy is not the name of a policy".to_owned()),
+    };
+    let invalid = |error: serde_json::Error| format!("functionConfig: {error}");
+    let mut merged = match serde_json::to_value(base).map_err(invalid)? {
+        Value::Object(merged) => merged,
+        _ => Map::new(),
+    };
+    merged.extend(knobs);
+    serde_json::from_value(Value::Object(merged)).map(Some).map_err(invalid)
+}
+
+/// The fields of a configuration that are the policy's.
+fn knobs(config: &Value) -> Result<Map<String, Value>, String> {
+    let mut knobs = Map::new();
+    let Value::Object(config) = config else { return Ok(knobs) };
+    let own = config.iter().filter(|(key, _)| !ENVELOPE.contains(&key.as_str()));
+    knobs.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+    if let Some(Value::Object(spec)) = config.get("spec") {
+        knobs.extend(spec.clone());
+    }
+    if let Some(Value::Object(data)) = config.get("data") {
+        for (key, value) in data {
+            // The values of a ConfigMap are strings; knobs are numbers, too.
+            let value = match value {
+                Value::String(text) if key != "policy" => {
+                    scalar::resolve(text, true, None)?.to_value()
+                }
+                value => value.clone(),
+            };
+            knobs.insert(key.clone(), value);
+        }
+    }
+    Ok(knobs)
+}
+
+/// A result that warns about a Job.
+pub(super) fn result(job: &Node, warning: &str) -> Value {
+    let job = job.to_value();
+    let mut reference = Map::from_iter([
+        ("apiVersion".to_owned(), json!("batch/v1")),
+        ("kind".to_owned(), json!("Job")),
+    ]);
+    for (field, pointer) in [("name", "/metadata/name"), ("namespace", "/metadata/namespace")] {
+        if let Some(text) = text_at(&job, pointer) {
+            reference.insert(field.to_owned(), json!(text));
+        }
+    }
+    json!({ "message": warning, "severity": "warning", "resourceRef": reference })
+}
+
+/// Appends results to the list's own.
+pub(super) fn append(list: &mut Node, results: &[Value]) {
+    let results = results.iter().map(Node::from);
+    match list.get_mut("results") {
+        Some(Node::Sequence(present)) => present.extend(results),
+        Some(other) => *other = Node::Sequence(results.collect()),
+        None => {
+            if let Node::Mapping(members) = list {
+                members.push(("results".to_owned(), Node::Sequence(results.collect())));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::yaml;
+    use crate::policy::{Naming, OnChange};
+
+    fn configured(config: &str) -> Result<Option<Policy>, String> {
+        let list = yaml::read(&format!("functionConfig: {config}\n")).unwrap().unwrap();
+        policy(&list, &PolicySet::builtin(), &Policy::default())
+    }
+
+    #[test]
+    fn a_configuration_names_the_policy_and_sets_knobs_in_any_place() {
+        for config in [
+            "{kind: Rejob, spec: {policy: hash-name, ttlSecondsAfterFinished: 60}}",
+            "{kind: ConfigMap, data: {policy: hash-name, ttlSecondsAfterFinished: '60'}}",
+            "{kind: Rejob, policy: hash-name, ttlSecondsAfterFinished: 60}",
+        ] {
+            let policy = configured(config).unwrap().unwrap();
+            assert_eq!(policy.naming, Naming::TemplateHash, "{config}");
+            assert_eq!(policy.ttl_seconds_after_finished.unwrap().seconds(), 60, "{config}");
+        }
+        let policy = configured("{spec: {onChange: Keep}}").unwrap().unwrap();
+        assert_eq!(policy, Policy { on_change: OnChange::Keep, ..Policy::default() });
+    }
+
+    #[test]
+    fn a_configuration_without_a_knob_leaves_the_command_line() {
+        assert_eq!(configured("{kind: Rejob, metadata: {name: x}}"), Ok(None));
+        assert_eq!(configured("null"), Ok(None));
+    }
+
+    #[test]
+    fn results_are_appended_with_a_reference_to_the_job() {
+        let mut list = yaml::read("results: [{message: before}]\nitems: []\n").unwrap().unwrap();
+        let job = yaml::read("metadata: {name: a, namespace: b}\n").unwrap().unwrap();
+        append(&mut list, &[result(&job, "look")]);
+        let warning = json!({
+            "message": "look", "severity": "warning",
+            "resourceRef": { "apiVersion": "batch/v1", "kind": "Job", "name": "a", "namespace": "b" }
+        });
+        assert_eq!(list.to_value()["results"], json!([{ "message": "before" }, warning]));
+        let mut list = yaml::read("items: []\n").unwrap().unwrap();
+        append(&mut list, &[result(&job, "look")]);
+        assert_eq!(list.to_value()["results"], json!([warning]));
+    }
+
+    #[test]
+    fn what_does_not_exist_is_refused_with_what_does() {
+        let message = configured("{spec: {policy: hashname}}").unwrap_err();
+        assert!(message.contains("hash-name, replace, ttl"), "{message}");
+        let message = configured("{spec: {nameing: TemplateHash}}").unwrap_err();
+        assert!(message.contains("nameing") && message.contains("naming"), "{message}");
+        let message = configured("{spec: {naming: Hash}}").unwrap_err();
+        assert!(message.contains("TemplateHash"), "{message}");
+    }
+}

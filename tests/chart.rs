@@ -1,0 +1,34 @@
+//! The Helm chart: what it renders, what it refuses, and that a real API server takes it.
+//!
+//! Helm is built from the Go module proxy on first use, as the control plane is; the tests that
+//! need other tools are ignored by default and say which tool they want.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests panic where a test would"
+)]
+
+mod support;
+
+#[path = "chart/cluster.rs"]
+mod cluster;
+#[path = "chart/conditions.rs"]
+mod conditions;
+#[path = "chart/docs.rs"]
+mod docs;
+#[path = "chart/examples.rs"]
+mod examples;
+#[path = "chart/monitoring.rs"]
+mod monitoring;
+#[path = "chart/refusals.rs"]
+mod refusals;
+#[path = "chart/render.rs"]
+mod render;
+#[path = "chart/rules.rs"]
+mod rules;
+#[path = "chart/schema.rs"]
+mod schema;
+#[path = "chart/tools.rs"]
+mod tools;

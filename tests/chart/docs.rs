@@ -1,0 +1,102 @@
+//! The table of values in the chart's README is made from the comments of `values.yaml`.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::render::{chart, file};
+
+const BEGIN: &str =
+    "<!-- values: begin (made from values.yaml by `UPDATE_DOCS=1 cargo test --test chart`) -->\n";
+const END: &str = "<!-- values: end -->";
+
+/// A key of `values.yaml` with its comment.
+struct Entry {
+    path: Vec<String>,
+    comment: String,
+}
+
+/// Every key, with the comment above it if there is one.
+fn entries(text: &str) -> Vec<Entry> {
+    let mut stack: Vec<(usize, String)> = Vec::new();
+    let mut comment: Vec<String> = Vec::new();
+    let mut entries = Vec::new();
+    for line in text.lines() {
+        let indent = line.len() - line.trim_start().len();
+        let line = line.trim();
+        if let Some(words) = line.strip_prefix('#') {
+            comment.push(words.trim().to_owned());
+        } else if line.is_empty() {
+            comment.clear();
+        } else if let Some((key, _)) = line.split_once(':').filter(|_| !line.starts_with('-')) {
+            stack.retain(|(depth, _)| *depth < indent);
+            stack.push((indent, key.to_owned()));
+            let path = stack.iter().map(|(_, key)| key.clone()).collect();
+            entries.push(Entry { path, comment: std::mem::take(&mut comment).join(" ") });
+        }
+    }
+    entries
+}
+
+/// The default at that path.
+fn default<'a>(values: &'a Value, path: &[String]) -> &'a Value {
+    path.iter().fold(values, |value, key| &value[key.as_str()])
+}
+
+fn table() -> String {
+    let text = file("values.yaml");
+    let values: Value = serde_saphyr::from_str(&text).expect("the values are YAML");
+    let entries = entries(&text);
+    let mut table = "| key | default | what it does |\n|---|---|---|\n".to_owned();
+    for entry in entries.iter().filter(|entry| !entry.comment.is_empty()) {
+        let Entry { path, comment } = entry;
+        let documented_below = |other: &Entry| {
+            other.path.len() > path.len()
+                && other.path.starts_with(path)
+                && !other.comment.is_empty()
+        };
+        let default = match default(&values, path) {
+            _ if entries.iter().any(documented_below) => String::new(),
+            Value::String(text) => format!("`{text:?}`"),
+            value => format!("`{value}`"),
+        };
+        let comment = comment.replace('|', "\\|");
+        let _ = writeln!(table, "| `{}` | {default} | {comment} |", path.join("."));
+    }
+    table
+}
+
+#[test]
+fn the_table_of_values_is_the_one_that_values_yaml_makes() {
+    let path = chart().join("README.md");
+    let readme = file("README.md");
+    let (before, rest) = readme.split_once(BEGIN).expect("the begin mark");
+    let (_, after) = rest.split_once(END).expect("the end mark");
+    let expected = format!("{before}{BEGIN}{}{END}{after}", table());
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &expected).expect("write the README");
+    } else {
+        assert_eq!(readme, expected, "run UPDATE_DOCS=1 cargo test --test chart");
+    }
+}
+
+#[test]
+fn every_key_of_values_yaml_is_documented() {
+    let text = file("values.yaml");
+    let entries = entries(&text);
+    for entry in &entries {
+        let covers =
+            |other: &Entry| entry.path.starts_with(&other.path) && !other.comment.is_empty();
+        let is_section = entries.iter().any(|other| {
+            other.path.len() > entry.path.len()
+                && other.path.starts_with(&entry.path)
+                && !other.comment.is_empty()
+        });
+        assert!(
+            is_section || entries.iter().any(covers),
+            "{} has no comment",
+            entry.path.join(".")
+        );
+    }
+    assert!(entries.len() > 80, "{}", entries.len());
+}

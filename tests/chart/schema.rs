@@ -1,0 +1,327 @@
+//! `values.schema.json`: closed, typed, and in step with `values.yaml`.
+//!
+//! Helm itself validates here, in both major versions, since each has a validator of its own.
+
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::{Map, Value, json};
+
+use super::render::{HELMS, file, objects, template_with};
+use crate::support::helm::Helm;
+
+fn schema() -> Value {
+    serde_json::from_str(&file("values.schema.json")).expect("the schema is JSON")
+}
+
+fn values() -> Value {
+    serde_saphyr::from_str(&file("values.yaml")).expect("the values are YAML")
+}
+
+/// Follows a `$ref`.
+fn resolve<'a>(root: &'a Value, node: &'a Value) -> &'a Value {
+    match node["$ref"].as_str() {
+        Some(reference) => root.pointer(reference.trim_start_matches('#')).expect("a definition"),
+        None => node,
+    }
+}
+
+/// One step from a value into it.
+#[derive(Debug, Clone)]
+enum Step {
+    Key(String),
+    Item,
+}
+
+/// A value that has `leaf` at that path, and else only what the schema requires beside it: whatever
+/// is refused then is refused for the leaf.
+fn at(root: &Value, node: &Value, path: &[Step], leaf: &Value) -> Value {
+    let node = resolve(root, node);
+    match path.split_first() {
+        None => leaf.clone(),
+        Some((Step::Item, rest)) => json!([at(root, &node["items"], rest, leaf)]),
+        Some((Step::Key(key), rest)) => {
+            let child = node["properties"].get(key).unwrap_or(&node["additionalProperties"]);
+            let mut object = json!({ key: at(root, child, rest, leaf) });
+            for other in node["required"].as_array().into_iter().flatten().filter_map(Value::as_str)
+            {
+                if other != key {
+                    object[other] = sample(resolve(root, &node["properties"][other]));
+                }
+            }
+            object
+        }
+    }
+}
+
+/// A valid value of a node that some parent requires.
+fn sample(node: &Value) -> Value {
+    let is_block = node["pattern"].as_str().is_some_and(|pattern| pattern.contains('/'));
+    let text = if is_block { "10.0.0.0/8" } else { "a" };
+    node["enum"].get(0).cloned().unwrap_or_else(|| json!(text))
+}
+
+/// Every schema node with the path to a value of it.
+fn nodes<'a>(
+    root: &'a Value,
+    node: &'a Value,
+    path: &[Step],
+    out: &mut Vec<(Vec<Step>, &'a Value)>,
+) {
+    let node = resolve(root, node);
+    out.push((path.to_vec(), node));
+    let below = |step: Step| path.iter().cloned().chain([step]).collect::<Vec<_>>();
+    for (key, child) in node["properties"].as_object().into_iter().flatten() {
+        nodes(root, child, &below(Step::Key(key.clone())), out);
+    }
+    if node["additionalProperties"].is_object() {
+        nodes(root, &node["additionalProperties"], &below(Step::Key("some-key".to_owned())), out);
+    }
+    if node["items"].is_object() {
+        nodes(root, &node["items"], &below(Step::Item), out);
+    }
+}
+
+fn all_nodes(root: &Value) -> Vec<(Vec<Step>, &Value)> {
+    let mut out = Vec::new();
+    nodes(root, root, &[], &mut out);
+    assert!(out.len() > 100, "{}", out.len());
+    out
+}
+
+#[track_caller]
+fn assert_refused(helm: Helm, values: &Value, because: &str) {
+    let output = template_with(helm, &[], &values.to_string());
+    assert_ne!(output.code, 0, "{values} renders");
+    assert!(
+        output.stderr.contains("values don't meet the specifications"),
+        "{values}: {}",
+        output.stderr
+    );
+    assert!(output.stderr.contains(because), "{because:?} is not in: {}", output.stderr);
+}
+
+#[test]
+fn an_unknown_key_is_refused_everywhere() {
+    let root = schema();
+    let closed =
+        all_nodes(&root).into_iter().filter(|(_, node)| node["additionalProperties"] == false);
+    let paths: Vec<_> = closed.map(|(path, _)| path).collect();
+    assert!(paths.len() > 25, "{}", paths.len());
+    for (index, path) in paths.iter().enumerate() {
+        // Each of Helm's validators sees half of the places; one process for each costs the time.
+        assert_refused(
+            HELMS[index % 2],
+            &at(&root, &root, path, &json!({ "surprise": 1 })),
+            "surprise",
+        );
+    }
+}
+
+#[test]
+fn every_object_is_closed_unless_it_holds_what_kubernetes_defines() {
+    let root = schema();
+    let open: Vec<_> = all_nodes(&root)
+        .into_iter()
+        .filter(|(_, node)| node["type"] == "object" && node.get("additionalProperties").is_none())
+        .map(|(path, _)| match path.last() {
+            Some(Step::Key(key)) => key.clone(),
+            _ => panic!("an open object in a list"),
+        })
+        .collect();
+    let known = [
+        "global",
+        "namespaceSelector",
+        "podSelector",
+        "valueFrom",
+        "nodeAffinity",
+        "podAffinity",
+        "podAntiAffinity",
+    ];
+    assert!(open.iter().all(|key| known.contains(&key.as_str())), "{open:?}");
+}
+
+/// A value of another type.
+fn mistyped(kind: &str) -> Vec<Value> {
+    match kind {
+        "string" => vec![json!(5), json!(true)],
+        "integer" => vec![json!("x"), json!(1.5)],
+        "boolean" => vec![json!("yes"), json!(0)],
+        "array" => vec![json!("x"), json!({})],
+        "object" => vec![json!("x"), json!([])],
+        other => panic!("{other} has no wrong value here"),
+    }
+}
+
+#[test]
+fn a_value_of_another_type_or_out_of_range_is_refused() {
+    let root = schema();
+    let mut bad = Vec::new();
+    for (path, node) in all_nodes(&root).into_iter().filter(|(path, _)| !path.is_empty()) {
+        if let Some(kind) = node["type"].as_str() {
+            bad.push(at(&root, &root, &path, &mistyped(kind)[bad.len() % 2]));
+        }
+        if node["enum"].is_array() {
+            bad.push(at(&root, &root, &path, &json!("Sometimes")));
+        }
+        for (bound, beyond) in [("minimum", -1), ("maximum", 1)] {
+            bad.extend(
+                node[bound].as_i64().map(|limit| at(&root, &root, &path, &json!(limit + beyond))),
+            );
+        }
+        if node["pattern"].is_string() {
+            bad.push(at(&root, &root, &path, &json!("a b\n'\"{{")));
+        }
+    }
+    assert!(bad.len() > 150, "{}", bad.len());
+    for (index, values) in bad.iter().enumerate() {
+        assert_refused(HELMS[index % 2], values, "");
+    }
+}
+
+#[test]
+fn every_value_is_in_the_schema_and_every_key_of_the_schema_has_a_default() {
+    fn walk(root: &Value, schema: &Value, values: &Value, path: &str) {
+        let schema = resolve(root, schema);
+        let Some(properties) = schema["properties"].as_object() else { return };
+        let values = values.as_object().unwrap_or_else(|| panic!("{path} is no map"));
+        for key in properties.keys().filter(|key| *key != "global") {
+            // What Kubernetes defines, and a policy's knobs, have no default in values.yaml.
+            let optional = matches!(path, ".affinity") || path.ends_with("resources");
+            assert!(optional || values.contains_key(key), "values.yaml has no {path}.{key}");
+        }
+        for (key, value) in values {
+            let node =
+                properties.get(key).unwrap_or_else(|| panic!("the schema has no {path}.{key}"));
+            if resolve(root, node)["type"] == "object" {
+                walk(root, node, value, &format!("{path}.{key}"));
+            }
+        }
+    }
+    let root = schema();
+    walk(&root, &root, &values(), "");
+}
+
+#[test]
+fn the_schema_knows_the_knobs_and_limits_of_the_policy_file() {
+    let ours = &schema()["definitions"]["policy"];
+    let theirs =
+        serde_json::to_value(schemars::schema_for!(rejob::policy::file::PolicyFile)).unwrap();
+    let knobs = theirs["$defs"]["Policy"]["properties"].as_object().expect("the knobs");
+    let names = |map: &Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(ours["properties"].as_object().unwrap()), names(knobs));
+    for (name, knob) in knobs {
+        let node = &ours["properties"][name];
+        // `Option` comes out as `anyOf` with null, an enum as a `$ref`.
+        let knob = knob["anyOf"].get(0).unwrap_or(knob);
+        let knob = resolve(&theirs, knob);
+        for bound in ["minimum", "maximum"] {
+            assert_eq!(node[bound].as_i64(), knob[bound].as_i64(), "{name} {bound}");
+        }
+        let choices = knob["oneOf"]
+            .as_array()
+            .map(|all| all.iter().map(|one| one["const"].clone()).collect::<Vec<_>>());
+        let choices = choices.map(Value::from).or_else(|| knob.get("enum").cloned());
+        assert_eq!(node.get("enum").cloned(), choices, "{name}");
+    }
+}
+
+/// Any value that the schema allows.
+fn valid(root: &Value, node: &Value) -> BoxedStrategy<Value> {
+    let node = resolve(root, node);
+    if let Some(choices) = node["enum"].as_array() {
+        return prop::sample::select(choices.clone()).boxed();
+    }
+    let kind = node["type"].as_str().unwrap_or("string");
+    match kind {
+        "boolean" => any::<bool>().prop_map(Value::from).boxed(),
+        "integer" => {
+            let limit = |bound: &str, default| node[bound].as_i64().unwrap_or(default);
+            (limit("minimum", 0)..=limit("maximum", 1000)).prop_map(Value::from).boxed()
+        }
+        "array" => {
+            let least = usize::try_from(node["minItems"].as_u64().unwrap_or(0)).unwrap();
+            let unique = node["uniqueItems"] == true;
+            prop::collection::vec(valid(root, &node["items"]), least..3)
+                .prop_map(move |mut items| {
+                    if unique {
+                        let mut seen = Vec::new();
+                        items.retain(|item| {
+                            !seen.contains(item) && {
+                                seen.push(item.clone());
+                                true
+                            }
+                        });
+                    }
+                    Value::from(items)
+                })
+                .boxed()
+        }
+        "object" => valid_object(root, node),
+        _ => match node["pattern"].as_str() {
+            Some(pattern) => matching(pattern).prop_map(Value::from).boxed(),
+            None => "[ -~]{1,12}".prop_map(Value::from).boxed(),
+        },
+    }
+}
+
+fn matching(pattern: &str) -> BoxedStrategy<String> {
+    let pattern = pattern.trim_start_matches('^').trim_end_matches('$');
+    prop::string::string_regex(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")).boxed()
+}
+
+fn valid_object(root: &Value, node: &Value) -> BoxedStrategy<Value> {
+    let required: Vec<_> =
+        node["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut object = Just(Map::new()).boxed();
+    for (key, child) in
+        node["properties"].as_object().into_iter().flatten().filter(|(key, _)| *key != "global")
+    {
+        let key = key.clone();
+        let always = required.contains(&key.as_str()) || node.get("minProperties").is_some();
+        let value = valid(root, child);
+        let value =
+            if always { value.prop_map(Some).boxed() } else { prop::option::of(value).boxed() };
+        object = (object, value)
+            .prop_map(move |(mut object, value)| {
+                object.extend(value.map(|value| (key.clone(), value)));
+                object
+            })
+            .boxed();
+    }
+    if node["additionalProperties"].is_object() {
+        let keys = match node["propertyNames"]["pattern"].as_str() {
+            Some(pattern) => matching(pattern),
+            None => "[a-z]{1,8}".boxed(),
+        };
+        let entries =
+            prop::collection::vec((keys, valid(root, &node["additionalProperties"])), 0..3);
+        return entries
+            .prop_map(|entries| Value::from(entries.into_iter().collect::<Map<_, _>>()))
+            .boxed();
+    }
+    object.prop_map(Value::from).boxed()
+}
+
+#[test]
+fn values_that_the_schema_allows_render_or_are_refused_with_a_sentence() {
+    let root = schema();
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: 40,
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..ProptestConfig::default()
+    });
+    let outcome = runner.run(&valid(&root, &root), |values| {
+        let output = template_with(Helm::V4_3, &[], &values.to_string());
+        if output.code == 0 {
+            let objects = objects(&output.stdout);
+            prop_assert!(objects.iter().all(|object| object["kind"].is_string()));
+        } else {
+            let sentence =
+                output.stderr.contains("execution error at (rejob/templates/webhook.yaml");
+            prop_assert!(sentence, "{}", output.stderr);
+        }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
+}

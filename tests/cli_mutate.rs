@@ -1,0 +1,137 @@
+//! `rejob mutate` on whole streams: golden folders, and the laws that hold for every stream.
+//!
+//! A folder of tests/cases/mutate holds `input.yaml` (or `.json`), the arguments in `args` where
+//! there are any, and either `output.*`, what comes out, or `error`, what is said instead.
+//! `UPDATE_CASES=1` writes the outcomes anew; read the difference before you commit it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use proptest::prelude::*;
+
+fn mutate(arguments: &[String], input: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rejob"));
+    command.env_clear().arg("mutate").args(arguments).write_stdin(input).output().unwrap()
+}
+
+struct Case {
+    folder: PathBuf,
+    input: Vec<u8>,
+    output: PathBuf,
+    arguments: Vec<String>,
+}
+
+fn cases() -> Vec<Case> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/mutate");
+    let mut folders: Vec<_> = fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).collect();
+    folders.sort();
+    let read = |folder: PathBuf| {
+        let extension = if folder.join("input.json").exists() { "json" } else { "yaml" };
+        let arguments = fs::read_to_string(folder.join("args")).unwrap_or_default();
+        Case {
+            input: fs::read(folder.join(format!("input.{extension}"))).unwrap(),
+            output: folder.join(format!("output.{extension}")),
+            arguments: arguments.split_whitespace().map(str::to_owned).collect(),
+            folder,
+        }
+    };
+    folders.into_iter().map(read).collect()
+}
+
+#[test]
+fn every_case_comes_out_as_its_folder_says() {
+    let update = std::env::var_os("UPDATE_CASES").is_some();
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let got = mutate(&case.arguments, &case.input);
+        let stderr = String::from_utf8(got.stderr).unwrap();
+        let error = case.folder.join("error");
+        if update {
+            let (path, text, other) = if got.status.success() {
+                (&case.output, got.stdout.clone(), &error)
+            } else {
+                (&error, stderr.clone().into_bytes(), &case.output)
+            };
+            fs::write(path, text).unwrap();
+            let _ = fs::remove_file(other);
+        }
+        let as_said = if error.exists() {
+            got.status.code() == Some(1)
+                && got.stdout.is_empty()
+                && stderr == fs::read_to_string(&error).unwrap()
+        } else {
+            got.status.success()
+                && stderr.is_empty()
+                && got.stdout == fs::read(&case.output).unwrap()
+        };
+        if !as_said {
+            let stdout = String::from_utf8_lossy(&got.stdout).into_owned();
+            wrong.push(format!("{}: {}\n{stdout}{stderr}", case.folder.display(), got.status));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn there_are_cases_of_both_kinds() {
+    let cases = cases();
+    let refused = cases.iter().filter(|case| case.folder.join("error").exists()).count();
+    assert!(cases.len() >= 40 && refused >= 8, "{} cases, {refused} refused", cases.len());
+}
+
+#[test]
+fn mutating_twice_is_mutating_once() {
+    for case in cases().iter().filter(|case| case.output.exists()) {
+        let once = fs::read(&case.output).unwrap();
+        let twice = mutate(&case.arguments, &once);
+        assert_eq!(
+            String::from_utf8_lossy(&twice.stdout),
+            String::from_utf8_lossy(&once),
+            "{}",
+            case.folder.display()
+        );
+    }
+}
+
+/// Documents without a Job, in the spellings people use.
+fn document_without_a_job() -> impl Strategy<Value = String> {
+    let name = "[a-z]{1,8}";
+    prop_oneof![
+        (name, name).prop_map(|(k, v)| format!("kind: ConfigMap\n{k}x:   {v}  # {v}\n")),
+        name.prop_map(|n| format!(
+            "apiVersion: batch/v1\nkind: CronJob\nmetadata: {{name: {n}}}\n"
+        )),
+        name.prop_map(|n| format!("{{\"kind\": \"Pod\",  \"{n}s\": [1, 2.50, \"{n}\"]}}\n")),
+        name.prop_map(|n| format!("# {n}\n\n")),
+        name.prop_map(|n| format!("{n}x: &a {{b: 1}}\n{n}y: *a\n")),
+        name.prop_map(|n| format!("text: |\n  {n}  \n\n  --- {n}\n{n}2: >-\n  a\n  b\n")),
+        name.prop_map(|n| format!("- {n}\n-   'x'\n")),
+        Just(String::new()),
+    ]
+}
+
+/// The same documents as one stream, with the markers and line ends people use.
+fn stream_without_a_job() -> impl Strategy<Value = String> {
+    let marker = prop::sample::select(vec!["---\n", "--- # c\n", "...\n---\n", "---  \n\n"]);
+    (prop::collection::vec((marker, document_without_a_job()), 0..6), any::<bool>(), any::<bool>())
+        .prop_map(|(documents, crlf, cut)| {
+            let stream: String = documents.iter().flat_map(|(m, d)| [*m, d.as_str()]).collect();
+            let stream = if cut { stream.trim_end().to_owned() } else { stream };
+            if crlf { stream.replace('\n', "\r\n") } else { stream }
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_stream_without_jobs_is_copied_byte_for_byte(stream in stream_without_a_job()) {
+        let got = mutate(&["--policy".into(), "hash-name".into()], stream.as_bytes());
+        prop_assert!(got.status.success(), "{}", String::from_utf8_lossy(&got.stderr));
+        prop_assert_eq!(String::from_utf8_lossy(&got.stdout), stream);
+    }
+}
