@@ -31,6 +31,7 @@ pub use client_ca::{ClientCaSlot, client_verifier};
 pub use clock::{Clock, SystemClock};
 pub use expiry::{Life, warn_before_expiry};
 pub use issue::{Issued, Keypair, self_signed};
+pub(crate) use pair::alternative_names;
 pub use pair::{Pair, load_pair};
 pub use pem::CertError;
 pub use readiness::Readiness;

@@ -19,6 +19,7 @@
 //! | [`server`] | listener, TLS, router, limits, admin port, drain |
 //! | [`certs`] | certificates: plan, issue, store, watch, inject |
 //! | [`cluster`] | the Kubernetes client behind the effect trait |
+//! | [`doctor`] | `rejob doctor`: probes collect facts, pure functions judge them |
 //! | [`manifest`] | YAML and JSON streams for the command line |
 //! | [`cli`], [`commands`] | the command line and one shell per subcommand |
 //! | [`telemetry`], [`metrics`] | logs and metrics |
@@ -29,6 +30,7 @@ pub mod cli;
 pub mod cluster;
 pub mod commands;
 pub mod decide;
+pub mod doctor;
 pub mod job;
 pub mod manifest;
 pub mod metrics;

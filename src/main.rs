@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Command::Review(args) => review::run(&args),
         Command::Hash(args) => hash::run(&args),
         Command::Generate(args) => generate::run(args),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     result.unwrap_or_else(|error| commands::report(&error))
 }

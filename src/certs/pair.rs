@@ -108,7 +108,7 @@ pub(super) fn validity(certificate: &X509Certificate<'_>) -> Validity {
 }
 
 /// DNS names and IP addresses of the subjectAltName, in order.
-pub(super) fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
+pub(crate) fn alternative_names(certificate: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = certificate.subject_alternative_name() else { return Vec::new() };
     let text = |name: &GeneralName<'_>| match name {
         GeneralName::DNSName(name) => Some((*name).to_owned()),

@@ -1,0 +1,45 @@
+//! `rejob doctor`: what is wrong with an installation, and what to do.
+//!
+//! [`probe`] reaches the API server and the webhook, [`collect`] gathers [`facts`] through it, and
+//! the functions of [`checks`] turn facts into [`finding`]s. Only the first does anything; the last
+//! are pure, one function a check. Nothing is changed in the cluster: the requests are reads, access
+//! reviews and dry runs.
+
+mod calls;
+pub mod checks;
+pub mod collect;
+pub mod facts;
+pub mod finding;
+pub mod installation;
+pub mod probe;
+pub mod rights;
+#[cfg(test)]
+mod tests;
+pub mod trust;
+pub mod webhook;
+
+pub use collect::collect;
+pub use facts::Facts;
+pub use finding::{Finding, Level, Report};
+
+/// Judges the facts: every check, in the order in which things depend on one another.
+#[must_use]
+pub fn examine(facts: &Facts) -> Report {
+    let mut findings = Vec::new();
+    for check in checks::ALL {
+        check(facts, &mut findings);
+    }
+    Report::new(&facts.server, facts.version.as_ref().ok().cloned(), findings)
+}
+
+/// The report on an API server that does not answer.
+#[must_use]
+pub fn unreachable(server: &str, why: &str) -> Report {
+    let finding = Finding::problem(
+        "api-server",
+        server,
+        format!("the API server does not answer: {why}"),
+        "check --kubeconfig and the network: kubectl version",
+    );
+    Report::new(server, None, vec![finding])
+}

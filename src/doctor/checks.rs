@@ -1,0 +1,46 @@
+//! One function a check: facts in, findings out. Pure.
+//!
+//! A check that finds nothing wrong says so with one `ok`, so that a reader sees what was looked
+//! at; one that could not look is a hint that names the right it lacks.
+
+mod calls;
+mod certificates;
+mod cluster;
+mod dormant;
+mod entries;
+mod namespaces;
+mod order;
+mod rights;
+mod workload;
+
+use super::facts::Facts;
+use super::finding::Finding;
+
+/// A check.
+pub type Check = fn(&Facts, &mut Vec<Finding>);
+
+/// All of them, in order.
+pub const ALL: [Check; 12] = [
+    cluster::version,
+    cluster::clock,
+    entries::configuration,
+    entries::entries,
+    certificates::certificates,
+    workload::deployments,
+    workload::endpoints,
+    rights::rights,
+    namespaces::namespaces,
+    calls::calls,
+    dormant::dormant,
+    order::order,
+];
+
+/// A span of time as people say it: `45 s`, `12 min`, `3 h`, `20 days`.
+fn span(seconds: i64) -> String {
+    match seconds.abs() {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

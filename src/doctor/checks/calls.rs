@@ -1,0 +1,87 @@
+//! Whether rejob is really called, and how fast.
+
+use std::time::Duration;
+
+use super::super::calls::median;
+use crate::cluster::POLICY_LABEL;
+use crate::doctor::facts::{Calls, Facts, Outcome};
+use crate::doctor::finding::{Finding, plural};
+
+const CHECK: &str = "calls";
+
+/// Slower than this is slow: the whole request of a dry-run Job takes some milliseconds.
+const SLOW: Duration = Duration::from_secs(1);
+
+pub fn calls(facts: &Facts, findings: &mut Vec<Finding>) {
+    for calls in &facts.calls {
+        findings.push(judge(facts, calls));
+    }
+}
+
+fn judge(facts: &Facts, calls: &Calls) -> Finding {
+    let subject = format!("{}/{}", calls.configuration, calls.entry);
+    let why = "kubectl get --raw /metrics | grep apiserver_admission_webhook, and \
+               docs/install/troubleshooting.md";
+    match &calls.outcome {
+        Outcome::NoNamespace => Finding::hint(
+            CHECK,
+            &subject,
+            "not tried: no namespace opts in to this policy",
+            format!(
+                "kubectl label namespace NAMESPACE {POLICY_LABEL}={}",
+                calls.entry.trim_end_matches(".rejob.dev")
+            ),
+        ),
+        Outcome::NotTried(error) => Finding::unchecked(CHECK, &subject, "calls of rejob", error),
+        Outcome::Failed { namespace, message } => Finding::problem(
+            CHECK,
+            &subject,
+            format!("a dry-run Job in {namespace} failed: {message}"),
+            why,
+        ),
+        Outcome::Answered { namespace, took, unmarked } if *unmarked > 0 => {
+            let all = took.len() + unmarked;
+            let user = facts.user.as_deref().unwrap_or("this user");
+            let own = is_own(facts, user);
+            if own {
+                let message =
+                    format!("not tried: rejob leaves Jobs of {user}, its own user, alone");
+                return Finding::hint(CHECK, &subject, message, "run rejob doctor as another user");
+            }
+            Finding::problem(
+                CHECK,
+                &subject,
+                format!(
+                    "{unmarked} of {} in {namespace} came back without rejob having seen \
+                     it: the API server cannot reach rejob and lets Jobs pass (failurePolicy \
+                     Ignore), or a matchCondition leaves {user} out",
+                    plural(all, "dry-run Job")
+                ),
+                why,
+            )
+        }
+        Outcome::Answered { namespace, took, .. } => {
+            let median = median(took).unwrap_or_default();
+            let times = plural(took.len(), "dry-run Job");
+            let message =
+                format!("{times} in {namespace}, {} ms each (median)", median.as_millis());
+            if median > SLOW {
+                let message = format!("rejob is called, and slow: {message}");
+                let remedy = "kubectl top pods, and docs/install/sizing.md; other webhooks on Jobs \
+                              count too";
+                Finding::hint(CHECK, &subject, message, remedy)
+            } else {
+                Finding::ok(CHECK, &subject, format!("rejob is called: {message}"))
+            }
+        }
+    }
+}
+
+fn is_own(facts: &Facts, user: &str) -> bool {
+    facts.installations.iter().any(|installation| {
+        installation.settings().is_some_and(|settings| {
+            let (namespace, account) = (&installation.namespace, &settings.service_account);
+            user == format!("system:serviceaccount:{namespace}:{account}")
+        })
+    })
+}

@@ -1,0 +1,68 @@
+//! The API server itself: its version and its clock.
+
+use super::span;
+use crate::doctor::facts::Facts;
+use crate::doctor::finding::Finding;
+
+/// The oldest minor version of Kubernetes 1 that rejob supports.
+const OLDEST: u32 = 30;
+
+/// Clocks further apart than this, in seconds, are worth a word; the `Date` header has whole ones.
+const SKEW_HINT: i64 = 5;
+/// Clocks further apart than this, in seconds, break certificates and tokens.
+const SKEW_PROBLEM: i64 = 5 * 60;
+
+pub fn version(facts: &Facts, findings: &mut Vec<Finding>) {
+    let version = match &facts.version {
+        Ok(version) => version,
+        Err(error) => {
+            findings.push(Finding::unchecked("version", "", "the version of Kubernetes", error));
+            return;
+        }
+    };
+    findings.push(match minor(version) {
+        Some(minor) if minor < OLDEST => Finding::problem(
+            "version",
+            "",
+            format!(
+                "Kubernetes {version} is older than 1.{OLDEST}, the oldest that rejob supports"
+            ),
+            "upgrade the cluster, or keep its namespaces without the label rejob.dev/policy",
+        ),
+        Some(_) => Finding::ok("version", "", format!("Kubernetes {version} is supported")),
+        None => Finding::hint(
+            "version",
+            "",
+            format!("the API server calls its version {version}, which says no minor version"),
+            format!("make sure that it is 1.{OLDEST} or later: kubectl version"),
+        ),
+    });
+}
+
+fn minor(version: &str) -> Option<u32> {
+    let minor = version.trim_start_matches('v').strip_prefix("1.")?;
+    let digits: String = minor.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+pub fn clock(facts: &Facts, findings: &mut Vec<Finding>) {
+    let Some(there) = facts.there else {
+        let why = "the API server sends no Date header";
+        findings.push(Finding::unchecked("clock", "", "the clock of the API server", why));
+        return;
+    };
+    let ahead = facts.here.as_second() - there.as_second();
+    let apart = || {
+        let direction = if ahead > 0 { "ahead of" } else { "behind" };
+        format!("this machine's clock is {} {direction} the API server's", span(ahead.abs()))
+    };
+    let remedy = "set the clocks by NTP on the machine that is wrong: timedatectl status";
+    findings.push(if ahead.abs() > SKEW_PROBLEM {
+        let broken = "certificates and tokens made on one are not valid on the other";
+        Finding::problem("clock", "", format!("{}: {broken}", apart()), remedy)
+    } else if ahead.abs() > SKEW_HINT {
+        Finding::hint("clock", "", apart(), remedy)
+    } else {
+        Finding::ok("clock", "", "this machine's clock and the API server's agree")
+    });
+}

@@ -1,0 +1,76 @@
+//! Jobs that rejob created to be released in the same request, and that were not.
+//!
+//! Their age is told by the API server's clock alone: its `Date` header against the
+//! `creationTimestamp` that it wrote itself.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::span;
+use crate::doctor::facts::Facts;
+use crate::doctor::finding::Finding;
+use crate::doctor::webhook::opted_in;
+use crate::job::Job;
+use crate::replace::Record;
+
+const CHECK: &str = "dormant-jobs";
+
+/// The longest that a request to the API server lives, in seconds; until then it is under way.
+const REQUEST: i64 = 34;
+/// When the reaper has surely deleted it, in seconds: it lists every 30 s and waits for 60 s.
+const REAPED: i64 = 120;
+
+pub fn dormant(facts: &Facts, findings: &mut Vec<Finding>) {
+    let jobs = match &facts.dormant {
+        Ok(jobs) => jobs,
+        Err(error) => {
+            findings.push(Finding::unchecked(CHECK, "", "dormant Jobs", error));
+            return;
+        }
+    };
+    for job in jobs {
+        findings.push(judge(facts, job));
+    }
+    if jobs.is_empty() {
+        findings.push(Finding::ok(CHECK, "", "no dormant Job is left"));
+    }
+}
+
+fn judge(facts: &Facts, value: &Value) -> Finding {
+    let text = |pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
+    let subject = format!("{namespace}/{name}");
+    let created: Result<Timestamp, _> = text("/metadata/creationTimestamp").parse();
+    let age = created.map_or(0, |created| facts.now().as_second() - created.as_second());
+    let job = Job::new(value);
+    if Record::of(job).is_none() || job.parallelism() != Some(0) {
+        return Finding::hint(
+            CHECK,
+            &subject,
+            "it carries the label rejob.dev/dormant, and rejob did not make it dormant",
+            format!("kubectl --namespace {namespace} label job {name} rejob.dev/dormant-"),
+        );
+    }
+    let delete = format!("kubectl --namespace {namespace} delete job {name}, then deploy it again");
+    let old = span(age);
+    let here = facts.namespaces().iter().find(|n| n.metadata.name.as_deref() == Some(namespace));
+    if here.is_some_and(|namespace| opted_in(namespace).is_none()) {
+        let message = format!(
+            "it is dormant for {old}, and its namespace does not opt in any more, so rejob will \
+             neither release nor delete it"
+        );
+        return Finding::problem(CHECK, &subject, message, delete);
+    }
+    if age <= REQUEST {
+        let message = format!("it is dormant for {old}: a replacement is under way");
+        Finding::ok(CHECK, &subject, message)
+    } else if age <= REAPED {
+        let message = format!("it is dormant for {old}: rejob deletes it within two minutes");
+        Finding::hint(CHECK, &subject, message, "deploy it again")
+    } else {
+        let message = format!(
+            "it is dormant for {old}: its replacement was cut off, and no rejob deletes it"
+        );
+        Finding::problem(CHECK, &subject, message, delete)
+    }
+}

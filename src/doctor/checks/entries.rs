@@ -1,0 +1,208 @@
+//! The webhook configuration and its entries: present, called for the right Jobs and namespaces.
+
+use crate::cluster::POLICY_LABEL;
+use crate::doctor::facts::Facts;
+use crate::doctor::finding::Finding;
+use crate::doctor::webhook::{self, Entry, covers_jobs};
+use crate::policy::Policy;
+
+/// A replacement makes several calls to the API server inside one review, in seconds.
+const SHORT_TIMEOUT: i32 = 5;
+/// The API server gives a request 34 s in all; other webhooks need some of it.
+const LONG_TIMEOUT: i32 = 25;
+
+pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
+    const CHECK: &str = "webhook-configuration";
+    if let Err(error) = &facts.configurations {
+        // Without it nothing else can be told: this is no hint.
+        findings.push(Finding::problem(
+            CHECK,
+            "",
+            format!("the webhook configurations cannot be listed: {error}"),
+            "have a cluster admin grant you the rights listed in docs/doctor.md",
+        ));
+        return;
+    }
+    let mut any = false;
+    for configuration in facts.ours() {
+        any = true;
+        let name = configuration.metadata.name.as_deref().unwrap_or_default();
+        let entries: Vec<_> = webhook::entries(configuration).map(|e| e.policy).collect();
+        findings.push(if entries.is_empty() {
+            Finding::problem(
+                CHECK,
+                name,
+                "it has no entry <policy>.rejob.dev, so the API server never calls rejob",
+                "helm upgrade --install rejob charts/rejob --namespace rejob --reuse-values",
+            )
+        } else {
+            Finding::ok(CHECK, name, format!("it has the policies {}", entries.join(", ")))
+        });
+    }
+    if !any {
+        findings.push(Finding::problem(
+            CHECK,
+            "",
+            "no MutatingWebhookConfiguration of rejob exists, so the API server never calls it",
+            "helm upgrade --install rejob charts/rejob --namespace rejob --create-namespace",
+        ));
+    }
+}
+
+pub fn entries(facts: &Facts, findings: &mut Vec<Finding>) {
+    for entry in facts.entries() {
+        let before = findings.len();
+        selector(&entry, findings);
+        rules(&entry, findings);
+        path(&entry, findings);
+        knobs(facts, &entry, findings);
+        if findings.len() == before {
+            let message = "it is called for Jobs of the namespaces that opt in";
+            findings.push(Finding::ok("entry", &entry.subject(), message));
+        }
+    }
+}
+
+fn edit(entry: &Entry<'_>) -> String {
+    format!("kubectl edit mutatingwebhookconfiguration {}", entry.configuration)
+}
+
+fn selector(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    let subject = entry.subject();
+    if !entry.asks_for_opt_in() {
+        findings.push(Finding::problem(
+            "entry",
+            &subject,
+            format!(
+                "its namespaceSelector does not ask for the label {POLICY_LABEL}, so it is called \
+                 for namespaces that never opted in"
+            ),
+            format!(
+                "{}, and add {POLICY_LABEL}: {} to its namespaceSelector",
+                edit(entry),
+                entry.policy
+            ),
+        ));
+        return;
+    }
+    let selected = entry.selected_policies();
+    if !selected.is_empty() && !selected.contains(&entry.policy) {
+        findings.push(Finding::problem(
+            "entry",
+            &subject,
+            format!(
+                "it is named for the policy {}, and selects the namespaces of {}",
+                entry.policy,
+                selected.join(", ")
+            ),
+            format!("{}, and make the two agree", edit(entry)),
+        ));
+    }
+}
+
+fn rules(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    let covers = |operation: &&str| covers_jobs(entry.webhook, operation);
+    let missing: Vec<_> = ["CREATE", "UPDATE"].into_iter().filter(|o| !covers(o)).collect();
+    if !missing.is_empty() {
+        findings.push(Finding::problem(
+            "entry",
+            &entry.subject(),
+            format!("its rules leave out {} of jobs in batch/v1", missing.join(" and ")),
+            format!("{}, and complete its rules", edit(entry)),
+        ));
+    }
+}
+
+fn path(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    let subject = entry.subject();
+    if entry.target().is_none() {
+        findings.push(Finding::problem(
+            "entry",
+            &subject,
+            "its clientConfig points to no Service and no https URL",
+            format!("{}, and complete clientConfig", edit(entry)),
+        ));
+        return;
+    }
+    match entry.path_policy() {
+        Some(policy) if policy == entry.policy => {}
+        Some(policy) => findings.push(Finding::problem(
+            "entry",
+            &subject,
+            format!("it is named for the policy {}, and its path names {policy}", entry.policy),
+            format!("{}, and make the two agree", edit(entry)),
+        )),
+        None => findings.push(Finding::problem(
+            "entry",
+            &subject,
+            "its path is not /v1/policies/<policy>: rejob has not written it yet, or it was edited",
+            "restart rejob, which writes it anew, or set the path by hand where you provide the \
+             certificate yourself",
+        )),
+    }
+}
+
+fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    let subject = entry.subject();
+    // The API's default.
+    let timeout = entry.webhook.timeout_seconds.unwrap_or(10);
+    let replaces = facts.replaces(entry);
+    let target = entry.target();
+    let set = |value: &str| format!("{} --set {value}", facts.helm_upgrade(target.as_ref()));
+    if replaces && timeout < SHORT_TIMEOUT {
+        findings.push(Finding::hint(
+            "timeout",
+            &subject,
+            format!("timeoutSeconds is {timeout}: a replacement may not fit, and is then refused"),
+            set("webhook.timeoutSeconds=10"),
+        ));
+    } else if timeout > LONG_TIMEOUT {
+        findings.push(Finding::hint(
+            "timeout",
+            &subject,
+            format!("timeoutSeconds is {timeout}, nearly all of the 34 s that a request may take"),
+            set("webhook.timeoutSeconds=10"),
+        ));
+    }
+    if entry.fails_closed() {
+        let service = target.as_ref().and_then(|target| target.service.as_ref());
+        let backend = service.and_then(|service| facts.backends.get(service));
+        let ready = backend.and_then(|backend| backend.ready.clone().ok());
+        let spare = ready.is_some_and(|ready| ready > 1);
+        if !spare {
+            findings.push(Finding::hint(
+                "failure-policy",
+                &subject,
+                "failurePolicy is Fail, and no second ready endpoint is known: while rejob cannot \
+                 be reached, no Job of its namespaces can be created or changed",
+                set("replicas=2, or webhook.failurePolicy=Ignore"),
+            ));
+        }
+    }
+    let installation = target.as_ref().and_then(|target| facts.installation_of(target));
+    let policies = installation.and_then(|installation| installation.policies.as_ref().ok());
+    let Some(policies) = policies else { return };
+    match policies.get(entry.policy).map(Policy::replaces) {
+        None => findings.push(Finding::problem(
+            "entry",
+            &subject,
+            format!("the server has no policy {}, and answers with 404", entry.policy),
+            set(&format!("policies.{}.onChange=Replace", entry.policy)),
+        )),
+        Some(true) if entry.is_reinvoked() => findings.push(Finding::hint(
+            "reinvocation",
+            &subject,
+            "reinvocationPolicy is IfNeeded; a policy that replaces needs Never, each turn being a \
+             fresh run anyway",
+            format!("{}, and set reinvocationPolicy: Never", edit(entry)),
+        )),
+        Some(false) if !entry.is_reinvoked() => findings.push(Finding::hint(
+            "reinvocation",
+            &subject,
+            "reinvocationPolicy is Never; with IfNeeded a policy that only patches also sees what \
+             later webhooks change",
+            format!("{}, and set reinvocationPolicy: IfNeeded", edit(entry)),
+        )),
+        Some(_) => {}
+    }
+}

@@ -1,0 +1,83 @@
+//! The labels by which namespaces opt in.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::Namespace;
+
+use crate::cluster::POLICY_LABEL;
+use crate::doctor::facts::Facts;
+use crate::doctor::finding::{Finding, plural};
+use crate::doctor::webhook::opted_in;
+
+const CHECK: &str = "namespace";
+
+pub fn namespaces(facts: &Facts, findings: &mut Vec<Finding>) {
+    if let Err(error) = &facts.namespaces {
+        findings.push(Finding::unchecked(CHECK, "", "the labels of namespaces", error));
+        return;
+    }
+    // Without any entry there is nothing that a label could name; that is a finding already.
+    let policies: BTreeSet<_> = facts.entries().map(|entry| entry.policy).collect();
+    if policies.is_empty() {
+        return;
+    }
+    let before = findings.len();
+    let mut served = 0;
+    for namespace in facts.namespaces() {
+        let Some(policy) = opted_in(namespace) else { continue };
+        match judge(facts, &policies, namespace, policy) {
+            Some(finding) => findings.push(finding),
+            None => served += 1,
+        }
+    }
+    if served == 0 && findings.len() == before {
+        findings.push(Finding::hint(
+            CHECK,
+            "",
+            "no namespace opts in, so rejob has nothing to do",
+            format!(
+                "kubectl label namespace NAMESPACE {POLICY_LABEL}={}",
+                policies.first().copied().unwrap_or("replace")
+            ),
+        ));
+    } else if served > 0 {
+        findings.push(Finding::ok(CHECK, "", format!("{} served", plural(served, "namespace"))));
+    }
+}
+
+fn judge(
+    facts: &Facts,
+    policies: &BTreeSet<&str>,
+    namespace: &Namespace,
+    policy: &str,
+) -> Option<Finding> {
+    let name = namespace.metadata.name.as_deref().unwrap_or_default();
+    let unlabel = format!("kubectl label namespace {name} {POLICY_LABEL}-");
+    let is_own = facts.installations.iter().any(|installation| installation.namespace == name);
+    if name == "kube-system" || is_own {
+        let which = if is_own { "rejob's own namespace" } else { "kube-system" };
+        let message = format!("{which} opts in to {policy}, and is never served");
+        return Some(Finding::problem(CHECK, name, message, unlabel));
+    }
+    if !policies.contains(policy) {
+        let known = policies.iter().copied().collect::<Vec<_>>().join(", ");
+        return Some(Finding::problem(
+            CHECK,
+            name,
+            format!("it opts in to the policy {policy:?}, which no webhook has; there are {known}"),
+            format!("kubectl label namespace {name} {POLICY_LABEL}=POLICY --overwrite"),
+        ));
+    }
+    let selects = facts.entries().any(|entry| entry.policy == policy && entry.selects(namespace));
+    (!selects).then(|| {
+        Finding::problem(
+            CHECK,
+            name,
+            format!(
+                "it opts in to {policy}, and the namespaceSelector of the webhook leaves it out \
+                 (webhook.excludedNamespaces or rbac.namespaces of the chart)"
+            ),
+            unlabel,
+        )
+    })
+}

@@ -1,0 +1,195 @@
+//! What the probes found out: data only, so that each finding is a function of it and of nothing
+//! else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Namespace, Service};
+use serde_json::Value;
+
+use super::installation::Settings;
+use super::rights::Right;
+use super::webhook::{self, Entry, Target};
+use crate::policy::PolicySet;
+
+/// Something that was asked for, or a sentence without its end on why it is not known: the API
+/// server's own words, which name the right that the user lacks.
+pub type Known<T> = Result<T, String>;
+
+/// Everything that is known about a cluster and the rejob in it.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The API server's address.
+    pub server: String,
+    /// Who asks.
+    pub user: Known<String>,
+    /// The clock of this machine, in the middle of a request.
+    pub here: Timestamp,
+    /// The clock of the API server during that request, in whole seconds.
+    pub there: Option<Timestamp>,
+    /// `gitVersion` of the API server: `v1.37.2`.
+    pub version: Known<String>,
+    /// All mutating webhook configurations, sorted by name: the order of the calls.
+    pub configurations: Known<Vec<MutatingWebhookConfiguration>>,
+    /// All namespaces.
+    pub namespaces: Known<Vec<Namespace>>,
+    /// The installations: one a Deployment, or one of a namespace that has none.
+    pub installations: Vec<Installation>,
+    /// The Services that rejob's entries point to, by namespace and name.
+    pub backends: BTreeMap<(String, String), Backend>,
+    /// What is served at the targets of rejob's entries.
+    pub certificates: BTreeMap<Target, Certificate>,
+    /// Dry-run Jobs sent through the API server, one set for each of rejob's entries.
+    pub calls: Vec<Calls>,
+    /// The Jobs that carry the dormant label.
+    pub dormant: Known<Vec<Value>>,
+}
+
+/// A namespace that rejob runs in.
+#[derive(Debug, Clone)]
+pub struct Installation {
+    /// The namespace.
+    pub namespace: String,
+    /// Its Deployment; `None` when there is none with the chart's labels.
+    pub deployment: Known<Option<Deployment>>,
+    /// The policies it serves.
+    pub policies: Known<PolicySet>,
+    /// Each right that its service account needs, and whether it has it.
+    pub rights: Vec<(Right, Known<bool>)>,
+}
+
+impl Installation {
+    /// How it runs; `None` without a Deployment.
+    #[must_use]
+    pub fn settings(&self) -> Option<Settings> {
+        self.deployment.as_ref().ok()?.as_ref().map(Settings::of)
+    }
+}
+
+/// A Service behind an entry.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    /// The Service; `None` when it does not exist.
+    pub service: Known<Option<Service>>,
+    /// How many endpoints are ready.
+    pub ready: Known<usize>,
+}
+
+/// What is served at a target.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// The chain, DER, leaf first.
+    pub chain: Known<Vec<Vec<u8>>>,
+    /// Where the chain comes from.
+    pub source: Source,
+}
+
+/// Where a chain comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A TLS handshake from here.
+    Handshake,
+    /// `tls.crt` of a Secret, because no handshake was possible from here.
+    Secret {
+        /// Its name.
+        name: String,
+        /// Why there was no handshake.
+        instead: String,
+    },
+}
+
+/// The dry-run Jobs for one entry.
+#[derive(Debug, Clone)]
+pub struct Calls {
+    /// The configuration's name.
+    pub configuration: String,
+    /// The entry's name.
+    pub entry: String,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a few dry-run Jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The API server took them.
+    Answered {
+        /// The namespace they were sent to.
+        namespace: String,
+        /// How long each took that rejob had marked.
+        took: Vec<Duration>,
+        /// How many came back without rejob's mark.
+        unmarked: usize,
+    },
+    /// The API server could not call rejob.
+    Failed {
+        /// The namespace they were sent to.
+        namespace: String,
+        /// The API server's words.
+        message: String,
+    },
+    /// No namespace that this entry serves.
+    NoNamespace,
+    /// Something else refused the Job, or no answer came: half a sentence.
+    NotTried(String),
+}
+
+impl Facts {
+    /// The time by the API server's clock, which certificates and Jobs are judged by; by this
+    /// machine's when the API server did not say.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.there.unwrap_or(self.here)
+    }
+
+    /// rejob's configurations.
+    pub fn ours(&self) -> impl Iterator<Item = &MutatingWebhookConfiguration> {
+        let all = self.configurations.as_deref().unwrap_or_default();
+        all.iter().filter(|configuration| webhook::is_ours(configuration))
+    }
+
+    /// rejob's entries, in the order of the calls.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.ours().flat_map(webhook::entries)
+    }
+
+    /// The namespaces; none when they could not be listed.
+    #[must_use]
+    pub fn namespaces(&self) -> &[Namespace] {
+        self.namespaces.as_deref().unwrap_or_default()
+    }
+
+    /// The installation that an entry's target belongs to.
+    #[must_use]
+    pub fn installation_of(&self, target: &Target) -> Option<&Installation> {
+        let Some((namespace, name)) = &target.service else { return self.installations.first() };
+        let there = || self.installations.iter().filter(|one| one.namespace == *namespace);
+        let named = |one: &&Installation| one.settings().is_some_and(|s| s.deployment == *name);
+        there().find(named).or_else(|| there().next())
+    }
+
+    /// The beginning of the command that changes the release behind a target; its values follow.
+    #[must_use]
+    pub fn helm_upgrade(&self, target: Option<&Target>) -> String {
+        let installation = target.and_then(|target| self.installation_of(target));
+        let deployment = installation.and_then(|one| one.deployment.as_ref().ok()?.as_ref());
+        let labels = deployment.and_then(|deployment| deployment.metadata.labels.as_ref());
+        let release = labels.and_then(|labels| labels.get("app.kubernetes.io/instance"));
+        let release = release.map_or("rejob", String::as_str);
+        let namespace = installation.map_or("rejob", |one| one.namespace.as_str());
+        format!("helm upgrade {release} charts/rejob --namespace {namespace} --reuse-values")
+    }
+
+    /// Whether a policy replaces, as far as that is known; a policy that nobody knows may.
+    #[must_use]
+    pub fn replaces(&self, entry: &Entry<'_>) -> bool {
+        let installation = entry.target().and_then(|target| self.installation_of(&target));
+        let policies = installation.and_then(|one| one.policies.as_ref().ok());
+        policies
+            .and_then(|policies| policies.get(entry.policy))
+            .map_or(!entry.is_reinvoked(), crate::policy::Policy::replaces)
+    }
+}

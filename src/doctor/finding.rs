@@ -1,0 +1,233 @@
+//! What the doctor says: findings, and how they are printed as text and as JSON.
+//!
+//! The JSON is a contract, described in docs/doctor.md: fields are added, never renamed or removed.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Checked, and as it should be.
+    Ok,
+    /// Worth knowing, or not checked; the installation works without acting on it.
+    Hint,
+    /// Something does not work, or will not work soon.
+    Problem,
+}
+
+impl Level {
+    /// The word for it.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Hint => "hint",
+            Self::Problem => "problem",
+        }
+    }
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub level: Level,
+    /// Which check found it: a stable name, `ca-bundle`.
+    pub check: &'static str,
+    /// What it is about: `00-rejob/replace.rejob.dev`, a namespace, `NAMESPACE/NAME`.
+    pub subject: String,
+    /// One sentence in plain words.
+    pub message: String,
+    /// What to do: a command, or a sentence where no command does it.
+    #[serde(rename = "do")]
+    pub remedy: Option<String>,
+}
+
+impl Finding {
+    /// All is well.
+    #[must_use]
+    pub fn ok(check: &'static str, subject: &str, message: impl Into<String>) -> Self {
+        Self::new(Level::Ok, check, subject, message.into(), None)
+    }
+
+    /// Worth knowing.
+    #[must_use]
+    pub fn hint(
+        check: &'static str,
+        subject: &str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(Level::Hint, check, subject, message.into(), Some(remedy.into()))
+    }
+
+    /// Something is wrong.
+    #[must_use]
+    pub fn problem(
+        check: &'static str,
+        subject: &str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(Level::Problem, check, subject, message.into(), Some(remedy.into()))
+    }
+
+    /// A check that could not be made; `why` is a sentence without its end.
+    #[must_use]
+    pub fn unchecked(check: &'static str, subject: &str, what: &str, why: &str) -> Self {
+        let message = format!("{what} could not be checked: {why}");
+        let remedy = if why.contains("is forbidden: User") {
+            "have a cluster admin grant you the rights listed in docs/doctor.md"
+        } else {
+            "run rejob doctor again once that is mended, or from a Pod where it is a matter of reach"
+        };
+        let remedy = Some(remedy.to_owned());
+        Self::new(Level::Hint, check, subject, message, remedy)
+    }
+
+    fn new(
+        level: Level,
+        check: &'static str,
+        subject: &str,
+        message: String,
+        remedy: Option<String>,
+    ) -> Self {
+        // One line each, whatever an API server or a label's value says.
+        let line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (subject, message) = (line(subject.to_owned()), line(message));
+        Self { level, check, subject, message, remedy }
+    }
+}
+
+/// All findings about a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether there is no problem.
+    pub healthy: bool,
+    /// The API server's address.
+    pub server: String,
+    /// The API server's version, `v1.37.2`; `null` when it is not known.
+    pub kubernetes: Option<String>,
+    /// In the order of the checks.
+    pub findings: Vec<Finding>,
+}
+
+impl Report {
+    /// A report; it is healthy when no finding is a problem.
+    #[must_use]
+    pub fn new(server: &str, kubernetes: Option<String>, findings: Vec<Finding>) -> Self {
+        let healthy = findings.iter().all(|finding| finding.level != Level::Problem);
+        Self { healthy, server: server.to_owned(), kubernetes, findings }
+    }
+
+    /// One line a finding, with an indented `do:` line where there is something to do; a summary.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for finding in &self.findings {
+            let (level, check) = (finding.level.label(), finding.check);
+            let _ = write!(text, "{level:<8} {check}");
+            if !finding.subject.is_empty() {
+                let _ = write!(text, " {}", finding.subject);
+            }
+            let _ = writeln!(text, ": {}", finding.message);
+            if let Some(remedy) = &finding.remedy {
+                let _ = writeln!(text, "{:<8} do: {remedy}", "");
+            }
+        }
+        let count = |level| self.findings.iter().filter(|finding| finding.level == level).count();
+        let (problems, hints) = (count(Level::Problem), count(Level::Hint));
+        let verdict = if self.healthy { "rejob is well" } else { "rejob needs attention" };
+        let _ = writeln!(
+            text,
+            "\n{verdict}: {}, {}",
+            plural(problems, "problem"),
+            plural(hints, "hint")
+        );
+        text
+    }
+
+    /// The JSON document, with a line end.
+    #[must_use]
+    pub fn json(&self) -> String {
+        // Strings and booleans only: writing them does not fail.
+        let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
+        json.push('\n');
+        json
+    }
+}
+
+/// `1 problem`, `2 problems`.
+#[must_use]
+pub fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        Report::new(
+            "https://10.0.0.1",
+            Some("v1.37.2".into()),
+            vec![
+                Finding::ok("version", "", "fine"),
+                Finding::hint("order", "a", "look", "rename it"),
+                Finding::problem(
+                    "ca-bundle",
+                    "00-rejob/ttl.rejob.dev",
+                    "no\ncaBundle",
+                    "kubectl x",
+                ),
+            ],
+        )
+    }
+
+    #[test]
+    fn text_has_a_line_a_finding_and_what_to_do() {
+        let expected = "\
+ok       version: fine
+hint     order a: look
+         do: rename it
+problem  ca-bundle 00-rejob/ttl.rejob.dev: no caBundle
+         do: kubectl x
+
+rejob needs attention: 1 problem, 1 hint
+";
+        assert_eq!(report().text(), expected);
+    }
+
+    #[test]
+    fn the_shape_of_the_json_is_a_contract() {
+        let json: serde_json::Value = serde_json::from_str(&report().json()).unwrap();
+        let expected = serde_json::json!({
+            "healthy": false,
+            "server": "https://10.0.0.1",
+            "kubernetes": "v1.37.2",
+            "findings": [
+                { "level": "ok", "check": "version", "subject": "", "message": "fine", "do": null },
+                { "level": "hint", "check": "order", "subject": "a", "message": "look",
+                  "do": "rename it" },
+                { "level": "problem", "check": "ca-bundle", "subject": "00-rejob/ttl.rejob.dev",
+                  "message": "no caBundle", "do": "kubectl x" },
+            ]
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn hints_alone_leave_it_healthy() {
+        let hint = Finding::unchecked(
+            "rights",
+            "a",
+            "the rights",
+            "jobs is forbidden: User \"a\" cannot list",
+        );
+        assert!(hint.remedy.is_some());
+        assert!(Report::new("", None, vec![hint]).healthy);
+    }
+}

@@ -1,0 +1,188 @@
+//! Which rights rejob's service account needs, exactly: what a replacement takes, and what keeping
+//! its own certificate takes. Pure.
+
+use serde_json::{Value, json};
+
+use super::installation::Settings;
+
+/// One right, as a SubjectAccessReview asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// The verb.
+    pub verb: &'static str,
+    /// The API group; empty is the core one.
+    pub group: &'static str,
+    /// The resource.
+    pub resource: &'static str,
+    /// The namespace; empty is the whole cluster.
+    pub namespace: String,
+    /// The object's name; empty is any.
+    pub name: String,
+}
+
+impl Right {
+    /// `delete jobs.batch in the namespace shop`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let mut words = format!("{} {}", self.verb, self.resource);
+        if !self.group.is_empty() {
+            words = format!("{words}.{}", self.group);
+        }
+        if !self.name.is_empty() && self.name != self.namespace {
+            words = format!("{words} named {}", self.name);
+        }
+        if self.namespace.is_empty() {
+            words
+        } else {
+            format!("{words} in the namespace {}", self.namespace)
+        }
+    }
+
+    /// The `spec` of the SubjectAccessReview for that user.
+    #[must_use]
+    pub fn review(&self, namespace: &str, account: &str) -> Value {
+        json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": format!("system:serviceaccount:{namespace}:{account}"),
+                "groups": [
+                    "system:serviceaccounts",
+                    format!("system:serviceaccounts:{namespace}"),
+                    "system:authenticated",
+                ],
+                "resourceAttributes": {
+                    "verb": self.verb, "group": self.group, "resource": self.resource,
+                    "namespace": self.namespace, "name": self.name,
+                }
+            }
+        })
+    }
+
+    /// The command that shows the same.
+    #[must_use]
+    pub fn command(&self, namespace: &str, account: &str) -> String {
+        let mut resource = self.resource.to_owned();
+        if !self.group.is_empty() {
+            resource = format!("{resource}.{}", self.group);
+        }
+        if !self.name.is_empty() {
+            resource = format!("{resource}/{}", self.name);
+        }
+        let place = match self.namespace.as_str() {
+            "" if self.resource == "jobs" || self.resource == "events" => {
+                " --all-namespaces".into()
+            }
+            "" => String::new(),
+            namespace => format!(" --namespace {namespace}"),
+        };
+        let verb = self.verb;
+        format!(
+            "kubectl auth can-i {verb} {resource}{place} --as system:serviceaccount:{namespace}:{account}"
+        )
+    }
+}
+
+/// All rights that an installation in `namespace` needs; `replaces`: whether some policy replaces.
+#[must_use]
+pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<Right> {
+    let right = |verb, group, resource, namespace: &str, name: &str| Right {
+        verb,
+        group,
+        resource,
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    };
+    let mut rights = Vec::new();
+    if replaces {
+        let access = "subjectaccessreviews";
+        rights.push(right("create", "authorization.k8s.io", access, "", ""));
+        let everywhere = [String::new()];
+        let places: &[String] =
+            if settings.namespaces.is_empty() { &everywhere } else { &settings.namespaces };
+        for place in places {
+            for verb in ["get", "list", "create", "delete"] {
+                rights.push(right(verb, "batch", "jobs", place, ""));
+            }
+            // A Namespace is in the namespace of its own name.
+            rights.push(right("get", "", "namespaces", place, place));
+            rights.push(right("create", "", "events", place, ""));
+        }
+    }
+    if let Some(configuration) = &settings.writes_into {
+        let (group, resource) = ("admissionregistration.k8s.io", "mutatingwebhookconfigurations");
+        for verb in ["get", "patch"] {
+            rights.push(right(verb, group, resource, "", configuration));
+        }
+        rights.push(right("create", "", "secrets", namespace, ""));
+        for verb in ["get", "patch"] {
+            let secret = settings.secret.as_deref().unwrap_or_default();
+            rights.push(right(verb, "", "secrets", namespace, secret));
+        }
+    }
+    rights
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(settings: &Settings, replaces: bool) -> Vec<String> {
+        needed("sys", settings, replaces).iter().map(Right::in_words).collect()
+    }
+
+    #[test]
+    fn replacing_takes_jobs_access_reviews_namespaces_and_events() {
+        let expected = [
+            "create subjectaccessreviews.authorization.k8s.io",
+            "get jobs.batch",
+            "list jobs.batch",
+            "create jobs.batch",
+            "delete jobs.batch",
+            "get namespaces",
+            "create events",
+        ];
+        assert_eq!(words(&Settings::default(), true), expected);
+    }
+
+    #[test]
+    fn restricted_to_namespaces_it_needs_them_there_only() {
+        let settings = Settings { namespaces: vec!["a".into(), "b".into()], ..Settings::default() };
+        let words = words(&settings, true);
+        assert_eq!(words.len(), 1 + 2 * 6);
+        assert!(words.contains(&"delete jobs.batch in the namespace b".to_owned()));
+        assert!(words.contains(&"get namespaces in the namespace a".to_owned()));
+        assert!(!words.contains(&"list jobs.batch".to_owned()));
+    }
+
+    #[test]
+    fn a_certificate_of_its_own_takes_its_secret_and_its_configuration() {
+        let settings = Settings {
+            secret: Some("rejob-tls".into()),
+            writes_into: Some("00-rejob".into()),
+            ..Settings::default()
+        };
+        let expected = [
+            "get mutatingwebhookconfigurations.admissionregistration.k8s.io named 00-rejob",
+            "patch mutatingwebhookconfigurations.admissionregistration.k8s.io named 00-rejob",
+            "create secrets in the namespace sys",
+            "get secrets named rejob-tls in the namespace sys",
+            "patch secrets named rejob-tls in the namespace sys",
+        ];
+        assert_eq!(words(&settings, false), expected);
+    }
+
+    #[test]
+    fn patching_alone_with_given_certificates_takes_nothing() {
+        assert_eq!(words(&Settings::default(), false), [""; 0]);
+    }
+
+    #[test]
+    fn the_command_asks_as_the_service_account() {
+        let right = &needed("sys", &Settings::default(), true)[4];
+        assert_eq!(
+            right.command("sys", "rejob"),
+            "kubectl auth can-i delete jobs.batch --all-namespaces --as system:serviceaccount:sys:rejob"
+        );
+    }
+}
