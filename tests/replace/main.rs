@@ -14,5 +14,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod concurrency;
 mod deploy;
 mod hooks;
+mod kill;
+mod rights;
