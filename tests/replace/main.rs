@@ -18,4 +18,8 @@ mod concurrency;
 mod deploy;
 mod hooks;
 mod kill;
+mod kinds;
+mod knobs;
+mod owners;
 mod rights;
+mod visible;
