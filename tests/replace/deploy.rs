@@ -29,9 +29,6 @@ impl Client {
     pub const ALL: [Self; 5] =
         [Self::Apply, Self::ServerSideApply, Self::Helm3, Self::Helm4, Self::Put];
 
-    /// Those that people deploy with.
-    pub const TOOLS: [Self; 4] = [Self::Apply, Self::ServerSideApply, Self::Helm3, Self::Helm4];
-
     /// Whether it sends server-side applies.
     pub fn applies(self) -> bool {
         matches!(self, Self::ServerSideApply | Self::Helm4)

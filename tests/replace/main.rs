@@ -14,5 +14,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod concurrency;
 mod deploy;
 mod hooks;
+mod kill;
+mod kinds;
+mod knobs;
+mod owners;
+mod rights;
+mod visible;

@@ -136,6 +136,11 @@ impl<'p> Rejob<'p> {
         self.port
     }
 
+    /// Someone who is not the API server, and reaches the webhook's port.
+    pub fn outsider(&self) -> User {
+        User::outsider(self.plane, &format!("https://127.0.0.1:{}", self.port))
+    }
+
     /// The name of the webhook configuration.
     pub fn configuration(&self) -> &str {
         &self.configuration

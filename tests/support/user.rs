@@ -82,6 +82,11 @@ impl User {
         Self::with(plane.dir(), &format!("system:serviceaccount:{namespace}:{name}"), &config)
     }
 
+    /// Someone without credentials, at a server of this control plane's CA.
+    pub(super) fn outsider(plane: &ControlPlane, url: &str) -> Self {
+        Self::with(plane.dir(), "outsider", &kubeconfig(url, plane.pki(), &json!({})))
+    }
+
     /// The admin of a control plane that is still starting.
     pub(super) fn admin_of(dir: &Path, pki: &Pki, port: u16) -> Self {
         let pair = pki.client("admin", Some("system:masters"));
