@@ -83,11 +83,16 @@ fn walk(scenario: Scenario, choices: &[prop::sample::Index]) -> Result<usize, St
 fn random_schedules_of_many_clients_with_many_faults() {
     let mut runner = TestRunner::new_with_rng(Config { cases: 96, ..Config::default() }, rng());
     let choices = prop::collection::vec(any::<prop::sample::Index>(), STEPS);
+    let longest = std::cell::Cell::new(0);
     runner
         .run(&(scenario(), choices), |(scenario, choices)| {
-            walk(scenario, &choices).map(|_| ()).map_err(TestCaseError::fail)
+            let steps = walk(scenario, &choices).map_err(TestCaseError::fail)?;
+            longest.set(longest.get().max(steps));
+            Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
+    println!("the longest schedule has {} steps", longest.get());
+    assert!(longest.get() > 60, "the schedules end too soon to tell anything");
 }
 
 /// The same schedules in every run; set `REJOB_MODEL_SEED` for others.
