@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::manifest::{image, job};
 use crate::support::namespace::Namespace;
-use crate::support::plane::ControlPlane;
+use crate::support::plane::{ControlPlane, Options};
 use crate::support::rejob::Rejob;
 use crate::support::user::Answer;
 
@@ -30,8 +30,17 @@ fn change(namespace: &Namespace, way: usize, manager: &str, name: &str, image: &
 
 #[test]
 fn eight_clients_change_the_same_job_and_the_last_apply_wins() {
-    let plane = ControlPlane::shared();
-    let rejob = Rejob::builtin(&plane);
+    eight_clients(&ControlPlane::shared());
+}
+
+#[test]
+fn eight_clients_do_so_without_a_watch_cache() {
+    let options = Options { no_watch_cache: true, ..Options::default() };
+    eight_clients(&ControlPlane::start(&options));
+}
+
+fn eight_clients(plane: &ControlPlane) {
+    let rejob = Rejob::builtin(plane);
     let place = Place::new(rejob.namespace("replace"));
     place.namespace.create_job(&job(JOB, "app:0")).ok();
     let answers = Mutex::new(BTreeMap::<u16, Vec<String>>::new());

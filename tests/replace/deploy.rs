@@ -23,6 +23,8 @@ pub enum Client {
     Helm3,
     Helm4,
     Put,
+    MergePatch,
+    JsonPatch,
 }
 
 impl Client {
@@ -63,7 +65,7 @@ impl Place {
             Client::ServerSideApply => kubectl(&["apply", "--server-side", "-f", "-"]),
             Client::Helm3 => said(&self.helm(Helm::V3_22, image)),
             Client::Helm4 => said(&self.helm(Helm::V4_3, image)),
-            Client::Put => self.put(image),
+            Client::Put | Client::MergePatch | Client::JsonPatch => self.raw(client, image),
         }
     }
 
@@ -89,15 +91,18 @@ impl Place {
         chart
     }
 
-    /// A PUT of the bare manifest, as scripts send it.
-    fn put(&self, image: &str) -> Result<String, String> {
-        let user = self.namespace.user();
-        let answer = match self.namespace.job(JOB) {
-            Some(_) => user.put(
-                &format!("{}?fieldManager=test", self.namespace.job_path(JOB)),
-                &self.manifest(image),
-            ),
-            None => self.namespace.create_job(&self.manifest(image)),
+    /// A request as scripts and libraries send it: a POST, or when the Job is there a change.
+    fn raw(&self, client: Client, image: &str) -> Result<String, String> {
+        let (user, wanted) = (self.namespace.user(), self.manifest(image));
+        let path = format!("{}?fieldManager=test", self.namespace.job_path(JOB));
+        let template = json!({ "spec": { "template": wanted["spec"]["template"] } });
+        let at = "/spec/template/spec/containers/0/image";
+        let operations = json!([{ "op": "replace", "path": at, "value": image }]);
+        let answer = match (self.namespace.job(JOB), client) {
+            (None, _) => self.namespace.create_job(&wanted),
+            (Some(_), Client::MergePatch) => user.patch("merge", &path, &template),
+            (Some(_), Client::JsonPatch) => user.patch("json", &path, &operations),
+            (Some(_), _) => user.put(&path, &wanted),
         };
         let text = answer.body.to_string();
         if (200..300).contains(&answer.status) { Ok(text) } else { Err(text) }

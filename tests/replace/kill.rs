@@ -66,7 +66,7 @@ fn with_failure_policy_fail(client: Client) {
         let error = said.expect_err("the client gets an error");
         // The API server looks again before it reports that the webhook failed: a Job that is
         // deleted and not yet created again is what it then tells.
-        let words = ["failed calling webhook", "nightly\" not found"];
+        let words = ["failed calling webhook", " not found"];
         assert!(words.iter().any(|words| error.contains(words)), "{client:?} {step}: {error}");
         let left = place.namespace.job(JOB);
         match &left {
@@ -189,6 +189,59 @@ fn helm_4_with_failure_policy_fail() {
 #[test]
 fn helm_4_with_failure_policy_ignore() {
     with_failure_policy_ignore(Client::Helm4);
+}
+
+#[test]
+fn raw_requests_with_failure_policy_fail() {
+    [Client::Put, Client::MergePatch, Client::JsonPatch]
+        .into_iter()
+        .for_each(with_failure_policy_fail);
+}
+
+#[test]
+fn raw_requests_with_failure_policy_ignore() {
+    [Client::MergePatch, Client::JsonPatch].into_iter().for_each(with_failure_policy_ignore);
+}
+
+/// rejob is killed and started again while a client deploys one change after the other, each until
+/// it succeeds: a success is one, and no change runs twice.
+#[test]
+fn killed_again_and_again_while_a_client_deploys() {
+    const DEPLOYS: usize = 24;
+    let plane = ControlPlane::shared();
+    let mut rejob = start(&plane, "Fail");
+    let place = Place::new(rejob.namespace("replace"));
+    place.deploy(Client::Put, "app:0");
+    let log = rejob.log_file().to_owned();
+    let logged = || std::fs::metadata(&log).unwrap().len();
+    std::thread::scope(|scope| {
+        let deployer = scope.spawn(|| {
+            let clients = [Client::Apply, Client::MergePatch, Client::ServerSideApply, Client::Put];
+            for n in 1..=DEPLOYS {
+                let (client, wanted) = (clients[n % clients.len()], format!("app:{n}"));
+                wait::until("the deploy succeeds", || place.try_deploy(client, &wanted).ok());
+                let job = place.job();
+                assert_eq!(image(&job), wanted, "{client:?}");
+                assert_eq!(job["spec"]["parallelism"], 1, "{client:?}: {job:#}");
+                assert_unmarked(&job);
+            }
+        });
+        // Where it is hit follows from how much it has logged by then: some numbers of lines.
+        let mut kills = 0_u64;
+        while !deployer.is_finished() {
+            let until = logged() + 200 + kills * 7919 % 3000;
+            while logged() < until && !deployer.is_finished() {
+                std::hint::spin_loop();
+            }
+            rejob.restart(&[]);
+            kills += 1;
+        }
+        deployer.join().unwrap();
+        println!("killed {kills} times");
+    });
+    place.assert_runs(&format!("app:{DEPLOYS}"));
+    let runs = place.runs();
+    assert!(runs <= DEPLOYS + 1, "{runs} runs of {DEPLOYS} changes");
 }
 
 #[test]

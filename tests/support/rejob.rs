@@ -151,6 +151,11 @@ impl<'p> Rejob<'p> {
         self.child.as_ref().expect("rejob runs").id()
     }
 
+    /// The file it logs to.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
