@@ -25,6 +25,7 @@ pub enum Client {
     Put,
     MergePatch,
     JsonPatch,
+    ForcedApply,
 }
 
 impl Client {
@@ -33,7 +34,7 @@ impl Client {
 
     /// Whether it sends server-side applies.
     pub fn applies(self) -> bool {
-        matches!(self, Self::ServerSideApply | Self::Helm4)
+        matches!(self, Self::ServerSideApply | Self::Helm4 | Self::ForcedApply)
     }
 }
 
@@ -65,7 +66,9 @@ impl Place {
             Client::ServerSideApply => kubectl(&["apply", "--server-side", "-f", "-"]),
             Client::Helm3 => said(&self.helm(Helm::V3_22, image)),
             Client::Helm4 => said(&self.helm(Helm::V4_3, image)),
-            Client::Put | Client::MergePatch | Client::JsonPatch => self.raw(client, image),
+            Client::Put | Client::MergePatch | Client::JsonPatch | Client::ForcedApply => {
+                self.raw(client, image)
+            }
         }
     }
 
@@ -99,6 +102,7 @@ impl Place {
         let at = "/spec/template/spec/containers/0/image";
         let operations = json!([{ "op": "replace", "path": at, "value": image }]);
         let answer = match (self.namespace.job(JOB), client) {
+            (_, Client::ForcedApply) => user.apply(&format!("{path}&force=true"), &wanted),
             (None, _) => self.namespace.create_job(&wanted),
             (Some(_), Client::MergePatch) => user.patch("merge", &path, &template),
             (Some(_), Client::JsonPatch) => user.patch("json", &path, &operations),

@@ -193,7 +193,7 @@ fn helm_4_with_failure_policy_ignore() {
 
 #[test]
 fn raw_requests_with_failure_policy_fail() {
-    [Client::Put, Client::MergePatch, Client::JsonPatch]
+    [Client::Put, Client::MergePatch, Client::JsonPatch, Client::ForcedApply]
         .into_iter()
         .for_each(with_failure_policy_fail);
 }
@@ -216,22 +216,26 @@ fn killed_again_and_again_while_a_client_deploys() {
     let logged = || std::fs::metadata(&log).unwrap().len();
     std::thread::scope(|scope| {
         let deployer = scope.spawn(|| {
-            let clients = [Client::Apply, Client::MergePatch, Client::ServerSideApply, Client::Put];
+            let clients = [Client::Apply, Client::MergePatch, Client::ForcedApply, Client::Put];
             for n in 1..=DEPLOYS {
                 let (client, wanted) = (clients[n % clients.len()], format!("app:{n}"));
-                wait::until("the deploy succeeds", || place.try_deploy(client, &wanted).ok());
+                let mut last = String::new();
+                let done = wait::poll(wait::DEADLINE, || {
+                    place.try_deploy(client, &wanted).map_err(|error| last = error).ok()
+                });
+                assert!(done.is_some(), "{client:?} does not get through: {last}");
                 let job = place.job();
                 assert_eq!(image(&job), wanted, "{client:?}");
                 assert_eq!(job["spec"]["parallelism"], 1, "{client:?}: {job:#}");
                 assert_unmarked(&job);
             }
         });
-        // Where it is hit follows from how much it has logged by then: some numbers of lines.
+        // Where it is hit follows from how much it has logged by then: a replacement logs 10 kB.
         let mut kills = 0_u64;
         while !deployer.is_finished() {
-            let until = logged() + 200 + kills * 7919 % 3000;
+            let until = logged() + kills * 7919 % 24_000;
             while logged() < until && !deployer.is_finished() {
-                std::hint::spin_loop();
+                std::thread::yield_now();
             }
             rejob.restart(&[]);
             kills += 1;
