@@ -26,7 +26,7 @@ use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
 pub use held::Held;
-pub use memory::Memory;
+pub use memory::{Made, Memory};
 
 /// Facts about this server that decisions depend on.
 #[derive(Debug, Clone, Default)]
@@ -83,11 +83,13 @@ impl<C: Cluster> Admission<C> {
         deadline: Deadline,
     ) -> Decision {
         let old_uid = request.old_object.as_ref().and_then(|old| Job::new(old).uid());
+        let made = old_uid.and_then(|uid| self.memory.of(uid, Instant::now()));
         let context = Context {
             own_user: self.identity.user.as_deref(),
             own_namespace: self.identity.namespace.as_deref(),
             server_minor: self.identity.server_minor,
-            remembered: old_uid.and_then(|uid| self.memory.hash_of(uid, Instant::now())),
+            remembered: made.as_ref().map(|made| made.hash.clone()),
+            asked: made.and_then(|made| made.asked),
             held: self.held.is_the_same(request, Instant::now()),
         };
         let mut decision = decide(request, policy, &context);

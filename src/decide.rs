@@ -37,6 +37,8 @@ pub struct Context<'a> {
     pub server_minor: Option<u32>,
     /// The hash for which this replica made the stored Job (told by its uid), where it remembers.
     pub remembered: Option<TemplateHash>,
+    /// What was asked for then, where it is not too large to remember (see `job::asked_for`).
+    pub asked: Option<Value>,
     /// Whether this replica held this very request (a PUT of an older resourceVersion) while the
     /// Job ran, and only the status has changed since: then its revision is not stale.
     pub held: bool,

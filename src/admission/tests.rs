@@ -126,7 +126,7 @@ async fn what_a_job_was_made_for_is_remembered_by_its_new_uid() {
     answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
     settled(&fake, "tell").await;
     let hash = Some(TemplateHash::of(&job("a:2")));
-    assert_eq!(service.memory.hash_of("new", Instant::now()), hash);
+    assert_eq!(service.memory.of("new", Instant::now()).map(|made| made.hash), hash);
 
     // Another hook has rewritten the template on CREATE: the same request is quiet.
     let mut stored = job("a@sha256:1");
@@ -170,7 +170,7 @@ async fn the_uid_of_an_applys_new_job_is_looked_up() {
     let service = apply(&fake).await;
     settled(&fake, "tell").await;
     assert_eq!(fake.count("get"), 3);
-    assert!(service.memory.hash_of("made by the API server", Instant::now()).is_some());
+    assert!(service.memory.of("made by the API server", Instant::now()).is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -180,7 +180,7 @@ async fn a_job_that_somebody_else_was_faster_to_make_is_not_remembered_as_ones_o
     for _ in 0..1000 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(service.memory.hash_of("made by the API server", Instant::now()), None);
+    assert_eq!(service.memory.of("made by the API server", Instant::now()), None);
     assert_eq!(fake.count("tell"), 0);
 }
 
@@ -226,6 +226,7 @@ fn meeting(fake: Fake) -> (Admission<Fake>, Arc<Fake>, Bytes, Value) {
         resource_version: "1".into(),
         user: "bob".into(),
         manager: Some("kubectl".into()),
+        asked: None,
     };
     let mut old = job("a:1");
     old["spec"]["parallelism"] = json!(0);

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::job::{Client, GENERATED_LABELS, Job, TemplateHash, keys};
+use crate::job::{Client, GENERATED_LABELS, Job, TemplateHash, asked_for, keys};
 use crate::review::UserInfo;
 
 use super::Record;
@@ -67,6 +67,7 @@ impl Plan {
             resource_version: self.asked_revision.clone(),
             user: self.user.username.clone(),
             manager: self.field_manager.clone(),
+            asked: asked_for(&self.job),
         };
         let mut job = self.job.clone();
         for key in LAST_APPLIED {

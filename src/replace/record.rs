@@ -1,6 +1,7 @@
 //! The record of a dormant Job: what it is to become, and for whom.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::job::{Job, keys};
 use crate::review::Request;
@@ -19,6 +20,9 @@ pub struct Record {
     pub user: String,
     /// With which field manager.
     pub manager: Option<String>,
+    /// What was asked for, where it is not too large: a hook may rewrite the dormant Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Value>,
 }
 
 impl Record {

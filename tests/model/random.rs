@@ -25,7 +25,7 @@ fn sender() -> impl Strategy<Value = Sender> {
     let user = prop::sample::select(vec!["ada", "bob", "patch-only"]);
     let manager = prop::sample::select(vec!["tool", "other"]);
     let images =
-        prop::collection::vec(prop::sample::select(vec!["a:1", "a:2", "a:3", "bad!"]), 1..5);
+        prop::collection::vec(prop::sample::select(vec!["a:1", "a:2", "a:3", "bad!"]), 1..25);
     (kind, user, manager, images).prop_map(|(kind, user, manager, images)| {
         Sender::new(kind, user, &images).with_manager(manager)
     })
@@ -35,7 +35,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
     let senders = prop::collection::vec(sender(), 3..5);
     let policy = prop::sample::select(vec![FailurePolicy::Fail, FailurePolicy::Ignore]);
     let applied = prop::sample::select(vec![None, Some("tool")]);
-    (senders, policy, any::<bool>(), 0_u8..4, any::<bool>(), applied).prop_map(
+    (senders, policy, any::<bool>(), 0_u8..7, any::<bool>(), applied).prop_map(
         |(senders, failure_policy, cache, faults, forged, applied_by)| Scenario {
             failure_policy,
             cache,
@@ -81,13 +81,18 @@ fn walk(scenario: Scenario, choices: &[prop::sample::Index]) -> Result<usize, St
 
 #[test]
 fn random_schedules_of_many_clients_with_many_faults() {
-    let mut runner = TestRunner::new_with_rng(Config { cases: 96, ..Config::default() }, rng());
+    let mut runner = TestRunner::new_with_rng(Config { cases: 256, ..Config::default() }, rng());
     let choices = prop::collection::vec(any::<prop::sample::Index>(), STEPS);
+    let longest = std::cell::Cell::new(0);
     runner
         .run(&(scenario(), choices), |(scenario, choices)| {
-            walk(scenario, &choices).map(|_| ()).map_err(TestCaseError::fail)
+            let steps = walk(scenario, &choices).map_err(TestCaseError::fail)?;
+            longest.set(longest.get().max(steps));
+            Ok(())
         })
         .unwrap_or_else(|error| panic!("{error}"));
+    println!("the longest schedule has {} steps", longest.get());
+    assert!(longest.get() > 200, "the schedules end too soon to tell anything");
 }
 
 /// The same schedules in every run; set `REJOB_MODEL_SEED` for others.

@@ -23,7 +23,8 @@ pub fn namespaces(facts: &Facts, findings: &mut Vec<Finding>) {
     }
     let before = findings.len();
     let mut served = 0;
-    for namespace in facts.namespaces() {
+    let alive = |one: &&Namespace| one.metadata.deletion_timestamp.is_none();
+    for namespace in facts.namespaces().iter().filter(alive) {
         let Some(policy) = opted_in(namespace) else { continue };
         match judge(facts, &policies, namespace, policy) {
             Some(finding) => findings.push(finding),

@@ -1,0 +1,148 @@
+//! One thing is wrong at a time: exit code 1, and its sentence.
+
+use serde_json::{Value, json};
+
+use crate::clinic::{Release, available, change_entries, installed, installed_with, turn};
+use crate::support::manifest::job;
+use crate::support::rejob::Options;
+use crate::support::wait;
+
+#[test]
+fn no_webhook_configuration() {
+    let turn = turn();
+    let seen = turn.doctor();
+    seen.finds("webhook-configuration", "no MutatingWebhookConfiguration of rejob exists");
+    assert_eq!(seen.problems(), ["webhook-configuration"]);
+}
+
+#[test]
+fn namespaces_that_name_no_policy() {
+    let turn = turn();
+    let (_release, _rejob) = installed(&turn);
+    let one = turn.plane().namespace("typo", &[("rejob.dev/policy", "repalce")]);
+    let two = turn.plane().namespace("typo", &[("rejob.dev/policy", "gone")]);
+    let seen = turn.doctor();
+    seen.finds("namespace", &format!("{}: it opts in to the policy \"repalce\"", one.name()));
+    seen.finds("namespace", &format!("{}: it opts in to the policy \"gone\"", two.name()));
+    seen.finds("namespace", "which no webhook has; there are hash-name, replace, ttl");
+    assert_eq!(seen.problems(), ["namespace"]);
+}
+
+#[test]
+fn the_namespace_of_rejob_opts_in() {
+    let turn = turn();
+    let (release, _rejob) = installed(&turn);
+    let name = release.namespace.name();
+    let args = ["label", "namespace", name, "rejob.dev/policy=replace"];
+    release.namespace.user().kubectl(&args, "").ok();
+    turn.doctor().finds("namespace", "rejob's own namespace opts in to replace");
+}
+
+#[test]
+fn a_deployment_that_is_not_available() {
+    let turn = turn();
+    let (release, _rejob) = installed(&turn);
+    let deployments = format!("/apis/apps/v1/namespaces/{}/deployments", release.namespace.name());
+    available(&turn.plane().admin(), &format!("{deployments}/rejob"), 0);
+    let seen = turn.doctor();
+    seen.finds("deployment", "none of its 1 replica is available");
+    assert_eq!(seen.problems(), ["deployment"]);
+}
+
+#[test]
+fn a_webhook_that_is_down() {
+    let turn = turn();
+    let (_release, mut rejob) =
+        installed_with(&turn, &Options { timeout_seconds: 5, ..Options::default() });
+    rejob.kill();
+    let seen = turn.doctor();
+    seen.finds("calls", "failed calling webhook \"replace.rejob.dev\"");
+    assert_eq!(seen.messages("problem", "calls").len(), 3);
+    assert_eq!(seen.problems(), ["calls"]);
+    let hidden = seen.messages("hint", "ca-bundle");
+    assert!(hidden[0].contains("cannot be reached from here"), "{hidden:?}");
+
+    // With Ignore nobody gets an error: only the missing mark tells.
+    let admin = turn.plane().admin();
+    change_entries(&admin, rejob.configuration(), |entry| entry["failurePolicy"] = json!("Ignore"));
+    wait::until("the API server lets Jobs pass", || {
+        let seen = turn.doctor();
+        seen.finds("calls", "");
+        let messages = seen.messages("problem", "calls");
+        messages.iter().all(|m| m.contains("without rejob having seen it")).then_some(())
+    });
+
+    rejob.restart(&[]);
+    wait::until("rejob is called again", || (turn.doctor().output.code == 0).then_some(()));
+}
+
+#[test]
+fn an_entry_for_all_namespaces() {
+    let turn = turn();
+    let (_release, rejob) = installed(&turn);
+    change_entries(&turn.plane().admin(), rejob.configuration(), |entry| {
+        entry["namespaceSelector"]["matchLabels"] = json!({ "rejob.dev/nobody": "yes" });
+    });
+    let seen = turn.doctor();
+    seen.finds("entry", "its namespaceSelector does not ask for the label rejob.dev/policy");
+}
+
+#[test]
+fn a_dormant_job_that_nobody_releases() {
+    let turn = turn();
+    let (_release, rejob) = installed(&turn);
+    // Where the namespace opts in, rejob itself would take the label out again.
+    let namespace = rejob.unlabelled_namespace();
+    let mut left = job("nightly", "app:1");
+    let record = json!({
+        "parallelism": 1, "uid": "old", "resourceVersion": "1", "user": "deployer", "manager": null,
+    });
+    left["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
+    left["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record.to_string() });
+    left["spec"]["parallelism"] = json!(0);
+    namespace.create_job(&left).ok();
+    let seen = turn.doctor();
+    seen.finds("dormant-jobs", &format!("{}/nightly: it is dormant for ", namespace.name()));
+    assert_eq!(seen.problems(), ["dormant-jobs"]);
+    // The age is told by one clock, so it is neither negative nor long.
+    let said = seen.messages("problem", "dormant-jobs").remove(0);
+    let age = said.split("dormant for ").nth(1).unwrap().split(' ').next().unwrap();
+    assert!((0..600).contains(&age.parse::<i64>().unwrap()), "{said}");
+}
+
+#[test]
+fn another_webhook_before_rejob_is_a_hint() {
+    let turn = turn();
+    let (_release, _rejob) = installed(&turn);
+    let admin = turn.plane().admin();
+    let name = format!("00-digest-{}", crate::support::plane::unique());
+    let other: Value = json!({
+        "metadata": { "name": name },
+        "webhooks": [{
+            "name": "digest.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "failurePolicy": "Ignore", "timeoutSeconds": 1,
+            "clientConfig": { "url": "https://127.0.0.1:1/" },
+            "rules": [{ "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
+                        "operations": ["CREATE"] }],
+        }],
+    });
+    let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+    admin.post(path, &other).ok();
+    let seen = turn.doctor();
+    admin.delete(&crate::clinic::configuration(&name), &json!({})).ok();
+    seen.is_well();
+    let hints = seen.messages("hint", "order");
+    assert!(hints[0].starts_with(&format!("{name}: its webhook digest.example.com")), "{hints:?}");
+}
+
+#[test]
+fn a_namespace_for_the_installation_that_holds_none() {
+    let turn = turn();
+    let release = Release::create(&turn);
+    let elsewhere = turn.plane().namespace("elsewhere", &[]);
+    let admin = turn.plane().admin();
+    let seen = crate::clinic::doctor(&admin, &["--namespace", elsewhere.name()]);
+    assert_eq!(seen.messages("hint", "deployment").len(), 1, "{}", seen.output.stdout);
+    let seen = crate::clinic::doctor(&admin, &["--namespace", release.namespace.name()]);
+    assert_eq!(seen.messages("ok", "deployment").len(), 1, "{}", seen.output.stdout);
+}
