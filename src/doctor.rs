@@ -32,13 +32,13 @@ pub fn examine(facts: &Facts) -> Report {
     Report::new(&facts.server, facts.version.as_ref().ok().cloned(), findings)
 }
 
-/// The report on an API server that does not answer.
+/// The report on an API server that does not answer, or does not know the caller.
 #[must_use]
 pub fn unreachable(server: &str, why: &str) -> Report {
     let finding = Finding::problem(
         "api-server",
         server,
-        format!("the API server does not answer: {why}"),
+        format!("the API server cannot be asked: {why}"),
         "check --kubeconfig and the network: kubectl version",
     );
     Report::new(server, None, vec![finding])

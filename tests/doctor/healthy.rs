@@ -96,7 +96,7 @@ fn a_cluster_that_does_not_answer_is_one_sentence() {
         crate::support::output::Output::of(&mut command, "").exited(1)
     };
     let said = ask(&file, &[]);
-    let begin = format!("rejob: the API server at {nowhere} does not answer (");
+    let begin = format!("rejob: cannot ask the API server at {nowhere}: ");
     assert!(said.stderr.starts_with(&begin), "{}", said.stderr);
     assert_eq!((said.stderr.lines().count(), said.stdout.as_str()), (1, ""));
     let said = ask(&file, &["--output", "json"]);
