@@ -109,3 +109,22 @@ fn a_cluster_that_does_not_answer_is_one_sentence() {
     );
     assert_eq!((said.stderr.lines().count(), said.stdout.as_str()), (1, ""));
 }
+
+#[test]
+fn the_usual_kubeconfig_is_taken_when_none_is_given() {
+    let turn = turn();
+    let (_release, _rejob) = installed(&turn);
+    let admin = turn.plane().admin();
+    let ask = |variable: &str, file: &std::path::Path| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rejob"));
+        command.env_clear().env("HOME", turn.plane().dir()).env(variable, file).arg("doctor");
+        crate::support::output::Output::of(&mut command, "")
+    };
+    for variable in ["KUBECONFIG", "REJOB_KUBECONFIG"] {
+        let said = ask(variable, admin.kubeconfig()).ok();
+        assert!(said.stdout.contains("rejob is well: 0 problems"), "{}", said.stdout);
+    }
+    let said = ask("NOTHING", admin.kubeconfig()).exited(1);
+    assert!(said.stderr.starts_with("rejob: no cluster to look at: give --kubeconfig"), "{said:?}");
+    assert_eq!((said.stderr.lines().count(), said.stdout.as_str()), (1, ""));
+}

@@ -61,7 +61,14 @@ fn cluster(line: &str, jobs: impl Fn(&str) -> (u16, Value)) -> Option<(u16, Valu
     let deployments = format!("GET /apis/apps/v1/namespaces/rejob/deployments{selector}");
     Some(match line {
         "GET /version" => (200, json!({ "gitVersion": "v1.37.2" })),
-        "GET /api/v1/namespaces" => items(json!([namespace("a"), namespace("b")])),
+        "GET /api/v1/namespaces" => items(json!([
+            // Neither is served: another policy, and on its way out.
+            { "metadata": { "name": "0", "labels": { "rejob.dev/policy": "ttl" } } },
+            { "metadata": { "name": "1", "labels": { "rejob.dev/policy": "replace" },
+                            "deletionTimestamp": "2026-06-01T11:00:00Z" } },
+            namespace("a"),
+            namespace("b"),
+        ])),
         _ if line.ends_with("/mutatingwebhookconfigurations") => items(json!([configuration("")])),
         // Only the name was not overridden.
         _ if line == format!("{deployments}part-of%3Drejob") => items(json!([])),
