@@ -5,6 +5,7 @@
 //! memory) runs in tasks of its own.
 
 mod after;
+mod held;
 mod memory;
 mod wait;
 
@@ -24,7 +25,8 @@ use crate::replace::{Cluster, Mode, Outcome, Plan, run};
 use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
-pub use memory::Memory;
+pub use held::Held;
+pub use memory::{Made, Memory};
 
 /// Facts about this server that decisions depend on.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +47,7 @@ pub struct Admission<C> {
     cluster: Option<Arc<C>>,
     identity: Identity,
     memory: Arc<Memory>,
+    held: Held,
     metrics: Metrics,
 }
 
@@ -66,6 +69,7 @@ impl<C: Cluster> Admission<C> {
             cluster,
             identity,
             memory: Arc::new(Memory::default()),
+            held: Held::default(),
             metrics,
         }
     }
@@ -79,16 +83,21 @@ impl<C: Cluster> Admission<C> {
         deadline: Deadline,
     ) -> Decision {
         let old_uid = request.old_object.as_ref().and_then(|old| Job::new(old).uid());
+        let made = old_uid.and_then(|uid| self.memory.of(uid, Instant::now()));
         let context = Context {
             own_user: self.identity.user.as_deref(),
             own_namespace: self.identity.namespace.as_deref(),
             server_minor: self.identity.server_minor,
-            remembered: old_uid.and_then(|uid| self.memory.hash_of(uid, Instant::now())),
+            remembered: made.as_ref().map(|made| made.hash.clone()),
+            asked: made.and_then(|made| made.asked),
+            held: self.held.is_the_same(request, Instant::now()),
         };
         let mut decision = decide(request, policy, &context);
         if let Verdict::Replace(plan) = &decision.verdict {
             let plan = plan.clone();
             decision = self.replace(policy_name, &plan, decision, deadline).await;
+        } else if decision.reason == Reason::RunningWait {
+            self.held.keep(request, Instant::now());
         } else if decision.reason == Reason::MeetsDormant
             && let Some(cluster) = &self.cluster
             && wait::until_changed(cluster.as_ref(), request, deadline).await
@@ -135,9 +144,10 @@ impl<C: Cluster> Admission<C> {
             Outcome::Busy(message) if !plan.dry_run => {
                 Decision::retry(Reason::ClusterError, message, 1)
             }
-            Outcome::Busy(message) => Decision::deny(Reason::ClusterError, message),
             Outcome::Refused(reason, message) => Decision::deny(reason, message),
-            Outcome::Failed(message) => Decision::deny(Reason::ClusterError, message),
+            Outcome::Busy(message) | Outcome::Failed(message) => {
+                Decision::deny(Reason::ClusterError, message)
+            }
         }
     }
 }
@@ -230,3 +240,6 @@ impl std::fmt::Display for Mode {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,10 +101,13 @@ impl KubeCluster {
     /// # Errors
     /// When the configuration makes no client.
     pub fn new(
-        config: Config,
+        mut config: Config,
         namespaces: Vec<String>,
         metrics: Metrics,
     ) -> Result<Self, ConnectError> {
+        // The protocol knows what may be sent again: a deletion whose answer was lost and that is
+        // sent again would be answered with 404, as if somebody else had deleted the Job.
+        config.default_retry = false;
         let server = config.cluster_url.to_string();
         let client = Client::try_from(config)
             .map_err(|error| ConnectError::Unreachable { server, message: error.to_string() })?;
@@ -326,11 +329,4 @@ impl Cluster for KubeCluster {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_escaped_in_paths() {
-        assert_eq!(encode("a-b.c/../d?e=%"), "a-b.c%2F..%2Fd%3Fe%3D%25");
-    }
-}
+mod tests;

@@ -37,6 +37,11 @@ pub struct Context<'a> {
     pub server_minor: Option<u32>,
     /// The hash for which this replica made the stored Job (told by its uid), where it remembers.
     pub remembered: Option<TemplateHash>,
+    /// What was asked for then, where it is not too large to remember (see `job::asked_for`).
+    pub asked: Option<Value>,
+    /// Whether this replica held this very request (a PUT of an older resourceVersion) while the
+    /// Job ran, and only the status has changed since: then its revision is not stale.
+    pub held: bool,
 }
 
 /// What is to be answered, and why.
@@ -92,15 +97,16 @@ impl Decision {
 
     /// Refuses with 403.
     #[must_use]
-    pub fn deny(reason: Reason, message: String) -> Self {
-        let denial = Denial { code: 403, message: words::refusal(&message), retry_after: None };
+    pub fn deny(reason: Reason, message: impl AsRef<str>) -> Self {
+        let denial =
+            Denial { code: 403, message: words::refusal(message.as_ref()), retry_after: None };
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
 
     /// Asks the client to try again in some seconds (429).
     #[must_use]
-    pub fn retry(reason: Reason, message: String, seconds: u32) -> Self {
-        let message = words::refusal(&message);
+    pub fn retry(reason: Reason, message: impl AsRef<str>, seconds: u32) -> Self {
+        let message = words::refusal(message.as_ref());
         let denial = Denial { code: 429, message, retry_after: Some(seconds) };
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }

@@ -4,6 +4,7 @@
 //! round trip, so that fields this build does not know are never dropped. [`Job`] is a borrowed
 //! view: a missing field and a field of another type read alike, as absent.
 
+mod asked;
 mod change;
 mod diff;
 mod fields;
@@ -18,6 +19,7 @@ mod redact;
 
 use serde_json::{Map, Value};
 
+pub use asked::{asked_for, repeats};
 pub use change::Change;
 pub use fields::{entry_index, has_apply_entry, is_apply};
 pub use hash::TemplateHash;

@@ -9,6 +9,8 @@
 pub mod effects;
 pub mod execution;
 mod fail_point;
+#[cfg(test)]
+pub(crate) mod fake;
 mod plan;
 pub mod reaper;
 mod record;

@@ -17,8 +17,13 @@ const PROGRAMS: [Program; 1] = [Program { name: "program", package: "example.com
 /// Asks for the program of the module in `dir`, with a `go` that does what `behavior` says, `$out`
 /// being the file it shall write. (Not a script written here: a thread that forks at the wrong
 /// moment would keep it open for writing, and it could not be run.)
-fn ensure(dir: &Path, behavior: &str) -> Result<(), String> {
+fn ensure_with(dir: &Path, behavior: &str) -> Result<(), String> {
     fs::write(dir.join("behavior"), behavior).unwrap();
+    ensure(dir)
+}
+
+/// The same with the behavior that is there.
+fn ensure(dir: &Path) -> Result<(), String> {
     let (go, into) =
         (concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/fake-go"), dir.join("into"));
     Build { go, title: "Test 1.0", module: dir, into: &into, ldflags: "" }.ensure(&PROGRAMS)
@@ -31,10 +36,9 @@ fn calls(dir: &Path) -> usize {
 #[test]
 fn test_binaries_that_ask_at_once_build_once() {
     let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("behavior"), "sleep 0.3; echo built >$out").unwrap();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..4)
-            .map(|_| scope.spawn(|| ensure(dir.path(), "sleep 0.3; echo built >$out")))
-            .collect();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| ensure(dir.path()))).collect();
         for thread in threads {
             thread.join().unwrap().unwrap();
         }
@@ -46,17 +50,17 @@ fn test_binaries_that_ask_at_once_build_once() {
 #[test]
 fn a_build_that_was_killed_is_not_taken_for_a_finished_one() {
     let dir = tempfile::tempdir().unwrap();
-    let sentence = ensure(dir.path(), "echo half >$out; kill -9 $$").unwrap_err();
+    let sentence = ensure_with(dir.path(), "echo half >$out; kill -9 $$").unwrap_err();
     assert!(sentence.contains("program of Test 1.0 cannot be built"), "{sentence}");
     assert!(!dir.path().join("into/program").exists());
-    ensure(dir.path(), "echo built >$out").unwrap();
+    ensure_with(dir.path(), "echo built >$out").unwrap();
     assert_eq!(fs::read_to_string(dir.path().join("into/program")).unwrap(), "built\n");
 }
 
 #[test]
 fn a_build_that_fails_shows_what_go_said() {
     let dir = tempfile::tempdir().unwrap();
-    let message = ensure(dir.path(), "echo 'no required module' >&2; exit 1").unwrap_err();
+    let message = ensure_with(dir.path(), "echo 'no required module' >&2; exit 1").unwrap_err();
     for part in ["no required module", "Go 1.26", "KUBEBUILDER_ASSETS"] {
         assert!(message.contains(part), "{part} is not in: {message}");
     }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::job::{Job, entry_index};
+use crate::job::{Job, asked_for, entry_index};
 use crate::replace::{Cluster, Plan};
 
-use super::Memory;
+use super::memory::{Made, Memory};
 
 /// How often the new Job is looked for: the pause doubles, so the last look is after 13 s.
 const LOOKS: u32 = 10;
@@ -32,7 +32,8 @@ pub(super) async fn replaced<C: Cluster>(
             None => return,
         },
     };
-    memory.keep(uid.clone(), plan.hash.clone(), Instant::now());
+    let made = Made { hash: plan.hash.clone(), asked: asked_for(&plan.job) };
+    memory.keep(uid.clone(), made, Instant::now());
     let message = format!(
         "Replaced the Job with uid {} for {}: {}",
         plan.uid, plan.user.username, plan.described

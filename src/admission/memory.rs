@@ -8,30 +8,41 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::job::TemplateHash;
 
 /// How long a replacement is remembered.
 const LIFE: Duration = Duration::from_hours(1);
 /// How many replacements are remembered.
-const MOST: usize = 10_000;
+const MOST: usize = 2_000;
 
 /// The replacements of the last hour.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<String, (TemplateHash, Instant)>>);
+pub struct Memory(Mutex<HashMap<String, (Made, Instant)>>);
+
+/// What a Job was made for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// The hash of what was asked for.
+    pub hash: TemplateHash,
+    /// What was asked for, where it is not too large.
+    pub asked: Option<Value>,
+}
 
 impl Memory {
-    /// The hash that the Job of this uid was made for.
+    /// What the Job of this uid was made for.
     #[must_use]
-    pub fn hash_of(&self, uid: &str, now: Instant) -> Option<TemplateHash> {
+    pub fn of(&self, uid: &str, now: Instant) -> Option<Made> {
         let entries = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         entries
             .get(uid)
             .filter(|(_, at)| now.saturating_duration_since(*at) < LIFE)
-            .map(|(hash, _)| hash.clone())
+            .map(|(made, _)| made.clone())
     }
 
     /// Remembers what a Job was made for. When full, what is over an hour old goes, else the oldest.
-    pub fn keep(&self, uid: String, hash: TemplateHash, now: Instant) {
+    pub fn keep(&self, uid: String, made: Made, now: Instant) {
         let mut entries = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if entries.len() >= MOST {
             entries.retain(|_, (_, at)| now.saturating_duration_since(*at) < LIFE);
@@ -42,7 +53,7 @@ impl Memory {
                 entries.remove(&oldest);
             }
         }
-        entries.insert(uid, (hash, now));
+        entries.insert(uid, (made, now));
     }
 }
 
@@ -50,18 +61,18 @@ impl Memory {
 mod tests {
     use super::*;
 
-    fn hash() -> TemplateHash {
-        TemplateHash::of(&serde_json::json!({}))
+    fn made() -> Made {
+        Made { hash: TemplateHash::of(&serde_json::json!({})), asked: None }
     }
 
     #[test]
     fn a_replacement_is_remembered_for_an_hour() {
         let memory = Memory::default();
         let now = Instant::now();
-        memory.keep("u".into(), hash(), now);
-        assert_eq!(memory.hash_of("u", now), Some(hash()));
-        assert_eq!(memory.hash_of("other", now), None);
-        assert_eq!(memory.hash_of("u", now + LIFE), None);
+        memory.keep("u".into(), made(), now);
+        assert_eq!(memory.of("u", now), Some(made()));
+        assert_eq!(memory.of("other", now), None);
+        assert_eq!(memory.of("u", now + LIFE), None);
     }
 
     #[test]
@@ -69,10 +80,10 @@ mod tests {
         let memory = Memory::default();
         let now = Instant::now();
         for n in 0..=MOST {
-            memory.keep(n.to_string(), hash(), now + Duration::from_millis(n as u64));
+            memory.keep(n.to_string(), made(), now + Duration::from_millis(n as u64));
         }
         assert_eq!(memory.0.lock().unwrap().len(), MOST);
-        assert_eq!(memory.hash_of("0", now), None);
-        assert_eq!(memory.hash_of("1", now), Some(hash()));
+        assert_eq!(memory.of("0", now), None);
+        assert_eq!(memory.of("1", now), Some(made()));
     }
 }

@@ -39,9 +39,15 @@ pub struct Args {
     pub webhook_configuration: Option<String>,
 
     /// Service that API servers call, in the Secret's namespace: its names go into the certificate,
-    /// beside those that the webhook configuration names.
-    #[arg(long, env = "REJOB_SERVICE_NAME", value_name = "NAME")]
-    pub service_name: Option<String>,
+    /// beside those that the webhook configuration names. A name with a dot is taken as it is.
+    #[arg(
+        long,
+        alias = "service-names",
+        env = "REJOB_SERVICE_NAME",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub service_name: Vec<String>,
 
     /// How long a certificate of the server's own lives; renewed when two thirds have passed.
     #[arg(
@@ -186,10 +192,15 @@ impl Args {
             return Err(ArgsError::Lives);
         }
         let namespace = checked("--cert-secret", namespace)?;
-        let names = match &self.service_name {
-            Some(service) => service_names(&checked("--service-name", service)?, &namespace),
-            None => Vec::new(),
-        };
+        let mut names = Vec::new();
+        for service in &self.service_name {
+            let service = checked("--service-name", service)?;
+            if service.contains('.') {
+                names.push(service);
+            } else {
+                names.extend(service_names(&service, &namespace));
+            }
+        }
         Ok(SelfManaged {
             secret: checked("--cert-secret", name)?,
             configuration: checked("--webhook-configuration", configuration)?,
@@ -263,6 +274,9 @@ mod tests {
         assert_eq!((own.namespace.as_str(), own.secret.as_str()), ("ns", "tls"));
         assert_eq!(own.names, ["rejob.ns.svc", "rejob.ns.svc.cluster.local", "rejob.ns", "rejob"]);
         assert_eq!(own.cert_life, Duration::from_hours(90 * 24));
+        let flags = "--cert-secret n/s --webhook-configuration w --service-names a.n.svc,b.n.svc";
+        let Ok(Source::SelfManaged(own)) = source(flags) else { panic!("not self-managed") };
+        assert_eq!(own.names, ["a.n.svc", "b.n.svc"]);
         let flags = "--cert-secret tls --webhook-configuration w --pod-namespace ns";
         assert!(matches!(source(flags), Ok(Source::SelfManaged(own)) if own.namespace == "ns"));
     }

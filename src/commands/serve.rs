@@ -119,7 +119,7 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
         namespace: args.certs.pod_namespace.clone(),
     };
     let cluster = connection.map(|connection| connection.cluster);
-    if let Some(cluster) = cluster.clone() {
+    if let Some(cluster) = cluster.clone().filter(|_| policies.replaces()) {
         let (flags, metrics) = (args.cluster.clone(), metrics.clone());
         tokio::spawn(async move { flags.reap(cluster, metrics).await });
     }

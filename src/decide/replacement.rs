@@ -26,7 +26,8 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     // A write at another revision or uid than the stored one cannot succeed: nothing is deleted
     // for it, and the API server gives its own answer.
     let differs = |theirs: Option<&str>, stored: &str| theirs.is_some_and(|own| own != stored);
-    if differs(job.resource_version(), resource_version) || differs(job.uid(), uid) {
+    let moved_on = differs(job.resource_version(), resource_version) && !update.context.held;
+    if moved_on || differs(job.uid(), uid) {
         return stale(old, job);
     }
     if old.is_being_deleted() || job.is_being_deleted() {
@@ -93,6 +94,7 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
         name: name.to_owned(),
         uid: uid.to_owned(),
         resource_version: resource_version.to_owned(),
+        asked_revision: job.resource_version().unwrap_or(resource_version).to_owned(),
         user: request.user.clone(),
         field_manager: request.field_manager.clone(),
         mode,
@@ -124,6 +126,10 @@ fn answer(
     mode: Mode,
 ) -> Result<crate::patch::Patch, crate::patch::PatchError> {
     let mut draft = with_marker(update.old, update.job, described);
+    if update.job.resource_version().is_some() {
+        // A request that was held: its revision is not stale, see `Context::held`.
+        draft.copy(&["metadata", "resourceVersion"], update.old.value());
+    }
     if mode == Mode::Apply
         && update.request.dry_run
         && let Some(manager) = update.request.field_manager.as_deref()

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::job::{Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys};
+use crate::job::{
+    Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys, repeats,
+};
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy};
 use crate::reason::Reason;
@@ -61,7 +63,7 @@ pub(super) fn decide(
     }
     if !rerun {
         let hash = TemplateHash::of(update.job.value());
-        if is_not_the_callers(update, &hash) {
+        if let Some(hash) = asked_before(update, &hash) {
             draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
             return settle(update, Reason::Restored, draft, warnings);
         }
@@ -78,9 +80,17 @@ pub(super) fn decide(
 
 /// The client asks for exactly what it asked for last time, so the difference between the stored
 /// template and the request is another admission hook's (image digests, sidecars).
-fn is_not_the_callers(update: &Update<'_>, hash: &TemplateHash) -> bool {
+///
+/// The hash of that. It is the request's, unless another hook both rewrote and added something: then
+/// the request is compared with what this replica, or the dormant Job's record, knows was asked for.
+fn asked_before(update: &Update<'_>, hash: &TemplateHash) -> Option<TemplateHash> {
     let recorded = update.old.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse);
-    recorded.as_ref() == Some(hash) || update.context.remembered.as_ref() == Some(hash)
+    if recorded.as_ref() == Some(hash) || update.context.remembered.as_ref() == Some(hash) {
+        return Some(hash.clone());
+    }
+    let record = Record::of(update.old).filter(|record| record.was_made_for(update.request));
+    let asked = record.and_then(|record| record.asked).or_else(|| update.context.asked.clone())?;
+    repeats(&asked, update.old.value(), update.job.value()).then(|| TemplateHash::of(&asked))
 }
 
 fn by_policy(

@@ -47,8 +47,8 @@ pub(super) fn cut(text: &str, longest: usize) -> String {
 
 /// A refusal as it is sent: readable, and without the words that Flux takes as leave to delete the
 /// Job, whoever brings them (a label's name, the API server's own message).
-pub(super) fn refusal(message: &str) -> String {
-    cut(&message.replace("immutable", "unchangeable"), LONGEST_REFUSAL)
+pub(super) fn refusal(message: impl AsRef<str>) -> String {
+    cut(&message.as_ref().replace("immutable", "unchangeable"), LONGEST_REFUSAL)
 }
 
 /// The Job's name as a sentence says it.

@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::change::Change;
@@ -132,6 +134,7 @@ fn names(keys: &[&str], items: &[Value]) -> Option<Vec<String>> {
         return None;
     }
     let mut names: Vec<String> = Vec::with_capacity(items.len());
+    let mut seen: HashSet<String> = HashSet::with_capacity(items.len());
     for item in items {
         let mut parts = Vec::with_capacity(keys.len());
         for key in keys {
@@ -144,7 +147,7 @@ fn names(keys: &[&str], items: &[Value]) -> Option<Vec<String>> {
             });
         }
         let name = parts.join("/");
-        if names.contains(&name) {
+        if !seen.insert(name.clone()) {
             return None;
         }
         names.push(name);

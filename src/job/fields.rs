@@ -7,6 +7,8 @@
 //! item by its keys, `v:` a set's value, `i:` an index, `.` the item itself); a path that ends
 //! there is a leaf, so atomic lists count whole.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use super::{IMMUTABLE_FIELDS, Job, keys};
@@ -80,13 +82,11 @@ fn touches(owned: &Value, old: Option<&Value>, new: Option<&Value>) -> bool {
     let Some(children) = owned.as_object().filter(|children| !children.is_empty()) else {
         return true;
     };
+    let items = Items::of(children, old, new);
     children.iter().any(|(segment, below)| match segment.split_once(':') {
         None => old.is_none(), // ".": the item itself
         Some(("f", name)) => touches(below, old.and_then(|old| old.get(name)), new.get(name)),
-        Some(("k", keys)) => {
-            let Ok(Value::Object(keys)) = serde_json::from_str(keys) else { return false };
-            touches(below, old.and_then(|old| item(old, &keys)), item(new, &keys))
-        }
+        Some(("k", _)) => items.touch(segment, below),
         Some(("v", value)) => {
             let Ok(value) = serde_json::from_str::<Value>(value) else { return false };
             let has = |list: &Value| list.as_array().is_some_and(|list| list.contains(&value));
@@ -100,15 +100,48 @@ fn touches(owned: &Value, old: Option<&Value>, new: Option<&Value>) -> bool {
     })
 }
 
-/// The list item with these key values. A key whose value is a default may be absent in the item
-/// (`protocol: TCP` of a port).
-fn item<'a>(list: &'a Value, keys: &Map<String, Value>) -> Option<&'a Value> {
-    list.as_array()?.iter().find(|item| {
-        keys.iter().all(|(key, wanted)| match item.get(key) {
-            Some(value) => value == wanted,
-            None => key == "protocol" && wanted == "TCP",
-        })
-    })
+/// The items of the two lists by their keys: one look at each list, however many keys there are.
+struct Items<'a> {
+    names: Vec<String>,
+    old: HashMap<Vec<Value>, &'a Value>,
+    new: HashMap<Vec<Value>, &'a Value>,
+}
+
+impl<'a> Items<'a> {
+    /// All `k:` segments of one list name the same keys.
+    fn of(children: &Map<String, Value>, old: Option<&'a Value>, new: &'a Value) -> Self {
+        let keys = children.keys().find_map(|segment| keys_of(segment)).unwrap_or_default();
+        let names: Vec<String> = keys.into_iter().map(|(name, _)| name).collect();
+        let by_key = |list: Option<&'a Value>| -> HashMap<Vec<Value>, &'a Value> {
+            let items = list.filter(|_| !names.is_empty()).and_then(Value::as_array);
+            items.into_iter().flatten().map(|item| (key_of(item, &names), item)).collect()
+        };
+        Self { old: by_key(old), new: by_key(Some(new)), names }
+    }
+
+    fn touch(&self, segment: &str, below: &Value) -> bool {
+        let Some(keys) = keys_of(segment) else { return false };
+        if !keys.keys().eq(self.names.iter()) {
+            return false;
+        }
+        let key: Vec<Value> = keys.into_iter().map(|(_, value)| value).collect();
+        touches(below, self.old.get(&key).copied(), self.new.get(&key).copied())
+    }
+}
+
+/// The keys of a `k:` segment, sorted by name.
+fn keys_of(segment: &str) -> Option<Map<String, Value>> {
+    serde_json::from_str(segment.strip_prefix("k:")?).ok()
+}
+
+/// The key of a list item. A key whose value is a default may be absent (`protocol: TCP` of a port).
+fn key_of(item: &Value, names: &[String]) -> Vec<Value> {
+    let value = |name: &String| match item.get(name) {
+        Some(value) => value.clone(),
+        None if name == "protocol" => Value::from("TCP"),
+        None => Value::Null,
+    };
+    names.iter().map(value).collect()
 }
 
 #[cfg(test)]

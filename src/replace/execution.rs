@@ -178,13 +178,13 @@ impl<'a> Execution<'a> {
                     self.policy
                 ),
             )),
-            (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true))) => None,
+            // `Created`: the old Job is gone already, which the API server finds out by itself.
+            (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true)))
+            | (Effect::DryRunCreate, Reply::Created(Ok(_))) => None,
             (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
             (_, Reply::May(Ok(false))) => forbidden("create"),
             // The name is taken, by the old Job: everything else about the new one is accepted.
             (Effect::DryRunCreate, Reply::Created(Err(error))) if error.is_already_exists() => None,
-            // The old Job is gone already: the API server finds out by itself.
-            (Effect::DryRunCreate, Reply::Created(Ok(_))) => None,
             (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
                 Reason::InvalidDenied,
                 format!(

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::job::{Client, GENERATED_LABELS, Job, TemplateHash, keys};
+use crate::job::{Client, GENERATED_LABELS, Job, TemplateHash, asked_for, keys};
 use crate::review::UserInfo;
 
 use super::Record;
@@ -35,6 +35,8 @@ pub struct Plan {
     pub uid: String,
     /// The old Job's resourceVersion, a precondition of the deletion.
     pub resource_version: String,
+    /// The resourceVersion that the request carries: a PUT brings it again in turn 2.
+    pub asked_revision: String,
     /// Who asks for it.
     pub user: UserInfo,
     /// The client's field manager.
@@ -62,9 +64,10 @@ impl Plan {
         let record = Record {
             parallelism: self.parallelism,
             uid: self.uid.clone(),
-            resource_version: self.resource_version.clone(),
+            resource_version: self.asked_revision.clone(),
             user: self.user.username.clone(),
             manager: self.field_manager.clone(),
+            asked: asked_for(&self.job),
         };
         let mut job = self.job.clone();
         for key in LAST_APPLIED {

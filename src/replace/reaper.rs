@@ -89,6 +89,7 @@ mod tests {
             resource_version: "1".into(),
             user: "deployer".into(),
             manager: None,
+            asked: None,
         };
         let mut job = json!({
             "metadata": {

@@ -1,6 +1,7 @@
 //! The record of a dormant Job: what it is to become, and for whom.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::job::{Job, keys};
 use crate::review::Request;
@@ -13,12 +14,15 @@ pub struct Record {
     pub parallelism: Option<i64>,
     /// The uid of the Job it replaces.
     pub uid: String,
-    /// The resourceVersion of the Job it replaces.
+    /// The resourceVersion that the request carried, that of the Job it replaces.
     pub resource_version: String,
     /// Who asked for it.
     pub user: String,
     /// With which field manager.
     pub manager: Option<String>,
+    /// What was asked for, where it is not too large: a hook may rewrite the dormant Job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Value>,
 }
 
 impl Record {

@@ -84,3 +84,6 @@ fn unanswered(effect: Effect) -> Reply {
 fn uid(job: &Value) -> String {
     job.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

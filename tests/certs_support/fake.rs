@@ -246,7 +246,11 @@ pub fn apply_patch(entries: &mut [Raw], patch: &Value) {
                 }
                 ("service", Target::Service { path, .. }) => {
                     assert_eq!(value.as_object().unwrap().len(), 1);
-                    *path = Some(value["path"].as_str().unwrap().to_owned());
+                    let new = value["path"].as_str().unwrap();
+                    // As the API server validates it.
+                    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                    assert!(new[1..].split('/').all(|part| part.chars().all(valid)), "{new}");
+                    *path = Some(new.to_owned());
                 }
                 ("url", Target::Url(url)) => value.as_str().unwrap().clone_into(url),
                 other => panic!("a patch touches {other:?}"),

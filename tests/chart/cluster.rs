@@ -128,8 +128,8 @@ impl Release {
         let patch = json!({
             "webhooks": [{ "name": format!("{}.rejob.dev", self.name), "clientConfig": client }],
         });
-        let path = format!("{}?fieldManager=rejob", self.path());
-        self.namespace.user().patch("strategic-merge", &path, &patch).ok();
+        let url = format!("{}?fieldManager=rejob", self.path());
+        self.namespace.user().patch("strategic-merge", &url, &patch).ok();
     }
 }
 
@@ -177,8 +177,8 @@ fn a_policy_that_is_taken_out_takes_its_webhook_with_it() {
         let entry = format!("{}-b.rejob.dev", release.name);
         let client = json!({ "caBundle": a_ca(), "service": { "path": PATH } });
         let patch = json!({ "webhooks": [{ "name": entry, "clientConfig": client }] });
-        let path = format!("{}?fieldManager=rejob", release.path());
-        release.namespace.user().patch("strategic-merge", &path, &patch).ok();
+        let url = format!("{}?fieldManager=rejob", release.path());
+        release.namespace.user().patch("strategic-merge", &url, &patch).ok();
         release.helm(&["upgrade"], &[]).ok();
         let configuration = release.namespace.user().get(&release.path()).ok();
         let names: Vec<_> =

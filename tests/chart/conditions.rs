@@ -77,8 +77,8 @@ impl<'p> Called<'p> {
 
     /// Whether the API server calls rejob when the admin patches that Job.
     fn patch(&self, name: &str, patch: &Value) -> bool {
-        let path = format!("{}?dryRun=All", self.namespace.job_path(name));
-        called(&self.plane.admin().patch("merge", &path, patch))
+        let url = format!("{}?dryRun=All", self.namespace.job_path(name));
+        called(&self.plane.admin().patch("merge", &url, patch))
     }
 
     fn controller_manager(&self) -> User {

@@ -32,7 +32,7 @@ fn expressions() -> Vec<String> {
         match value {
             Value::Object(map) => map.iter().for_each(|(key, value)| match value {
                 Value::String(text) if key == "expr" || key == "definition" => {
-                    found.push(text.clone())
+                    found.push(text.clone());
                 }
                 value => walk(value, found),
             }),

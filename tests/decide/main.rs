@@ -59,8 +59,6 @@ fn is_readable(text: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
-
     #[test]
     fn a_patch_applies_to_its_object_and_touches_only_its_own_paths(
         request in any_request(), policy in policy()
@@ -280,6 +278,26 @@ proptest! {
         let revision = started.resource_version();
         prop_assert!(revision.is_none() || revision == Some("3"), "{revision:?}");
     }
+}
+
+#[test]
+fn a_manifest_that_is_left_alone_keeps_no_mark_that_rejob_did_not_write() {
+    let job = json!({ "metadata": { "name": "a", "labels": { keys::DORMANT: "true" }, "annotations": {
+        keys::SKIP: "true", keys::TEMPLATE_HASH: "bcdfghjklm", keys::DORMANT: "{}" } } });
+    let decision = create_offline(&job, &Policy::default());
+    assert_eq!(decision.reason, Reason::Skipped);
+    let mut after = job;
+    decision.patch.apply(&mut after).unwrap();
+    let expected =
+        json!({ "metadata": { "name": "a", "labels": {}, "annotations": { keys::SKIP: "true" } } });
+    assert_eq!(after, expected);
+}
+
+#[test]
+fn a_new_job_says_what_kind_it_is() {
+    let job = json!({ "metadata": { "name": "a" }, "spec": {} });
+    let new = rejob::replace::new_job(Job::new(&job), &TemplateHash::of(&job), None);
+    assert_eq!((&new["apiVersion"], &new["kind"]), (&json!("batch/v1"), &json!("Job")));
 }
 
 /// JSON with the keys of every object in descending order.

@@ -65,7 +65,7 @@ impl Situation {
             Self::FirstDeploy => "runs",
             Self::Unchanged if client.reruns_unchanged() => "new run",
             Self::Unchanged => "no run",
-            Self::ChangedRunning if client.recreates() => "new run",
+            Self::ChangedRunning if client.reruns_unchanged() => "new run",
             Self::ChangedRunning if !client.retries() => "429, then new run",
             Self::ChangedRunning => "waits, new run",
             Self::ChangedFinished | Self::ChangedTwice | Self::ChangedHanging | Self::RollBack => {
@@ -73,6 +73,8 @@ impl Situation {
             }
             Self::DryRun => "shows the change",
             Self::Wait => "for the new one",
+            // It deletes by itself, before it learns that the new one is refused.
+            Self::Refused if client.reruns_unchanged() => "error, old one gone",
             Self::Refused => "error, old one untouched",
             Self::Delete => "all gone",
         }

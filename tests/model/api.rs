@@ -6,15 +6,13 @@
 //! revision still stands. Reading and deciding is one step (the decision is pure), each effect is
 //! one, the write is one.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::check::Checked;
 use super::job::{self, Refusal, Shared};
 use super::review::{Reviewed, Who};
 use super::scenario::{FailurePolicy, Kind};
-use super::world::{Answer, Client, Phase, Planned, Run, Turn, World};
+use super::world::{Answer, Client, Phase, Run, Turn, World};
 
 const ARG: &str = "arg";
 
@@ -82,7 +80,7 @@ fn post(model: &Checked, world: &mut World, client: usize) {
     let mut object = job::manifest(image, ARG);
     job::set_last_applied(&mut object, image);
     job::own_by_update(None, &mut object, who(model, client).manager);
-    let object = Arc::new(object);
+    let object = Shared::new(object);
     let turn = Turn { old: None, current: true, object, body: None, post: true };
     admit(model, world, client, turn);
 }
@@ -108,7 +106,7 @@ fn turn(
     let object = changed(model, world, client, old.as_ref(), body.as_ref());
     let object = object.as_ref().map_or(Value::Null, Clone::clone);
     let refused = changed(model, world, client, old.as_ref(), body.as_ref()).err();
-    let turn = Turn { old, current, object: Arc::new(object), body, post: false };
+    let turn = Turn { old, current, object: Shared::new(object), body, post: false };
     match refused {
         Some(refusal) => fail(model, world, client, turn, refusal),
         None => admit(model, world, client, turn),
@@ -164,7 +162,6 @@ fn admit(model: &Checked, world: &mut World, client: usize, turn: Turn) {
             return fail(model, world, client, turn, refusal);
         }
         Reviewed::Replace(plan, answer) => {
-            let plan = Planned(plan);
             Phase::Runs(Run { plan, replies: Vec::new(), answer, by: Some(client) })
         }
         Reviewed::Wait => Phase::Waits,
@@ -180,7 +177,7 @@ pub fn unanswered(model: &Checked, world: &mut World, client: usize, turn: Turn)
             fail(model, world, client, turn, refusal);
         }
         FailurePolicy::Ignore => {
-            let object = Arc::clone(&turn.object);
+            let object = turn.object.clone();
             let phase = Phase::Writes { object, answered: false };
             world.clients[client] = Client::Turn(turn, phase);
         }
@@ -260,12 +257,14 @@ fn success(model: &Checked, world: &mut World, client: usize, job: &Shared, answ
         None
     };
     match wrong {
-        // Documented: with failurePolicy Ignore, a request whose last turn no rejob answered.
-        Some(_) if !answered && !model.limits_count => world.limit = true,
+        // Documented: with failurePolicy Ignore, a request whose last turn no rejob answered, and
+        // what is asked for again before the reaper has come.
+        Some(_) if (!answered || world.limit) && !model.limits_count => world.limit = true,
         Some(property) => world.violate(property),
         None => {}
     }
-    if asks {
+    let is_stored = world.job().is_some_and(|stored| job::revision(stored) == job::revision(job));
+    if asks && is_stored {
         world.last_deletion = None;
     }
     answer(world, client, Answer::Success);

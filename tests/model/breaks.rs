@@ -1,1 +1,139 @@
+//! Each rule is needed: without it, the checker finds a counterexample.
 
+use super::check::Checked;
+use super::rules::Rule;
+use super::scenario::{FailurePolicy, Forgery, Kind, Scenario, Sender};
+
+/// A scenario that holds, and no longer does without the rule; and which property it breaks.
+fn needs(rule: Rule) -> (Scenario, &'static str) {
+    let one = |kind| Scenario::of(vec![Sender::new(kind, "ada", &["a:2"])]);
+    let undisturbed = |scenario| Scenario { all_succeed: true, ..scenario };
+    match rule {
+        Rule::PutBack => (
+            Scenario { cache: false, ..undisturbed(one(Kind::Patch)) },
+            "an undisturbed request succeeds",
+        ),
+        // A manager that owns the field already: else the new owner would count as a change.
+        Rule::Marker => (
+            Scenario {
+                cache: false,
+                ..Scenario::of(vec![
+                    Sender::new(Kind::Patch, "ada", &["a:2"]).with_manager("creator"),
+                ])
+            },
+            "success is about what was asked for",
+        ),
+        Rule::Preconditions => (
+            Scenario::of(vec![
+                Sender::new(Kind::Patch, "ada", &["a:2"]),
+                Sender::new(Kind::Patch, "ada", &["a:3"]),
+            ]),
+            "a deletion hits the Job that was seen",
+        ),
+        Rule::DryRunCheck => (
+            Scenario::of(vec![Sender::new(Kind::Patch, "ada", &["bad!"])]),
+            "nothing is deleted when the new one would be refused",
+        ),
+        Rule::RightsCheck => (
+            Scenario::of(vec![Sender::new(Kind::Patch, "patch-only", &["a:2"])]),
+            "nothing is deleted when the new one would be refused",
+        ),
+        Rule::Dormant => (
+            Scenario { forgery: Some(FORGERY), ..one(Kind::Label) },
+            "a forged review starts no Pod",
+        ),
+        Rule::ReleaseByItsUser => (
+            Scenario { forgery: Some(FORGERY), ..one(Kind::Label) },
+            "a forged review starts no Pod",
+        ),
+        Rule::IntendedParallelism => (
+            Scenario {
+                cache: false,
+                ..Scenario::of(vec![
+                    Sender::new(Kind::Patch, "ada", &["a:2"]),
+                    Sender::new(Kind::Patch, "ada", &["a:3"]),
+                ])
+            },
+            "a Job that is there runs",
+        ),
+        Rule::Reaper => (Scenario { faults: 1, ..one(Kind::Patch) }, "no Job stays dormant"),
+        Rule::ReaperPreconditions => (
+            Scenario {
+                faults: 1,
+                ..Scenario::of(vec![Sender::new(Kind::Patch, "ada", &["a:2", "a:2"])])
+            },
+            "the reaper deletes only dormant Jobs",
+        ),
+        Rule::DeleteOnlyForApply => (
+            undisturbed(Scenario {
+                applied_by: Some("tool"),
+                ..Scenario::of(vec![Sender::new(Kind::Apply, "ada", &["a:2", "a:3"])])
+            }),
+            "an undisturbed request succeeds",
+        ),
+        Rule::RevisionRewrite => {
+            (undisturbed(one(Kind::PutAtRevision)), "an undisturbed request succeeds")
+        }
+        Rule::UnansweredIsNotStale => {
+            (Scenario { faults: 1, ..one(Kind::Patch) }, "success is about what was asked for")
+        }
+        Rule::LooksChanged => (
+            Scenario {
+                faults: 1,
+                ..Scenario::of(vec![Sender::new(Kind::Kubectl, "ada", &["a:2", "a:2"])])
+            },
+            "success is never about a dormant Job",
+        ),
+        Rule::WaitsForProgress => (
+            Scenario {
+                pods_become_ready: true,
+                ..Scenario::of(vec![Sender::new(Kind::Patch, "ada", &["a:2", "a:3"])])
+            },
+            "a Job that makes progress is not deleted",
+        ),
+    }
+}
+
+const FORGERY: Forgery = Forgery { user: "root", manager: "kubectl" };
+
+#[test]
+fn without_any_one_rule_the_checker_finds_a_counterexample() {
+    for rule in Rule::ALL {
+        let (scenario, expected) = needs(rule);
+        let found = Checked::new(scenario.clone(), None).explore();
+        assert!(found.violation.is_none(), "{rule:?} intact: {:?}", found.violation);
+        let found = Checked::new(scenario, Some(rule)).explore();
+        let Some((property, path)) = found.violation else {
+            panic!("without {rule:?} all {} states are fine", found.states)
+        };
+        assert_eq!(property, expected, "without {rule:?}:\n{path}");
+    }
+}
+
+/// The limits that `docs/design/protocol.md` names are real: the checker finds them.
+#[test]
+fn the_documented_limits_are_found() {
+    let ignore = Checked {
+        limits_count: true,
+        ..Checked::new(
+            Scenario {
+                faults: 1,
+                failure_policy: FailurePolicy::Ignore,
+                ..Scenario::of(vec![Sender::new(Kind::Patch, "ada", &["a:2"])])
+            },
+            None,
+        )
+    };
+    let (property, path) = ignore.explore().violation.expect("a crash between the two turns");
+    assert_eq!(property, "success is never about a dormant Job", "{path}");
+
+    for kind in [Kind::Label, Kind::Scale, Kind::Patch, Kind::Kubectl] {
+        let forged = Scenario {
+            forgery: Some(Forgery { user: "ada", manager: "tool" }),
+            ..Scenario::of(vec![Sender::new(kind, "ada", &["a:2"])])
+        };
+        let found = Checked::new(forged, None).explore();
+        let (property, path) = found.violation.expect("a writer whose name was guessed");
+        assert_eq!(property, "a forged review starts no Pod", "{kind:?}: {path}");
+    }
+}

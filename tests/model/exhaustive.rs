@@ -67,3 +67,105 @@ fn any_two_clients_of_one_tool() {
         }
     }
 }
+
+#[test]
+fn any_two_clients_of_two_users() {
+    for (index, first) in ALL.into_iter().enumerate() {
+        for second in ALL.into_iter().skip(index) {
+            let senders = vec![
+                Sender::new(first, "ada", &["a:2"]),
+                Sender::new(second, "bob", &["a:3"]).with_manager("other"),
+            ];
+            let applied_by = applied(&[first, second]);
+            let scenario = Scenario { applied_by, ..Scenario::of(senders) };
+            holds(&format!("{first:?} and {second:?}, two users"), scenario);
+        }
+    }
+}
+
+/// Both ask for the same: it runs once for each at most.
+#[test]
+fn two_clients_that_ask_for_the_same() {
+    for kind in [Kind::Patch, Kind::Apply, Kind::Put, Kind::Kubectl] {
+        let senders = vec![Sender::new(kind, "ada", &["a:2"]), Sender::new(kind, "bob", &["a:2"])];
+        let scenario = Scenario { applied_by: applied(&[kind]), ..Scenario::of(senders) };
+        holds(&format!("{kind:?} twice for the same"), scenario);
+    }
+}
+
+#[test]
+fn two_clients_with_a_fault() {
+    for failure_policy in [FailurePolicy::Fail, FailurePolicy::Ignore] {
+        for (first, second) in
+            [(Kind::Patch, Kind::Apply), (Kind::Put, Kind::Label), (Kind::Kubectl, Kind::Patch)]
+        {
+            let senders = vec![
+                Sender::new(first, "ada", &["a:2"]),
+                Sender::new(second, "bob", &["a:3"]).with_manager("other"),
+            ];
+            let applied_by = applied(&[first, second]);
+            // The cached first reads have their own checks.
+            let scenario = Scenario {
+                faults: 1,
+                cache: false,
+                failure_policy,
+                applied_by,
+                ..Scenario::of(senders)
+            };
+            holds(&format!("{first:?}, {second:?} and a fault, {failure_policy:?}"), scenario);
+        }
+    }
+}
+
+/// The forger does not know who will write next: whatever he claims, nothing of his runs.
+#[test]
+fn a_forged_review_beside_any_client() {
+    for kind in ALL {
+        for faults in [0, 1] {
+            let applied_by = applied(&[kind]);
+            let senders = vec![Sender::new(kind, "ada", &["a:2", "a:2"])];
+            let forgery = Some(Forgery { user: "root", manager: "kubectl" });
+            let cache = faults == 0;
+            let scenario = Scenario { forgery, faults, cache, applied_by, ..Scenario::of(senders) };
+            holds(&format!("{kind:?}, forgery, {faults} faults"), scenario);
+        }
+    }
+}
+
+/// A forger who claims the next writer's own user and field manager still achieves nothing against
+/// a client that brings its whole manifest.
+#[test]
+fn a_forged_review_in_the_name_of_a_client_that_brings_all_of_its_own() {
+    for kind in [Kind::Apply, Kind::Put, Kind::PutAtRevision] {
+        let senders = vec![Sender::new(kind, "ada", &["a:2"])];
+        let forgery = Some(Forgery { user: "ada", manager: "tool" });
+        let scenario = Scenario { forgery, applied_by: applied(&[kind]), ..Scenario::of(senders) };
+        holds(&format!("{kind:?}, forgery in its name"), scenario);
+    }
+}
+
+#[test]
+fn a_job_that_makes_progress_is_waited_for() {
+    for kind in [Kind::Patch, Kind::Apply, Kind::Put, Kind::Kubectl] {
+        let senders = vec![Sender::new(kind, "ada", &["a:2", "a:3"])];
+        let scenario = Scenario {
+            pods_become_ready: true,
+            applied_by: applied(&[kind]),
+            ..Scenario::of(senders)
+        };
+        holds(&format!("{kind:?} while Pods run"), scenario);
+    }
+}
+
+/// Neither an invalid template nor a user who may only patch costs a Job.
+#[test]
+fn a_refused_replacement_deletes_nothing() {
+    for kind in ALL {
+        for (user, image) in [("ada", "bad!"), ("patch-only", "a:2")] {
+            let senders =
+                vec![Sender::new(kind, user, &[image]), Sender::new(kind, "ada", &["a:3"])];
+            let scenario = Scenario { applied_by: applied(&[kind]), ..Scenario::of(senders) };
+            holds(&format!("{kind:?} of {image} by {user}"), scenario);
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Jobs as the model's API server keeps them: defaults, generated fields, validation, owners.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
@@ -238,4 +241,40 @@ pub fn apply(old: Option<&Value>, image: &str, arg: &str, manager: &str) -> Resu
     Ok(new)
 }
 
-pub type Shared = Arc<Value>;
+/// A Job that many states share, with its hash, which is asked for in each.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<(u64, Value)>);
+
+impl Shared {
+    pub fn new(job: Value) -> Self {
+        let mut hasher = DefaultHasher::new();
+        job.hash(&mut hasher);
+        Self(Arc::new((hasher.finish(), job)))
+    }
+}
+
+impl Deref for Shared {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0.1
+    }
+}
+
+impl AsRef<Value> for Shared {
+    fn as_ref(&self) -> &Value {
+        self
+    }
+}
+
+impl Hash for Shared {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.0.hash(state);
+    }
+}
+
+impl PartialEq for Shared {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.0 == other.0.0 && self.0.1 == other.0.1
+    }
+}

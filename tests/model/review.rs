@@ -9,12 +9,13 @@ use rejob::decide::{Context, Verdict, decide, stale_view};
 use rejob::job::Job;
 use rejob::policy::{Policy, WhileRunning};
 use rejob::reason::Reason;
-use rejob::replace::{Mode, Plan, Record};
+use rejob::replace::{Mode, Record};
 use rejob::review::{Operation, Request, UserInfo};
 use serde_json::{Value, json};
 
 use super::job::{self, Shared};
 use super::rules::Rule;
+use super::world::Planned;
 
 /// What rejob makes of a request.
 #[derive(Debug, Clone)]
@@ -23,7 +24,7 @@ pub enum Reviewed {
     Admit(Shared),
     Deny(u16),
     /// Replace, then let through as this object.
-    Replace(Arc<Plan>, Shared),
+    Replace(Planned, Shared),
     /// Wait for another request's dormant Job.
     Wait,
 }
@@ -91,7 +92,7 @@ impl Reviewer {
                     answer["metadata"]["resourceVersion"] =
                         object["metadata"]["resourceVersion"].clone();
                 }
-                Reviewed::Admit(Arc::new(answer))
+                Reviewed::Admit(Shared::new(answer))
             }
             Verdict::Replace(plan) => {
                 let mut plan = *plan;
@@ -108,7 +109,7 @@ impl Reviewer {
                     plan.parallelism = Some(0);
                     plan.job["spec"]["parallelism"] = json!(0);
                 }
-                Reviewed::Replace(Arc::new(plan), Arc::new(answer))
+                Reviewed::Replace(Planned::new(Arc::new(plan)), Shared::new(answer))
             }
         }
     }
@@ -118,7 +119,7 @@ impl Reviewer {
         let decision = stale_view(&request(who, Some(old), object));
         let mut answer: Value = (**object).clone();
         decision.patch.apply(&mut answer).expect("a patch that is sent applies");
-        Arc::new(answer)
+        Shared::new(answer)
     }
 }
 

@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::api::{self, First};
 use super::check::Checked;
-use super::job::{self, Refusal};
+use super::job::{self, Refusal, Shared};
 use super::review::{Reviewed, Who};
 use super::rules::Rule;
 use super::run::{carry_out, execution, lost, unavailable};
-use super::world::{Answer, Client, Orphan, Phase, Planned, Run, World};
+use super::world::{Answer, Client, Orphan, Phase, Run, World};
 
 /// How a call of rejob's goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,7 +76,7 @@ pub fn actions(model: &Checked, world: &World, all: &mut Vec<Action>) {
                         .map(|first| Action::Begin(index, first)),
                 );
             }
-            Client::Ready | Client::Done => {}
+            Client::Ready => {}
             Client::Read(_) => all.extend(
                 api::firsts(model, world).into_iter().map(|first| Action::Send(index, first)),
             ),
@@ -349,9 +349,8 @@ fn forge(model: &Checked, world: &mut World) {
     job::set_arg(&mut object, "evil");
     let who = Who { user: forgery.user, manager: forgery.manager };
     if let Reviewed::Replace(plan, answer) =
-        model.reviewer.review(who, Some(&old), &Arc::new(object))
+        model.reviewer.review(who, Some(&old), &Shared::new(object))
     {
-        let plan = Planned(plan);
         world.orphans.push(Orphan::Runs(Run { plan, replies: Vec::new(), answer, by: None }));
     }
 }

@@ -11,14 +11,12 @@ use super::job::{Refusal, Shared};
 /// Where a client's request stands. One client sends one command after the other.
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub enum Client {
-    /// The next command (its index) is about to begin.
+    /// The next command is about to begin, or all are answered.
     Ready,
     /// A PUT at a revision: what was read.
     Read(Shared),
     /// One turn of the API server's loop, before the write.
     Turn(Turn, Phase),
-    /// All commands are answered.
-    Done,
 }
 
 /// One turn: the object that the loop started from and what the request makes of it.
@@ -47,14 +45,27 @@ pub enum Phase {
     Writes { object: Shared, answered: bool },
 }
 
-/// A plan, hashed by what tells it from others.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Planned(pub Arc<Plan>);
+/// A plan, told from others by its new Job and its preconditions.
+#[derive(Debug, Clone)]
+pub struct Planned(pub Arc<Plan>, Shared);
+
+impl Planned {
+    pub fn new(plan: Arc<Plan>) -> Self {
+        let job = Shared::new(plan.job.clone());
+        Self(plan, job)
+    }
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
 
 impl std::hash::Hash for Planned {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         let plan = &self.0;
-        plan.job.hash(state);
+        self.1.hash(state);
         (&plan.uid, &plan.resource_version, &plan.user.username).hash(state);
         (&plan.field_manager, plan.parallelism, plan.dry_run).hash(state);
     }
@@ -136,7 +147,7 @@ impl World {
         self.revision += 1;
         job["metadata"]["resourceVersion"] = Value::from(self.revision.to_string());
         self.previous = self.stored.get(key).cloned();
-        self.stored.insert(key.to_owned(), Arc::new(job));
+        self.stored.insert(key.to_owned(), Shared::new(job));
     }
 
     pub fn next_uid(&mut self) -> String {

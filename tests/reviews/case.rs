@@ -118,6 +118,8 @@ impl Case {
             own_namespace: self.context.own_namespace.as_deref(),
             server_minor: self.context.server_minor,
             remembered,
+            asked: None,
+            held: false,
         };
         decide(request, &self.policy, &context)
     }

@@ -73,8 +73,8 @@ fn result(request: &Request, patch: Value) -> Value {
     }
     let mut spec = Map::new();
     for (field, value) in object["spec"].as_object().into_iter().flatten() {
-        let path = format!("/spec/{field}");
-        let same = |other: Option<&Value>| other.and_then(|job| job.pointer(&path)) == Some(value);
+        let place = format!("/spec/{field}");
+        let same = |other: Option<&Value>| other.and_then(|job| job.pointer(&place)) == Some(value);
         let value = match (field.as_str(), same(request.old_object.as_ref()), same(Some(sent))) {
             ("template" | "selector", true, true) => json!("as stored and sent"),
             ("template" | "selector", true, false) => json!("as stored"),

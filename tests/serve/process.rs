@@ -202,7 +202,10 @@ fn what_cannot_start_says_what_to_do() {
             assert!(error.contains(part), "{flags:?}: {part} is missing in: {error}");
         }
         if code == 1 {
-            assert_eq!(error.lines().count(), 1, "{flags:?}: {error}");
+            // One sentence, after whatever was logged.
+            let last = error.lines().last().unwrap();
+            assert!(last.starts_with("rejob: "), "{flags:?}: {error}");
+            assert_eq!(error.matches("rejob: ").count(), 1, "{flags:?}: {error}");
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod etcd;
 pub mod gobuild;
 pub mod guard;
 pub mod helm;
+pub mod hook;
 pub mod manifest;
 pub mod namespace;
 pub mod net;

@@ -126,9 +126,19 @@ impl<'p> Rejob<'p> {
         self.plane.namespace("unlabelled", &[(INSTANCE, &self.instance)])
     }
 
+    /// The label of its namespaces that no other rejob's have.
+    pub fn instance_label(&self) -> Value {
+        json!({ INSTANCE: self.instance })
+    }
+
     /// The port of the webhook.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Someone who is not the API server, and reaches the webhook's port.
+    pub fn outsider(&self) -> User {
+        User::outsider(self.plane, &format!("https://127.0.0.1:{}", self.port))
     }
 
     /// The name of the webhook configuration.
@@ -139,6 +149,11 @@ impl<'p> Rejob<'p> {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("rejob runs").id()
+    }
+
+    /// The file it logs to.
+    pub fn log_file(&self) -> &Path {
+        &self.log
     }
 
     /// What it has logged.

@@ -56,7 +56,8 @@ impl Answer {
     }
 }
 
-fn runtime() -> &'static Runtime {
+/// The runtime that does the waiting.
+pub(super) fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     RUNTIME.get_or_init(|| {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -79,6 +80,11 @@ impl User {
         let token = plane.admin().post(&path, &review).ok()["status"]["token"].clone();
         let config = kubeconfig(&plane.url(), plane.pki(), &json!({ "token": token }));
         Self::with(plane.dir(), &format!("system:serviceaccount:{namespace}:{name}"), &config)
+    }
+
+    /// Someone without credentials, at a server of this control plane's CA.
+    pub(super) fn outsider(plane: &ControlPlane, url: &str) -> Self {
+        Self::with(plane.dir(), "outsider", &kubeconfig(url, plane.pki(), &json!({})))
     }
 
     /// The admin of a control plane that is still starting.

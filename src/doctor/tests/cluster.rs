@@ -69,6 +69,7 @@ fn dormant(namespace: &str, created: &str, change: impl FnOnce(&mut Value)) -> V
         resource_version: "1".into(),
         user: "deployer".into(),
         manager: None,
+        asked: None,
     };
     let mut job = json!({
         "metadata": {

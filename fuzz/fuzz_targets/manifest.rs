@@ -1,0 +1,24 @@
+//! Bytes to a stream of documents: nothing is lost between them, and what is written again reads
+//! as what was written.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rejob::manifest::{BOM, Input};
+
+fuzz_target!(|text: &str| {
+    let input = Input::new("fuzz".to_owned(), text.as_bytes().to_vec()).expect("it is UTF-8");
+    let documents = input.documents();
+    let joined: String = documents.iter().map(|document| document.text()).collect();
+    assert_eq!(joined, text.strip_prefix(BOM).unwrap_or(text));
+    for document in &documents {
+        let Ok(Some(node)) = document.read() else { continue };
+        let written = document.write(&node);
+        let again = Input::new("fuzz".to_owned(), written.into_bytes()).expect("it is UTF-8");
+        let nodes: Vec<_> = again
+            .documents()
+            .iter()
+            .filter_map(|document| document.read().expect("what is written can be read"))
+            .collect();
+        assert_eq!(nodes, [node]);
+    }
+});

@@ -1,0 +1,12 @@
+//! Bytes to a policy file: no panic, and an error is one that names the file.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use rejob::policy::PolicySet;
+
+fuzz_target!(|text: &str| {
+    match PolicySet::parse(text, "policies.yaml") {
+        Ok(set) => assert!(set.names().next().is_some()),
+        Err(error) => assert!(error.to_string().contains("policies.yaml")),
+    }
+});

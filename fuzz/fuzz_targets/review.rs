@@ -1,0 +1,48 @@
+//! Bytes to a review, decided under several policies, to an answer: no panic, and a patch that
+//! applies to the object that came.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use rejob::decide::{Context, Verdict, create_offline, decide};
+use rejob::policy::PolicySet;
+use rejob::review::{answer, parse};
+
+static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
+    let file = "policies:
+  a: { naming: TemplateHash, ttlSecondsAfterFinished: 60, whileRunning: Replace }
+  b: { onChange: Keep }
+  c: { onChange: Deny }
+  d: { onChange: Ignore, whileRunning: Deny }
+";
+    PolicySet::parse(file, "fuzz").expect("the policies are valid")
+});
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(request) = parse(bytes) else { return };
+    for (_, policy) in POLICIES.iter() {
+        for server_minor in [None, Some(36)] {
+            let context = Context { server_minor, ..Context::default() };
+            let decision = decide(&request, policy, &context);
+            let answer = answer(&request.uid, &decision);
+            assert!(serde_json::from_slice::<serde_json::Value>(&answer).is_ok());
+            let mut object = request.object.clone().unwrap_or_default();
+            decision.patch.apply(&mut object).expect("a patch applies to its object");
+            for warning in &decision.warnings {
+                assert!(warning.chars().count() <= 120 && !warning.chars().any(char::is_control));
+            }
+            match &decision.verdict {
+                Verdict::Deny(denial) => {
+                    assert!(matches!(denial.code, 403 | 429));
+                    assert!(!denial.message.contains("immutable"));
+                }
+                Verdict::Replace(plan) => drop(plan.dormant()),
+                Verdict::Admit => {}
+            }
+        }
+        if let Some(object) = &request.object {
+            drop(create_offline(object, policy));
+        }
+    }
+});

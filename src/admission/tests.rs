@@ -1,0 +1,280 @@
+//! The service with a cluster that answers as the test says, from bytes to bytes.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tokio::time::Duration;
+
+use super::*;
+use crate::job::TemplateHash;
+use crate::replace::Record;
+use crate::replace::fake::{Answer, Fake, NEVER, error};
+
+const TIME: Duration = Duration::from_secs(8);
+
+fn job(image: &str) -> Value {
+    json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {
+            "name": "nightly", "namespace": "team", "uid": "old", "resourceVersion": "7"
+        },
+        "spec": {
+            "parallelism": 1, "completions": 1,
+            "template": { "spec": {
+                "restartPolicy": "Never", "containers": [{ "name": "app", "image": image }]
+            } }
+        }
+    })
+}
+
+fn apply_entry(manager: &str) -> Value {
+    json!({
+        "manager": manager, "operation": "Apply",
+        "fieldsV1": { "f:spec": { "f:template": { "f:spec": { "f:containers": {
+            "k:{\"name\":\"app\"}": { "f:image": {} }
+        } } } } }
+    })
+}
+
+fn review(old: &Value, object: &Value, dry_run: bool) -> Bytes {
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "r", "kind": { "group": "batch", "version": "v1", "kind": "Job" },
+            "operation": "UPDATE", "namespace": "team", "name": "nightly", "dryRun": dry_run,
+            "userInfo": { "username": "ada" }, "options": { "fieldManager": "kubectl" },
+            "object": object, "oldObject": old
+        }
+    });
+    Bytes::from(review.to_string())
+}
+
+fn service(cluster: Option<Arc<Fake>>) -> (Admission<Fake>, Metrics) {
+    let metrics = Metrics::new();
+    let policies = PolicySet::builtin();
+    (Admission::new(&policies, cluster, Identity::default(), metrics.clone()), metrics)
+}
+
+async fn answer(service: &Admission<Fake>, body: Bytes) -> Value {
+    let answer = service.review("replace", body, Deadline::now() + TIME).await.unwrap();
+    serde_json::from_slice::<Value>(&answer).unwrap()["response"].take()
+}
+
+/// The object as the answer's patch makes it.
+fn patched(answer: &Value, object: &Value) -> Value {
+    let patch = STANDARD.decode(answer["patch"].as_str().unwrap()).unwrap();
+    let mut object = object.clone();
+    json_patch::patch(&mut object, &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap())
+        .unwrap();
+    object
+}
+
+fn counted(metrics: &Metrics, line: &str) -> bool {
+    metrics.exposition(crate::metrics::Format::Prometheus).contains(line)
+}
+
+fn fails(called: &'static str, code: u16) -> impl Fn(&str, usize) -> Option<Answer> {
+    move |name, _| {
+        (name == called).then(|| (Duration::ZERO, Err(error(code, "Whatever", "no luck"))))
+    }
+}
+
+async fn settled(fake: &Fake, name: &str) {
+    for _ in 0..1000 {
+        if fake.count(name) > 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{name} was never called: {:?}", fake.names());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_cluster_a_replacement_is_refused_and_says_why() {
+    let (service, metrics) = service(None);
+    let answer = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+    assert_eq!((&answer["allowed"], &answer["status"]["code"]), (&json!(false), &json!(403)));
+    assert!(answer["status"]["message"].as_str().unwrap().contains("--kubeconfig"), "{answer}");
+    assert!(counted(&metrics, "reason=\"no_cluster\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_is_answered_with_put_back_marker_warning_and_audit() {
+    let fake = Arc::new(Fake::new(|_, _| None));
+    let (service, metrics) = service(Some(Arc::clone(&fake)));
+    let answer = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+    assert_eq!(answer["allowed"], true);
+    let stored = patched(&answer, &job("a:2"));
+    assert_eq!(stored["spec"], job("a:1")["spec"]);
+    assert!(stored["metadata"]["annotations"]["rejob.dev/replacing"].is_string());
+    assert!(answer["warnings"][0].as_str().unwrap().starts_with("job nightly replaced: "));
+    assert_eq!(answer["auditAnnotations"]["reason"], "replaced");
+    assert!(counted(&metrics, "reason=\"replaced\""));
+    assert!(counted(&metrics, "result=\"replaced\""));
+
+    settled(&fake, "tell").await;
+    let sent = fake.sent.lock().unwrap().last().cloned().unwrap();
+    assert_eq!((&sent[0], &sent[1]), (&json!("nightly"), &json!("new")));
+    let text = sent[2].as_str().unwrap();
+    assert!(text.contains("uid old for ada") && text.contains("a:1 -> a:2"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_job_was_made_for_is_remembered_by_its_new_uid() {
+    let fake = Arc::new(Fake::new(|_, _| None));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+    settled(&fake, "tell").await;
+    let hash = Some(TemplateHash::of(&job("a:2")));
+    assert_eq!(service.memory.of("new", Instant::now()).map(|made| made.hash), hash);
+
+    // Another hook has rewritten the template on CREATE: the same request is quiet.
+    let mut stored = job("a@sha256:1");
+    stored["metadata"]["uid"] = json!("new");
+    let mut asked = job("a:2");
+    asked["metadata"]["uid"] = json!("new");
+    let answer = answer(&service, review(&stored, &asked, false)).await;
+    assert_eq!(answer["auditAnnotations"]["reason"], "restored");
+    assert_eq!(fake.count("delete"), 1);
+}
+
+fn after_an_apply(manager: &'static str) -> Arc<Fake> {
+    Arc::new(Fake::new(move |name, nth| match (name, nth) {
+        ("get", 0) => Some((Duration::ZERO, Ok(Value::Null))),
+        ("get", 1) => Some((Duration::ZERO, Ok(job("a:1")))),
+        ("get", _) => {
+            let mut new = job("a:2");
+            new["metadata"]["uid"] = json!("made by the API server");
+            new["metadata"]["managedFields"] = json!([apply_entry(manager)]);
+            Some((Duration::ZERO, Ok(new)))
+        }
+        _ => None,
+    }))
+}
+
+async fn apply(fake: &Arc<Fake>) -> Admission<Fake> {
+    let (service, _) = service(Some(Arc::clone(fake)));
+    let (mut old, mut object) = (job("a:1"), job("a:2"));
+    for job in [&mut old, &mut object] {
+        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
+    }
+    let answer = answer(&service, review(&old, &object, false)).await;
+    assert_eq!(answer["allowed"], true);
+    assert_eq!(fake.count("create"), 0);
+    service
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_uid_of_an_applys_new_job_is_looked_up() {
+    let fake = after_an_apply("kubectl");
+    let service = apply(&fake).await;
+    settled(&fake, "tell").await;
+    assert_eq!(fake.count("get"), 3);
+    assert!(service.memory.of("made by the API server", Instant::now()).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_somebody_else_was_faster_to_make_is_not_remembered_as_ones_own() {
+    let fake = after_an_apply("somebody else");
+    let service = apply(&fake).await;
+    for _ in 0..1000 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(service.memory.of("made by the API server", Instant::now()), None);
+    assert_eq!(fake.count("tell"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_error_lets_the_client_try_again_and_any_other_does_not() {
+    for (called, code, dry_run, expected) in [
+        ("opt-in", 503, false, 429),
+        ("dry-run", 429, false, 429),
+        ("delete", 429, false, 429),
+        ("may-create", 0, false, 429),
+        ("opt-in", 503, true, 403),
+        ("opt-in", 403, false, 403),
+        ("delete", 403, false, 403),
+        ("create", 403, false, 403),
+    ] {
+        let fake = Arc::new(Fake::new(fails(called, code)));
+        let (service, metrics) = service(Some(fake));
+        let answer = answer(&service, review(&job("a:1"), &job("a:2"), dry_run)).await;
+        assert_eq!(answer["status"]["code"], expected, "{called} {code} {dry_run}: {answer}");
+        assert_eq!(answer["status"]["details"]["retryAfterSeconds"].is_number(), expected == 429);
+        assert!(counted(&metrics, "reason=\"cluster_error\""), "{called} {code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_view_is_answered_with_the_marker_and_without_a_warning() {
+    let fake = Arc::new(Fake::new(fails("delete", 409)));
+    let (service, metrics) = service(Some(Arc::clone(&fake)));
+    let answer = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+    assert_eq!((&answer["allowed"], &answer["warnings"]), (&json!(true), &Value::Null));
+    assert!(
+        patched(&answer, &job("a:2"))["metadata"]["annotations"]["rejob.dev/replacing"].is_string()
+    );
+    assert!(counted(&metrics, "result=\"stale\""));
+    assert_eq!((fake.count("create"), fake.count("tell")), (0, 0));
+}
+
+/// A dormant Job that was made for bob, and ada's request for it.
+fn meeting(fake: Fake) -> (Admission<Fake>, Arc<Fake>, Bytes, Value) {
+    let record = Record {
+        parallelism: Some(1),
+        uid: "older".into(),
+        resource_version: "1".into(),
+        user: "bob".into(),
+        manager: Some("kubectl".into()),
+        asked: None,
+    };
+    let mut old = job("a:1");
+    old["spec"]["parallelism"] = json!(0);
+    old["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
+    old["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record.to_text() });
+    let mut object = old.clone();
+    object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("a:2");
+    let fake = Arc::new(fake);
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    (service, fake, review(&old, &object, false), object)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_meets_another_ones_dormant_job_waits_until_it_is_released() {
+    let (service, fake, body, object) = meeting(Fake::new(|name, nth| {
+        let mut stored = job("a:1");
+        stored["metadata"]["resourceVersion"] = json!(if nth < 3 { "7" } else { "8" });
+        (name == "get").then_some((Duration::ZERO, Ok(stored)))
+    }));
+    let answer = answer(&service, body).await;
+    assert_eq!((&answer["allowed"], fake.count("get")), (&json!(true), 4));
+    let stored = patched(&answer, &object);
+    assert_eq!(stored["spec"]["template"], job("a:1")["spec"]["template"]);
+    assert!(stored["metadata"]["annotations"]["rejob.dev/replacing"].is_string());
+    assert_eq!(fake.count("delete"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dormant_job_that_nobody_comes_back_for_is_a_429() {
+    for after in [Duration::ZERO, NEVER] {
+        let (service, fake, body, _) =
+            meeting(Fake::new(move |name, _| (name == "get").then(|| (after, Ok(job("a:1"))))));
+        let begun = Deadline::now();
+        let answer = answer(&service, body).await;
+        assert_eq!(answer["status"]["code"], 429, "{answer}");
+        assert_eq!(answer["status"]["details"]["retryAfterSeconds"], 1);
+        assert!(begun.elapsed() <= Duration::from_secs(2));
+        assert_eq!(fake.count("delete"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_policy_names_the_known_ones() {
+    let (service, _) = service(None);
+    let body = review(&job("a:1"), &job("a:1"), false);
+    let error = service.review("missing", body, Deadline::now() + TIME).await.unwrap_err();
+    assert!(
+        matches!(&error, ReviewError::UnknownPolicy { known, .. } if known.contains("replace")),
+        "{error:?}"
+    );
+}

@@ -1,0 +1,244 @@
+//! Each call: its path, query and body, and what its answers become.
+
+use http::Response;
+use kube::client::Body;
+use tower_test::mock::Handle;
+
+use super::*;
+use crate::metrics::Format;
+
+struct Server {
+    handle: Handle<Request<Body>, Response<Body>>,
+}
+
+fn connected(namespaces: &[&str]) -> (KubeCluster, Server, Metrics) {
+    let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let metrics = Metrics::new();
+    let cluster = KubeCluster {
+        client: Client::new(service, "default"),
+        metrics: metrics.clone(),
+        namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    (cluster, Server { handle }, metrics)
+}
+
+impl Server {
+    /// Answers the next request; its method, path with query, and body.
+    async fn answers(&mut self, code: u16, body: Value) -> (String, String, Value) {
+        let (request, send) = self.handle.next_request().await.expect("a request");
+        let (head, sent) = request.into_parts();
+        let bytes = sent.collect_bytes().await.unwrap();
+        let sent = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let answer = Response::builder().status(code);
+        send.send_response(answer.body(Body::from(body.to_string().into_bytes())).unwrap());
+        (head.method.to_string(), head.uri.to_string(), sent)
+    }
+}
+
+fn status(code: u16, reason: &str, message: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Status", "status": "Failure",
+        "code": code, "reason": reason, "message": message
+    })
+}
+
+fn counted(metrics: &Metrics, labels: &str) -> bool {
+    metrics
+        .exposition(Format::Prometheus)
+        .lines()
+        .any(|line| line.starts_with("rejob_api_requests_total") && line.contains(labels))
+}
+
+#[test]
+fn names_are_escaped_in_paths() {
+    assert_eq!(encode("a-b.c/../d?e=%"), "a-b.c%2F..%2Fd%3Fe%3D%25");
+}
+
+#[tokio::test]
+async fn the_opt_in_label_is_read_off_the_live_namespace() {
+    for (labels, expected) in [
+        (json!({ "rejob.dev/policy": "replace" }), Some("replace".to_owned())),
+        (json!({ "other": "x" }), None),
+        (Value::Null, None),
+    ] {
+        let (cluster, mut server, metrics) = connected(&[]);
+        let namespace = json!({ "metadata": { "labels": labels } });
+        let (found, call) =
+            tokio::join!(cluster.opted_in("team"), server.answers(200, namespace.clone()));
+        assert_eq!(found, Ok(expected));
+        assert_eq!((call.0.as_str(), call.1.as_str()), ("GET", "/api/v1/namespaces/team"));
+        assert!(counted(&metrics, "resource=\"namespaces\""));
+    }
+}
+
+#[tokio::test]
+async fn rights_are_asked_for_with_all_that_is_known_of_the_user() {
+    let user = UserInfo {
+        username: "ada".into(),
+        uid: "7".into(),
+        groups: vec!["dev".into()],
+        extra: [("scopes".to_owned(), vec!["a".to_owned()])].into(),
+    };
+    for (right, verb, name) in [
+        (Right::Delete("nightly"), "delete", "nightly"),
+        (Right::Create(Some("nightly")), "create", "nightly"),
+        (Right::Create(None), "create", ""),
+    ] {
+        for (answer, expected) in [
+            (json!({ "allowed": true }), true),
+            (json!({ "allowed": false }), false),
+            (json!({ "allowed": true, "denied": true }), false),
+            (json!({}), false),
+        ] {
+            let (cluster, mut server, _) = connected(&[]);
+            let answer = json!({ "status": answer });
+            let (may, call) = tokio::join!(
+                cluster.may(&user, "team", right),
+                server.answers(201, answer.clone())
+            );
+            assert_eq!(may, Ok(expected), "{answer}");
+            assert_eq!(call.0, "POST");
+            assert_eq!(call.1, "/apis/authorization.k8s.io/v1/subjectaccessreviews");
+            assert_eq!(
+                call.2["spec"],
+                json!({
+                    "user": "ada", "uid": "7", "groups": ["dev"], "extra": { "scopes": ["a"] },
+                    "resourceAttributes": {
+                        "namespace": "team", "verb": verb, "group": "batch", "version": "v1",
+                        "resource": "jobs", "name": name
+                    }
+                })
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_job_is_created_raw_and_by_the_clients_field_manager() {
+    let job = json!({ "kind": "Job", "spec": { "fieldOfALaterVersion": 1 } });
+    for (manager, dry_run, query) in [
+        (Some("kubectl create"), false, "?fieldManager=kubectl%20create"),
+        (None, true, "?fieldManager=rejob&dryRun=All"),
+    ] {
+        let (cluster, mut server, metrics) = connected(&[]);
+        let stored = json!({ "metadata": { "uid": "new" } });
+        let (created, call) = tokio::join!(
+            cluster.create("team", &job, manager, dry_run),
+            server.answers(201, stored.clone())
+        );
+        assert_eq!(created, Ok(stored));
+        assert_eq!(call.0, "POST");
+        assert_eq!(call.1, format!("/apis/batch/v1/namespaces/team/jobs{query}"));
+        assert_eq!(call.2, job);
+        let verb = if dry_run { "verb=\"dry-run-create\"" } else { "verb=\"create\"" };
+        assert!(counted(&metrics, verb));
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_names_uid_and_revision_and_leaves_no_pods() {
+    let (cluster, mut server, _) = connected(&[]);
+    let (deleted, call) = tokio::join!(
+        cluster.delete("team", "nightly", "u", "7"),
+        server.answers(200, json!({ "kind": "Status" }))
+    );
+    assert_eq!(deleted, Ok(()));
+    assert_eq!(call.0, "DELETE");
+    assert_eq!(call.1, "/apis/batch/v1/namespaces/team/jobs/nightly");
+    assert_eq!(
+        call.2,
+        json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+            "preconditions": { "uid": "u", "resourceVersion": "7" }
+        })
+    );
+}
+
+#[tokio::test]
+async fn errors_keep_the_api_servers_code_reason_and_message() {
+    for (code, reason, message) in [
+        (409, "AlreadyExists", "jobs.batch \"nightly\" already exists"),
+        (422, "Invalid", "Job.batch \"nightly\" is invalid"),
+        (503, "ServiceUnavailable", "starting"),
+    ] {
+        let (cluster, mut server, metrics) = connected(&[]);
+        let job = json!({});
+        let (created, _) = tokio::join!(
+            cluster.create("team", &job, None, true),
+            server.answers(code, status(code, reason, message))
+        );
+        let error = created.unwrap_err();
+        assert_eq!((error.code, error.reason.as_str()), (code, reason));
+        assert_eq!(error.message, message);
+        assert_eq!(error.is_already_exists(), code == 409);
+        assert_eq!(error.is_passing(), code == 503);
+        assert!(counted(&metrics, &format!("code=\"{code}\"")), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn no_answer_is_an_error_that_may_pass() {
+    let (cluster, server, _) = connected(&[]);
+    drop(server);
+    let error = cluster.delete("team", "nightly", "u", "7").await.unwrap_err();
+    assert_eq!((error.code, error.is_passing(), error.is_stale()), (0, true, false));
+}
+
+#[tokio::test]
+async fn a_job_that_is_not_there_is_none() {
+    let (cluster, mut server, _) = connected(&[]);
+    let missing = status(404, "NotFound", "jobs.batch \"nightly\" not found");
+    let (found, call) =
+        tokio::join!(cluster.get("team", "nightly"), server.answers(404, missing.clone()));
+    assert_eq!(found, Ok(None));
+    assert_eq!(call.1, "/apis/batch/v1/namespaces/team/jobs/nightly");
+}
+
+#[tokio::test]
+async fn dormant_jobs_are_listed_by_label_where_the_server_looks() {
+    let (cluster, mut server, _) = connected(&[]);
+    let list = json!({ "items": [{ "metadata": { "name": "a" } }] });
+    let (found, call) = tokio::join!(cluster.dormant(), server.answers(200, list.clone()));
+    assert_eq!(found.unwrap().len(), 1);
+    assert_eq!(call.1, "/apis/batch/v1/jobs?labelSelector=rejob.dev%2Fdormant");
+
+    let (cluster, mut server, _) = connected(&["a", "b"]);
+    let (found, paths) = tokio::join!(cluster.dormant(), async {
+        let first = server.answers(200, list.clone()).await.1;
+        (first, server.answers(200, list.clone()).await.1)
+    });
+    assert_eq!(found.unwrap().len(), 2);
+    assert!(paths.0.starts_with("/apis/batch/v1/namespaces/a/jobs?"), "{paths:?}");
+    assert!(paths.1.starts_with("/apis/batch/v1/namespaces/b/jobs?"), "{paths:?}");
+}
+
+#[tokio::test]
+async fn a_replacement_is_told_in_an_event_on_the_new_job() {
+    let (cluster, mut server, _) = connected(&[]);
+    let (told, call) = tokio::join!(
+        cluster.tell("team", "nightly", "new", "Replaced it"),
+        server.answers(201, json!({}))
+    );
+    assert_eq!(told, Ok(()));
+    assert_eq!((call.0.as_str(), call.1.as_str()), ("POST", "/api/v1/namespaces/team/events"));
+    let event = call.2;
+    assert_eq!((&event["reason"], &event["type"]), (&json!("Replaced"), &json!("Normal")));
+    assert_eq!(event["message"], "Replaced it");
+    assert_eq!(event["involvedObject"]["uid"], "new");
+    assert_eq!(event["involvedObject"]["kind"], "Job");
+    assert_eq!(event["metadata"]["generateName"], "nightly.");
+}
+
+#[tokio::test]
+async fn the_facts_are_the_version_and_the_own_name() {
+    for (minor, expected) in [("37", Some(37)), ("30+", Some(30)), ("", None)] {
+        let (cluster, mut server, _) = connected(&[]);
+        let who = json!({ "status": { "userInfo": { "username": "me" } } });
+        let (facts, _) = tokio::join!(cluster.facts(), async {
+            server.answers(200, json!({ "major": "1", "minor": minor })).await;
+            server.answers(201, who.clone()).await
+        });
+        let facts = facts.unwrap();
+        assert_eq!((facts.server_minor, facts.own_user.as_str()), (expected, "me"));
+    }
+}

@@ -1,0 +1,129 @@
+//! A cluster that answers as a test says: what, and after how long.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{ApiError, Cluster, Right};
+use crate::review::UserInfo;
+
+/// An answer, and how long it takes.
+pub(crate) type Answer = (Duration, Result<Value, ApiError>);
+
+/// Longer than any deadline.
+pub(crate) const NEVER: Duration = Duration::from_hours(1);
+
+type Script = dyn Fn(&str, usize) -> Option<Answer> + Send + Sync;
+
+pub(crate) struct Fake {
+    script: Box<Script>,
+    begun: Instant,
+    counts: Mutex<HashMap<String, usize>>,
+    /// What was called, and when, counted from the start.
+    pub(crate) calls: Mutex<Vec<(String, Duration)>>,
+    /// What was sent with it.
+    pub(crate) sent: Mutex<Vec<Value>>,
+}
+
+impl Fake {
+    /// `script` says how the nth call (from 0) of a kind is answered; by `None` as in a cluster
+    /// where all is well.
+    pub(crate) fn new(
+        script: impl Fn(&str, usize) -> Option<Answer> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            script: Box::new(script),
+            begun: Instant::now(),
+            counts: Mutex::default(),
+            calls: Mutex::default(),
+            sent: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.calls.lock().unwrap().iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    pub(crate) fn count(&self, name: &str) -> usize {
+        self.names().iter().filter(|called| *called == name).count()
+    }
+
+    async fn call(&self, name: &str, sent: Value, well: Value) -> Result<Value, ApiError> {
+        let nth = {
+            let mut counts = self.counts.lock().unwrap();
+            let count = counts.entry(name.to_owned()).or_default();
+            *count += 1;
+            *count - 1
+        };
+        self.calls.lock().unwrap().push((name.to_owned(), self.begun.elapsed()));
+        self.sent.lock().unwrap().push(sent);
+        let (after, answer) = (self.script)(name, nth).unwrap_or((Duration::ZERO, Ok(well)));
+        sleep(after).await;
+        answer
+    }
+}
+
+/// An error of the API server.
+pub(crate) fn error(code: u16, reason: &str, message: &str) -> ApiError {
+    ApiError { code, reason: reason.to_owned(), message: message.to_owned() }
+}
+
+impl Cluster for Fake {
+    async fn opted_in(&self, namespace: &str) -> Result<Option<String>, ApiError> {
+        let label = self.call("opt-in", json!(namespace), json!("replace")).await?;
+        Ok(label.as_str().map(str::to_owned))
+    }
+
+    async fn may(&self, user: &UserInfo, _: &str, right: Right<'_>) -> Result<bool, ApiError> {
+        let name = match right {
+            Right::Delete(_) => "may-delete",
+            Right::Create(_) => "may-create",
+        };
+        let sent = json!([user.username, format!("{right:?}")]);
+        Ok(self.call(name, sent, json!(true)).await? == json!(true))
+    }
+
+    async fn create(
+        &self,
+        _: &str,
+        job: &Value,
+        _: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Value, ApiError> {
+        if !dry_run {
+            return self.call("create", job.clone(), json!({ "metadata": { "uid": "new" } })).await;
+        }
+        self.call("dry-run", job.clone(), Value::Null).await.and_then(|answer| match answer {
+            Value::Null => {
+                Err(error(409, "AlreadyExists", "jobs.batch \"nightly\" already exists"))
+            }
+            job => Ok(job),
+        })
+    }
+
+    async fn delete(
+        &self,
+        _: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> Result<(), ApiError> {
+        self.call("delete", json!([name, uid, resource_version]), Value::Null).await.map(drop)
+    }
+
+    async fn get(&self, _: &str, name: &str) -> Result<Option<Value>, ApiError> {
+        let job = self.call("get", json!(name), Value::Null).await?;
+        Ok(Some(job).filter(|job| !job.is_null()))
+    }
+
+    async fn dormant(&self) -> Result<Vec<Value>, ApiError> {
+        Ok(self.call("list", Value::Null, json!([])).await?.as_array().cloned().unwrap_or_default())
+    }
+
+    async fn tell(&self, _: &str, name: &str, uid: &str, message: &str) -> Result<(), ApiError> {
+        self.call("tell", json!([name, uid, message]), Value::Null).await.map(drop)
+    }
+}

@@ -1,0 +1,151 @@
+//! Jobs that are not the plain one: Indexed, suspended, with a selector of their own; and requests
+//! that carry a uid.
+
+use serde_json::{Value, json};
+
+use crate::support::manifest::{image, job};
+use crate::support::plane::ControlPlane;
+use crate::support::rejob::Rejob;
+use crate::support::user::Answer;
+
+use super::deploy::{JOB, Place};
+
+fn place(rejob: &Rejob<'_>, object: &Value) -> Place {
+    let place = Place::new(rejob.namespace("replace"));
+    place.namespace.create_job(object).ok();
+    place
+}
+
+fn patch(place: &Place, spec: &Value) -> Answer {
+    let path = format!("{}?fieldManager=test", place.namespace.job_path(JOB));
+    place.namespace.user().patch("strategic-merge", &path, &json!({ "spec": spec }))
+}
+
+fn image_change(image: &str) -> Value {
+    json!({ "template": { "spec": { "containers": [{ "name": "app", "image": image }] } } })
+}
+
+#[test]
+fn an_elastic_indexed_job_is_scaled_by_the_api_server_and_replaced_otherwise() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let mut indexed = job(JOB, "app:1");
+    indexed["spec"]["completionMode"] = json!("Indexed");
+    indexed["spec"]["completions"] = json!(2);
+    indexed["spec"]["parallelism"] = json!(2);
+    let place = place(&rejob, &indexed);
+    place.namespace.started_pods(JOB);
+    let uid = place.uid();
+    patch(&place, &json!({ "completions": 3, "parallelism": 3 })).ok();
+    assert_eq!((place.uid(), &place.job()["spec"]["completions"]), (uid.clone(), &json!(3)));
+    patch(&place, &json!({ "completions": 4 })).ok();
+    let new = place.job();
+    assert_ne!(place.uid(), uid);
+    let spec = &new["spec"];
+    assert_eq!((&spec["completions"], &spec["parallelism"]), (&json!(4), &json!(3)));
+    super::deploy::assert_unmarked(&new);
+    // Both at once: the image makes it a replacement.
+    let uid = place.uid();
+    let mut both = image_change("app:2");
+    both["completions"] = json!(2);
+    both["parallelism"] = json!(2);
+    patch(&place, &both).ok();
+    let new = place.job();
+    assert_ne!(place.uid(), uid);
+    let spec = &new["spec"];
+    assert_eq!((&spec["completions"], &spec["parallelism"]), (&json!(2), &json!(2)));
+    assert_eq!(image(&new), "app:2");
+}
+
+#[test]
+fn a_job_with_a_selector_of_its_own_keeps_it() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let mut manual = job(JOB, "app:1");
+    manual["spec"]["manualSelector"] = json!(true);
+    manual["spec"]["selector"] = json!({ "matchLabels": { "run": "one" } });
+    manual["spec"]["template"]["metadata"] = json!({ "labels": { "run": "one" } });
+    for put in [false, true] {
+        let place = place(&rejob, &manual);
+        let uid = place.uid();
+        if put {
+            let mut changed = manual.clone();
+            changed["spec"]["template"]["spec"]["containers"][0]["image"] = json!("app:2");
+            place.namespace.user().put(&place.namespace.job_path(JOB), &changed).ok();
+        } else {
+            patch(&place, &image_change("app:2")).ok();
+        }
+        let new = place.job();
+        assert_ne!(place.uid(), uid);
+        assert_eq!(image(&new), "app:2");
+        assert_eq!(new["spec"]["selector"], json!({ "matchLabels": { "run": "one" } }));
+        assert_eq!(new["spec"]["parallelism"], 1);
+        super::deploy::assert_unmarked(&new);
+    }
+}
+
+#[test]
+fn a_suspended_job_takes_scheduling_directives_and_stays_suspended_when_replaced() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let mut suspended = job(JOB, "app:1");
+    suspended["spec"]["suspend"] = json!(true);
+    let place = place(&rejob, &suspended);
+    let uid = place.uid();
+    let directive = json!({ "template": { "spec": { "nodeSelector": { "zone": "a" } } } });
+    patch(&place, &directive).ok();
+    let job = place.job();
+    assert_eq!(place.uid(), uid);
+    assert_eq!(job["spec"]["template"]["spec"]["nodeSelector"]["zone"], "a");
+    patch(&place, &image_change("app:2")).ok();
+    let new = place.job();
+    assert_ne!(place.uid(), uid);
+    assert_eq!((image(&new), &new["spec"]["suspend"]), ("app:2", &json!(true)));
+    assert_eq!(new["spec"]["parallelism"], 1);
+    assert_eq!(place.runs(), 0);
+    patch(&place, &json!({ "suspend": false })).ok();
+    place.assert_runs("app:2");
+    place.assert_ran(1);
+}
+
+#[test]
+fn a_put_with_a_uid_gets_409_and_succeeds_when_read_and_sent_again() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let place = place(&rejob, &job(JOB, "app:1"));
+    // From then on nobody else writes it: the resourceVersion that is sent back is not stale.
+    place.namespace.finish_pods(JOB);
+    let send = || {
+        let mut object = place.job();
+        object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("app:2");
+        let path = format!("{}?fieldManager=test", place.namespace.job_path(JOB));
+        place.namespace.user().put(&path, &object)
+    };
+    let answer = send();
+    assert_eq!(answer.status, 409, "{}", answer.body);
+    // Another write of the Job controller in between is a 409 as any other.
+    crate::support::wait::until("it succeeds when sent again", || match send() {
+        answer if answer.status == 409 => None,
+        answer => Some(answer.ok()),
+    });
+    place.assert_runs("app:2");
+    place.assert_ran(2);
+}
+
+#[test]
+fn whatever_parallelism_was_asked_for_is_what_the_new_job_gets() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    for parallelism in [0, 1, 5] {
+        let mut wide = job(JOB, "app:1");
+        wide["spec"]["parallelism"] = json!(parallelism);
+        wide["spec"]["completions"] = json!(5);
+        let place = place(&rejob, &wide);
+        let uid = place.uid();
+        patch(&place, &image_change("app:2")).ok();
+        let new = place.job();
+        assert_ne!(place.uid(), uid);
+        assert_eq!((&new["spec"]["parallelism"], image(&new)), (&json!(parallelism), "app:2"));
+        super::deploy::assert_unmarked(&new);
+    }
+}
