@@ -1,6 +1,6 @@
 //! `rejob doctor`: what is wrong with an installation, and what to do.
 //!
-//! [`probe`] reaches the API server and the webhook, [`collect`] gathers [`facts`] through it, and
+//! [`probe`] reaches the API server and the webhook, [`mod@collect`] gathers [`facts`] through it, and
 //! the functions of [`checks`] turn facts into [`finding`]s. Only the first does anything; the last
 //! are pure, one function a check. Nothing is changed in the cluster: the requests are reads, access
 //! reviews and dry runs.
