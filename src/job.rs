@@ -51,6 +51,8 @@ pub mod keys {
     pub const SKIP: &str = "rejob.dev/skip";
     /// Annotation: changing its value asks for a new run.
     pub const RERUN: &str = "rejob.dev/rerun";
+    /// All of them.
+    pub const ALL: [&str; 6] = [TEMPLATE_HASH, BASE_NAME, REPLACING, DORMANT, SKIP, RERUN];
 }
 
 /// A borrowed view of a Job's JSON.

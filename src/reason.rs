@@ -35,6 +35,7 @@ macro_rules! reasons {
 
 reasons! {
     NotAJob = "not_a_job", "left alone", "The request is not about a batch/v1 Job.";
+    NoObject = "no_object", "left alone", "The review brings no object to decide on.";
     OtherOperation = "other_operation", "left alone", "The operation is neither CREATE nor UPDATE.";
     Subresource = "subresource", "left alone", "The request is about a subresource, such as the status.";
     OwnRequest = "own_request", "left alone", "The request is rejob's own.";
