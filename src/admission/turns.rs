@@ -16,10 +16,13 @@ use crate::replace::Plan;
 /// How many deleted Jobs are remembered: views are stale by seconds at most.
 const MOST: usize = 512;
 
+/// Namespace and name.
+type Name = (String, String);
+
 /// Whose turn it is, by namespace and name, and what is gone.
 #[derive(Debug, Default)]
 pub struct Turns {
-    turns: Mutex<HashMap<(String, String), Arc<Turn<()>>>>,
+    turns: Mutex<HashMap<Name, Arc<Turn<()>>>>,
     gone: Mutex<VecDeque<String>>,
 }
 
