@@ -7,6 +7,7 @@
 mod after;
 mod held;
 mod memory;
+mod turns;
 mod wait;
 
 use std::collections::HashMap;
@@ -27,6 +28,7 @@ use crate::server::{ReviewError, Reviewer};
 
 pub use held::Held;
 pub use memory::{Made, Memory};
+pub use turns::Turns;
 
 /// Facts about this server that decisions depend on.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +50,7 @@ pub struct Admission<C> {
     identity: Identity,
     memory: Arc<Memory>,
     held: Held,
+    turns: Turns,
     metrics: Metrics,
 }
 
@@ -70,6 +73,7 @@ impl<C: Cluster> Admission<C> {
             identity,
             memory: Arc::new(Memory::default()),
             held: Held::default(),
+            turns: Turns::default(),
             metrics,
         }
     }
@@ -110,6 +114,22 @@ impl<C: Cluster> Admission<C> {
         decision
     }
 
+    /// Carries a plan out when no other one of the same Job is under way here.
+    async fn in_turn(&self, cluster: &C, plan: &Plan, policy: &str, deadline: Deadline) -> Outcome {
+        if plan.dry_run {
+            return run(cluster, plan, policy, deadline).await;
+        }
+        let _turn = self.turns.wait(plan, deadline).await;
+        if self.turns.is_gone(plan) {
+            return Outcome::StaleView;
+        }
+        let outcome = run(cluster, plan, policy, deadline).await;
+        if matches!(outcome, Outcome::Replaced(_)) {
+            self.turns.gone(plan);
+        }
+        outcome
+    }
+
     async fn replace(
         &self,
         policy: &str,
@@ -119,7 +139,7 @@ impl<C: Cluster> Admission<C> {
     ) -> Decision {
         let Some(cluster) = &self.cluster else { return no_cluster(plan) };
         let begun = Instant::now();
-        let outcome = run(cluster.as_ref(), plan, policy, deadline).await;
+        let outcome = self.in_turn(cluster.as_ref(), plan, policy, deadline).await;
         let result = match &outcome {
             Outcome::Replaced(_) => "replaced",
             Outcome::WouldReplace => "dry_run",

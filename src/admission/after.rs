@@ -28,9 +28,9 @@ pub(super) async fn replaced<C: Cluster>(
     let uid = if uid.is_some() {
         uid
     } else {
-        let uid = look_up(cluster.as_ref(), &memory, &plan).await;
+        let found = look_up(cluster.as_ref(), &memory, &plan).await;
         memory.no_longer_expect(&plan);
-        uid
+        found
     };
     let Some(uid) = uid else { return };
     let message = format!(

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,6 +15,10 @@ use crate::support::wait;
 
 /// The name of the Job.
 pub const JOB: &str = "nightly";
+
+/// Longer than the Job controller's longest wait: a minute after errors of the API server and, before
+/// Kubernetes 1.37, five for the Pods of a Job that was replaced while it was making them.
+const JOB_CONTROLLER: Duration = Duration::from_mins(6);
 
 /// How it is deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +137,14 @@ impl Place {
         assert_eq!(job["spec"]["parallelism"], 1, "{job:#}");
         assert_unmarked(&job);
         assert_eq!(self.namespace.job_names(), [JOB]);
-        let pods = self.namespace.started_pods(JOB);
+        let begun = Instant::now();
+        let pods = wait::within(JOB_CONTROLLER, "the Job starts a Pod", || {
+            let pods = self.namespace.pods(&self.uid());
+            (!pods.is_empty()).then_some(pods)
+        });
+        if begun.elapsed() > wait::DEADLINE {
+            println!("the Job controller started {image} after {:?}", begun.elapsed());
+        }
         assert_eq!(pods[0]["spec"]["containers"][0]["image"], image);
     }
 
