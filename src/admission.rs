@@ -82,8 +82,11 @@ impl<C: Cluster> Admission<C> {
         request: &Request,
         deadline: Deadline,
     ) -> Decision {
-        let old_uid = request.old_object.as_ref().and_then(|old| Job::new(old).uid());
-        let made = old_uid.and_then(|uid| self.memory.of(uid, Instant::now()));
+        let old = request.old_object.as_ref().map(Job::new);
+        if let Some(old) = old {
+            self.memory.meet(&request.namespace, old, Instant::now());
+        }
+        let made = old.and_then(|old| self.memory.of(old.uid()?, Instant::now()));
         let context = Context {
             own_user: self.identity.user.as_deref(),
             own_namespace: self.identity.namespace.as_deref(),
@@ -127,6 +130,11 @@ impl<C: Cluster> Admission<C> {
         self.metrics.replacement(plan.client.label(), result, begun.elapsed());
         match outcome {
             Outcome::Replaced(uid) => {
+                // Now, not later: the client's next request may be there at once.
+                match &uid {
+                    Some(uid) => self.memory.keep(uid.clone(), Made::of(plan), Instant::now()),
+                    None => self.memory.expect(plan),
+                }
                 let memory = Arc::clone(&self.memory);
                 tokio::spawn(after::replaced(Arc::clone(cluster), memory, plan.clone(), uid));
                 planned

@@ -1,6 +1,6 @@
 //! `rejob doctor`: what is wrong with an installation, and what to do.
 //!
-//! [`probe`] reaches the API server and the webhook, [`collect`] gathers [`facts`] through it, and
+//! [`probe`] reaches the API server and the webhook, [`mod@collect`] gathers [`facts`] through it, and
 //! the functions of [`checks`] turn facts into [`finding`]s. Only the first does anything; the last
 //! are pure, one function a check. Nothing is changed in the cluster: the requests are reads, access
 //! reviews and dry runs.
@@ -32,13 +32,13 @@ pub fn examine(facts: &Facts) -> Report {
     Report::new(&facts.server, facts.version.as_ref().ok().cloned(), findings)
 }
 
-/// The report on an API server that does not answer.
+/// The report on an API server that does not answer, or does not know the caller.
 #[must_use]
 pub fn unreachable(server: &str, why: &str) -> Report {
     let finding = Finding::problem(
         "api-server",
         server,
-        format!("the API server does not answer: {why}"),
+        format!("the API server cannot be asked: {why}"),
         "check --kubeconfig and the network: kubectl version",
     );
     Report::new(server, None, vec![finding])

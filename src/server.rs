@@ -22,6 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::net::{TcpListener, TcpStream};
@@ -164,13 +165,12 @@ impl<R: Reviewer> Server<R> {
 }
 
 async fn serve_admin(listener: TcpListener, limits: Limits, drain: Drain, admin: Admin) {
-    let shared = Arc::new((limits, drain.clone(), admin));
+    let shared = Arc::new((limits, drain.clone(), route::admin(admin)));
     listen::accept(listener, ADMIN_CONNECTIONS, drain, |stream, permit| {
         let shared = Arc::clone(&shared);
         async move {
             let (limits, drain, admin) = &*shared;
-            let answer = |request: http::Request<_>| std::future::ready(admin.answer(&request));
-            listen::http(stream, limits, drain, answer).await;
+            listen::http(stream, limits, drain, admin.clone()).await;
             drop(permit);
         }
     })
@@ -189,10 +189,12 @@ async fn serve_webhook<R: Reviewer>(listener: TcpListener, setup: Setup<R>, drai
         metrics: setup.metrics,
         drain: drain.clone(),
     });
+    let router = route::webhook(Arc::clone(&webhook));
     listen::accept(listener, max, drain, |stream, permit| {
         let (acceptor, webhook) = (acceptor.clone(), Arc::clone(&webhook));
+        let router = router.clone();
         async move {
-            serve_connection(stream, acceptor, &webhook).await;
+            serve_connection(stream, acceptor, &webhook, router).await;
             drop(permit);
         }
     })
@@ -203,6 +205,7 @@ async fn serve_connection<R: Reviewer>(
     mut stream: TcpStream,
     acceptor: TlsAcceptor,
     webhook: &Webhook<R>,
+    router: Router,
 ) {
     let open = webhook.metrics.connection_open();
     let handshake = async {
@@ -217,8 +220,7 @@ async fn serve_connection<R: Reviewer>(
     };
     match handshake {
         Ok(Ok(stream)) => {
-            let answer = |request| webhook.answer(request);
-            listen::http(stream, &webhook.limits, &webhook.drain, answer).await;
+            listen::http(stream, &webhook.limits, &webhook.drain, router).await;
         }
         Ok(Err(error)) => {
             webhook.metrics.tls_handshake_failure();

@@ -1,5 +1,5 @@
-//! What comes after the answer to a replacement, best effort: the Event on the new Job, and the
-//! memory of what it was made for.
+//! What comes after the answer to a replacement, best effort: the Event on the new Job, and for an
+//! apply's the memory of what it was made for.
 //!
 //! The new Job of an apply does not exist yet when the answer is sent, so its uid is looked up;
 //! an Event without it would not be shown by `kubectl describe`.
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::job::{Job, asked_for, entry_index};
+use crate::job::{Job, entry_index};
 use crate::replace::{Cluster, Plan};
 
-use super::memory::{Made, Memory};
+use super::memory::Memory;
 
 /// How often the new Job is looked for: the pause doubles, so the last look is after 13 s.
 const LOOKS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
-/// Remembers and tells about a replacement.
+/// Tells about a replacement, once the new Job's uid is known.
 pub(super) async fn replaced<C: Cluster>(
     cluster: Arc<C>,
     memory: Arc<Memory>,
@@ -26,14 +26,14 @@ pub(super) async fn replaced<C: Cluster>(
     uid: Option<String>,
 ) {
     let uid = match uid {
-        Some(uid) => uid,
-        None => match look_up(cluster.as_ref(), &plan).await {
-            Some(uid) => uid,
-            None => return,
-        },
+        Some(uid) => Some(uid),
+        None => {
+            let uid = look_up(cluster.as_ref(), &memory, &plan).await;
+            memory.no_longer_expect(&plan);
+            uid
+        }
     };
-    let made = Made { hash: plan.hash.clone(), asked: asked_for(&plan.job) };
-    memory.keep(uid.clone(), made, Instant::now());
+    let Some(uid) = uid else { return };
     let message = format!(
         "Replaced the Job with uid {} for {}: {}",
         plan.uid, plan.user.username, plan.described
@@ -50,7 +50,7 @@ pub(super) async fn replaced<C: Cluster>(
 
 /// The uid of the Job that now stands in the old one's place, if the same manager's apply made it:
 /// another client may have been faster, and its Job was not made for this hash.
-async fn look_up<C: Cluster>(cluster: &C, plan: &Plan) -> Option<String> {
+async fn look_up<C: Cluster>(cluster: &C, memory: &Memory, plan: &Plan) -> Option<String> {
     let mut pause = FIRST_PAUSE;
     for _ in 0..LOOKS {
         sleep(pause).await;
@@ -58,6 +58,7 @@ async fn look_up<C: Cluster>(cluster: &C, plan: &Plan) -> Option<String> {
         let job = cluster.get(&plan.namespace, &plan.name).await.ok().flatten();
         let Some(job) = job.as_ref().map(Job::new) else { continue };
         if let Some(uid) = job.uid().filter(|uid| *uid != plan.uid) {
+            memory.meet(&plan.namespace, job, Instant::now());
             let manager = plan.field_manager.as_deref().unwrap_or_default();
             return entry_index(job, manager).map(|_| uid.to_owned());
         }

@@ -174,6 +174,35 @@ async fn the_uid_of_an_applys_new_job_is_looked_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_applys_new_job_is_known_when_the_next_request_comes_before_the_look_up() {
+    let fake = after_an_apply("kubectl");
+    let service = apply(&fake).await;
+    assert_eq!(fake.count("get"), 0);
+    // Another hook has rewritten the template on CREATE, and rejob has recorded that one's hash.
+    let repeated = |uid: &str, manager: &str| {
+        let stored = |image| {
+            let mut job = job(image);
+            job["metadata"]["uid"] = json!(uid);
+            job["metadata"]["managedFields"] = json!([apply_entry(manager)]);
+            job
+        };
+        review(&stored("a@sha256:1"), &stored("a:2"), true)
+    };
+    // What a stale view shows is not the new Job, and does not end the expectation.
+    let stale = answer(&service, repeated("old", "kubectl")).await;
+    assert_eq!(stale["auditAnnotations"]["reason"], "would_replace");
+    let quiet = answer(&service, repeated("made by the API server", "kubectl")).await;
+    assert_eq!(quiet["auditAnnotations"]["reason"], "restored");
+    settled(&fake, "tell").await;
+
+    // A Job that somebody else made is nobody's repetition.
+    let service = apply(&after_an_apply("kubectl")).await;
+    let other = answer(&service, repeated("made by another", "somebody else")).await;
+    assert_eq!(other["auditAnnotations"]["reason"], "would_replace");
+    assert_eq!(service.memory.of("made by another", Instant::now()), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_somebody_else_was_faster_to_make_is_not_remembered_as_ones_own() {
     let fake = after_an_apply("somebody else");
     let service = apply(&fake).await;

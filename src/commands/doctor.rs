@@ -66,7 +66,7 @@ async fn look(args: &Args) -> anyhow::Result<ExitCode> {
         Ok(facts) => doctor::examine(&facts),
         Err(why) if args.output == Output::Json => doctor::unreachable(server, &why),
         Err(why) => anyhow::bail!(
-            "the API server at {server} does not answer ({why}): check --kubeconfig and the network"
+            "cannot ask the API server at {server}: {why}; check --kubeconfig and the network"
         ),
     };
     print(&report, args.output)?;

@@ -171,16 +171,17 @@ impl Facts {
         there().find(named).or_else(|| there().next())
     }
 
+    /// Whether the rejob behind a target keeps its certificate, and its entries, itself.
+    #[must_use]
+    pub fn writes_itself(&self, target: &Target) -> bool {
+        let settings = self.installation_of(target).and_then(Installation::settings);
+        settings.is_some_and(|settings| settings.writes_into.is_some())
+    }
+
     /// The beginning of the command that changes the release behind a target; its values follow.
     #[must_use]
     pub fn helm_upgrade(&self, target: Option<&Target>) -> String {
-        let installation = target.and_then(|target| self.installation_of(target));
-        let deployment = installation.and_then(|one| one.deployment.as_ref().ok()?.as_ref());
-        let labels = deployment.and_then(|deployment| deployment.metadata.labels.as_ref());
-        let release = labels.and_then(|labels| labels.get("app.kubernetes.io/instance"));
-        let release = release.map_or("rejob", String::as_str);
-        let namespace = installation.map_or("rejob", |one| one.namespace.as_str());
-        format!("helm upgrade {release} charts/rejob --namespace {namespace} --reuse-values")
+        helm_upgrade(target.and_then(|target| self.installation_of(target)))
     }
 
     /// Whether a policy replaces, as far as that is known; a policy that nobody knows may.
@@ -192,4 +193,15 @@ impl Facts {
             .and_then(|policies| policies.get(entry.policy))
             .map_or(!entry.is_reinvoked(), crate::policy::Policy::replaces)
     }
+}
+
+/// The beginning of the command that changes an installation's release; its values follow.
+#[must_use]
+pub fn helm_upgrade(installation: Option<&Installation>) -> String {
+    let deployment = installation.and_then(|one| one.deployment.as_ref().ok()?.as_ref());
+    let labels = deployment.and_then(|deployment| deployment.metadata.labels.as_ref());
+    let release = labels.and_then(|labels| labels.get("app.kubernetes.io/instance"));
+    let release = release.map_or("rejob", String::as_str);
+    let namespace = installation.map_or("rejob", |one| one.namespace.as_str());
+    format!("helm upgrade {release} charts/rejob --namespace {namespace} --reuse-values")
 }

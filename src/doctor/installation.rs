@@ -100,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    fn settings(args: Value, env: Value) -> Settings {
+    fn settings(args: &Value, env: &Value) -> Settings {
         let deployment = json!({ "metadata": { "name": "rejob" }, "spec": {
             "selector": {}, "template": { "spec": {
                 "serviceAccountName": "rejob",
@@ -123,14 +123,14 @@ mod tests {
     #[test]
     fn the_self_managed_way_is_read_off_the_flags() {
         let found = settings(
-            json!([
+            &json!([
                 "serve",
                 "--policies=/etc/rejob/policies.yaml",
                 "--namespaces=a,b",
                 "--cert-secret=rejob-tls",
                 "--webhook-configuration=00-rejob",
             ]),
-            json!([]),
+            &json!([]),
         );
         let expected = Settings {
             deployment: "rejob".into(),
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_mounted_certificate_names_its_secret() {
-        let found = settings(json!(["serve", "--tls-cert", "/etc/rejob/tls/tls.crt"]), json!([]));
+        let found = settings(&json!(["serve", "--tls-cert", "/etc/rejob/tls/tls.crt"]), &json!([]));
         assert_eq!(found.secret.as_deref(), Some("mine"));
         assert_eq!((found.writes_into, found.policies), (None, None));
     }
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_variable_counts_where_the_flag_is_not_given() {
         let env = json!([{ "name": "REJOB_CERT_SECRET", "value": "sys/own" }]);
-        assert_eq!(settings(json!(["serve"]), env).secret.as_deref(), Some("own"));
+        assert_eq!(settings(&json!(["serve"]), &env).secret.as_deref(), Some("own"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One healthy set of facts; each test spoils one thing and reads the sentence.
 
 mod cluster;
+mod collecting;
 mod entries;
 mod workload;
 

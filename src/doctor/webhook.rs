@@ -64,7 +64,7 @@ pub fn is_ours(configuration: &MutatingWebhookConfiguration) -> bool {
 pub fn is_labelled(labels: Option<&BTreeMap<String, String>>) -> bool {
     let is =
         |key: &&str| labels.and_then(|all| all.get(*key)).is_some_and(|value| value == "rejob");
-    LABELS.iter().any(|key| is(&key))
+    LABELS.iter().any(is)
 }
 
 /// The entries of a configuration.
@@ -214,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    fn configuration(webhook: Value) -> MutatingWebhookConfiguration {
+    fn configuration(webhook: &Value) -> MutatingWebhookConfiguration {
         let mut whole = json!({
             "name": "ttl.rejob.dev", "sideEffects": "None", "admissionReviewVersions": ["v1"],
             "clientConfig": {},
@@ -225,17 +225,17 @@ mod tests {
         serde_json::from_value(json!({ "metadata": { "name": "c" }, "webhooks": [whole] })).unwrap()
     }
 
-    fn namespace(labels: Value) -> Namespace {
+    fn namespace(labels: &Value) -> Namespace {
         serde_json::from_value(json!({ "metadata": { "name": "n", "labels": labels } })).unwrap()
     }
 
     #[test]
     fn a_configuration_is_ours_by_label_or_by_an_entry() {
-        assert!(is_ours(&configuration(json!({}))));
+        assert!(is_ours(&configuration(&json!({}))));
         for name in ["a.b.rejob.dev", ".rejob.dev", "rejob.dev", "ttl.example.com"] {
-            assert!(!is_ours(&configuration(json!({ "name": name }))), "{name}");
+            assert!(!is_ours(&configuration(&json!({ "name": name }))), "{name}");
         }
-        let mut labelled = configuration(json!({ "name": "other.example.com" }));
+        let mut labelled = configuration(&json!({ "name": "other.example.com" }));
         labelled.metadata.labels =
             Some(BTreeMap::from([("app.kubernetes.io/name".into(), "rejob".into())]));
         assert!(is_ours(&labelled));
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_target_is_a_service_or_a_url() {
         let target = |client: Value| {
-            let configuration = configuration(json!({ "clientConfig": client }));
+            let configuration = configuration(&json!({ "clientConfig": client }));
             let entry = entries(&configuration).next().unwrap();
             (
                 entry.target().map(|t| (t.to_string(), t.host, t.port)),
@@ -268,12 +268,12 @@ mod tests {
     #[test]
     fn the_opt_in_is_read_from_labels_and_expressions() {
         let check = |selector: Value, labels: Value| {
-            let configuration = configuration(json!({ "namespaceSelector": selector }));
+            let configuration = configuration(&json!({ "namespaceSelector": selector }));
             let entry = entries(&configuration).next().unwrap();
             (
                 entry.asks_for_opt_in(),
                 entry.selected_policies().join(","),
-                entry.selects(&namespace(labels)),
+                entry.selects(&namespace(&labels)),
             )
         };
         let label = json!({ "rejob.dev/policy": "ttl" });
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn rules_cover_jobs_by_name_or_by_star() {
         let covers = |rule: Value, operation| {
-            let configuration = configuration(json!({ "rules": [rule] }));
+            let configuration = configuration(&json!({ "rules": [rule] }));
             covers_jobs(&webhooks(&configuration)[0], operation)
         };
         let rule = |group: &str, resource: &str, operation: &str| {

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -43,7 +44,7 @@ impl Budget {
 
     /// A share for this body, which may have up to `limit` bytes; `None` when the budget is used up.
     #[must_use]
-    pub fn share(&self, body: &Incoming, limit: usize) -> Option<Share> {
+    pub fn share(&self, body: &Body, limit: usize) -> Option<Share> {
         let hint = body.size_hint();
         let bytes = hint.upper().and_then(|upper| usize::try_from(upper).ok()).unwrap_or(limit);
         if bytes <= SMALL {
@@ -68,7 +69,7 @@ pub enum BodyError {
     TooSlow,
     /// The client broke off or sent wrong chunks.
     #[error("the body cannot be read: {0}")]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] axum::Error),
 }
 
 /// Reads the whole body.
@@ -77,11 +78,7 @@ pub enum BodyError {
 ///
 /// # Errors
 /// When it is larger than `limit` bytes, not complete at `deadline`, or broken.
-pub async fn read(
-    body: &mut Incoming,
-    limit: usize,
-    deadline: Instant,
-) -> Result<Bytes, BodyError> {
+pub async fn read(body: &mut Body, limit: usize, deadline: Instant) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
         return Err(BodyError::TooLarge { limit });
@@ -89,7 +86,7 @@ pub async fn read(
     tokio::time::timeout_at(deadline, collect(body, limit)).await.map_err(|_| BodyError::TooSlow)?
 }
 
-async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, BodyError> {
+async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, BodyError> {
     let mut first = Bytes::new();
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -112,7 +109,7 @@ async fn collect(body: &mut Incoming, limit: usize) -> Result<Bytes, BodyError> 
 }
 
 /// Reads the rest of a refused body away, in the background.
-pub fn discard(mut body: Incoming) {
+pub fn discard(mut body: Body) {
     if body.is_end_stream() {
         return;
     }

@@ -1,11 +1,11 @@
 //! Accepting connections, and serving HTTP on each.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,8 +14,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_service::Service as _;
 
-use super::answer::Answer;
 use super::drain::Drain;
 use super::idle::{Activity, Timed};
 use super::limits::Limits;
@@ -101,24 +101,20 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 
 /// Serves HTTP/1 on a connection until it ends; when `drain` closes, a request in flight is
 /// answered first.
-pub(super) async fn http<S, F>(
-    stream: S,
-    limits: &Limits,
-    drain: &Drain,
-    answer: impl Fn(Request<Incoming>) -> F,
-) where
+pub(super) async fn http<S>(stream: S, limits: &Limits, drain: &Drain, router: Router)
+where
     S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Answer>,
 {
     let activity = Activity::default();
     let stream = Timed::new(stream, activity.clone(), limits.idle_timeout, limits.header_timeout);
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let serving = activity.serve();
-        let answer = answer(request);
+        // A router is always ready.
+        let answer = router.clone().call(request);
         async move {
             let answer = answer.await;
             drop(serving);
-            Ok::<_, Infallible>(answer)
+            answer
         }
     });
     let connection = http1::Builder::new()

@@ -8,12 +8,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::Poll;
 
+use axum::body::Body;
 use bytes::Bytes;
 use futures::FutureExt;
 use http::header::{CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
-use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -21,7 +21,6 @@ use super::answer::{self, Answer};
 use super::body::{self, BodyError, Budget};
 use super::drain::Drain;
 use super::limits::Limits;
-use super::route::Route;
 use super::timeout::{self, Deadline};
 use super::{ReviewError, Reviewer};
 use crate::certs::AcceptedTokens;
@@ -38,23 +37,39 @@ pub(super) struct Webhook<R> {
     pub bodies: Budget,
 }
 
+/// What a path names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A policy.
+    Review {
+        /// The capability, if the path has one.
+        token: Option<String>,
+        /// The policy's name, as it stands in the path.
+        policy: String,
+    },
+    /// `/livez`: the process answers.
+    Live,
+    /// Anything else.
+    Unknown,
+}
+
 /// What a reviewer made of a body; the error is a panic.
 type Outcome = Result<Result<Bytes, ReviewError>, Box<dyn std::any::Any + Send>>;
 
 impl<R: Reviewer> Webhook<R> {
     /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub async fn answer(&self, target: Target, request: Request<Body>) -> Answer {
         let received = Instant::now();
         let (head, mut body) = request.into_parts();
-        let answer = match Route::of(head.uri.path()) {
-            Route::Review { token, policy } if self.admits(token) => {
+        let answer = match target {
+            Target::Review { token, policy } if self.admits(token.as_deref()) => {
                 self.review(&head, policy, &mut body, received).await
             }
-            Route::Live if matches!(head.method, Method::GET | Method::HEAD) => {
+            Target::Live if matches!(head.method, Method::GET | Method::HEAD) => {
                 answer::text(StatusCode::OK, "text/plain", "ok")
             }
-            Route::Live => answer::method_not_allowed("GET, HEAD"),
-            Route::Review { .. } | Route::Unknown => answer::error(
+            Target::Live => answer::method_not_allowed("GET, HEAD"),
+            Target::Review { .. } | Target::Unknown => answer::error(
                 StatusCode::NOT_FOUND,
                 "no such path; reviews are posted to /v1/policies/{policy}",
             ),
@@ -70,8 +85,8 @@ impl<R: Reviewer> Webhook<R> {
     async fn review(
         &self,
         head: &Parts,
-        policy: &str,
-        body: &mut Incoming,
+        policy: String,
+        body: &mut Body,
         received: Instant,
     ) -> Answer {
         if head.method != Method::POST {
@@ -100,7 +115,6 @@ impl<R: Reviewer> Webhook<R> {
         };
         let in_flight = self.metrics.review_in_flight();
         let reviewer = Arc::clone(&self.reviewer);
-        let policy = policy.to_owned();
         let review = async move {
             let outcome = reviewer.review(&policy, bytes, deadline.review).await;
             drop((slot, share, in_flight));
@@ -145,7 +159,7 @@ impl<R: Reviewer> Webhook<R> {
     }
 
     /// Counts an answer that is an error, and sees to a body that was not read.
-    fn refused(&self, head: &Parts, body: Incoming, answer: Answer) -> Answer {
+    fn refused(&self, head: &Parts, body: Body, answer: Answer) -> Answer {
         if answer.status().is_success() {
             return answer;
         }

@@ -1,72 +1,65 @@
-//! Which path a request names.
+//! The routes of both ports.
 //!
-//! The paths are few and fixed, so they are matched by hand: no table, no allocation.
+//! Methods are not left to the router: a wrong one is answered with JSON, as everything is.
 
-/// The paths of the webhook's port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Route<'p> {
-    /// `/v1/policies/{policy}` or `/v1/t/{token}/policies/{policy}`: an AdmissionReview.
-    Review {
-        /// The capability, if the path has one.
-        token: Option<&'p str>,
-        /// The policy's name, as it stands in the path.
-        policy: &'p str,
-    },
-    /// `/livez`: the process answers.
-    Live,
-    /// Anything else.
-    Unknown,
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::routing::any;
+
+use super::Reviewer;
+use super::admin::Admin;
+use super::answer::Answer;
+use super::review::{Target, Webhook};
+
+type Shared<R> = State<Arc<Webhook<R>>>;
+
+/// The webhook's port: reviews, also below a capability, and `/livez`.
+pub(super) fn webhook<R: Reviewer>(webhook: Arc<Webhook<R>>) -> Router {
+    Router::new()
+        .route("/livez", any(live::<R>))
+        .route("/v1/policies/{policy}", any(review::<R>))
+        .route("/v1/t/{token}/policies/{policy}", any(review_with_token::<R>))
+        .fallback(unknown::<R>)
+        .with_state(webhook)
 }
 
-impl<'p> Route<'p> {
-    /// The route of a path.
-    #[must_use]
-    pub fn of(path: &'p str) -> Self {
-        if path == "/livez" {
-            return Self::Live;
-        }
-        let Some(rest) = path.strip_prefix("/v1/") else { return Self::Unknown };
-        let (token, rest) = match rest.strip_prefix("t/").and_then(|rest| rest.split_once('/')) {
-            Some((token, rest)) => (Some(token), rest),
-            None => (None, rest),
-        };
-        match rest.strip_prefix("policies/") {
-            Some(policy) if !policy.is_empty() && !policy.contains('/') => {
-                Self::Review { token, policy }
-            }
-            _ => Self::Unknown,
-        }
-    }
+async fn live<R: Reviewer>(State(webhook): Shared<R>, request: Request) -> Answer {
+    webhook.answer(Target::Live, request).await
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+async fn review<R: Reviewer>(
+    State(webhook): Shared<R>,
+    path: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Answer {
+    let target = match path {
+        Ok(Path(policy)) => Target::Review { token: None, policy },
+        Err(_) => Target::Unknown,
+    };
+    webhook.answer(target, request).await
+}
 
-    #[test]
-    fn paths_are_matched_whole() {
-        let review = |token, policy| Route::Review { token, policy };
-        for (path, route) in [
-            ("/livez", Route::Live),
-            ("/v1/policies/ttl", review(None, "ttl")),
-            ("/v1/t/abc/policies/ttl", review(Some("abc"), "ttl")),
-            ("/v1/t//policies/ttl", review(Some(""), "ttl")),
-        ] {
-            assert_eq!(Route::of(path), route, "{path}");
-        }
-        for path in [
-            "/",
-            "",
-            "/livez/",
-            "/v1/policies",
-            "/v1/policies/",
-            "/v1/policies/a/b",
-            "/v2/policies/a",
-            "/v1/t/policies/a",
-            "/v1/t/abc/def/policies/a",
-            "//v1/policies/a",
-        ] {
-            assert_eq!(Route::of(path), Route::Unknown, "{path}");
-        }
-    }
+async fn review_with_token<R: Reviewer>(
+    State(webhook): Shared<R>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    request: Request,
+) -> Answer {
+    let target = match path {
+        Ok(Path((token, policy))) => Target::Review { token: Some(token), policy },
+        Err(_) => Target::Unknown,
+    };
+    webhook.answer(target, request).await
+}
+
+async fn unknown<R: Reviewer>(State(webhook): Shared<R>, request: Request) -> Answer {
+    webhook.answer(Target::Unknown, request).await
+}
+
+/// The admin port: probes and metrics.
+pub(super) fn admin(admin: Admin) -> Router {
+    let page = async |State(admin): State<Admin>, request: Request| admin.answer(&request);
+    Router::new().fallback(page).with_state(admin)
 }

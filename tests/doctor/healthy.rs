@@ -1,6 +1,6 @@
 //! Nothing is wrong: exit code 0.
 
-use crate::clinic::{self, doctor, installed, text, turn};
+use crate::clinic::{doctor, installed, text, turn};
 
 #[test]
 fn a_healthy_installation_is_well_in_text_and_in_json() {
@@ -90,18 +90,41 @@ fn a_cluster_that_does_not_answer_is_one_sentence() {
     let nowhere = format!("https://127.0.0.1:{}", crate::support::net::free_port());
     let file = turn.plane().dir().join("nowhere.kubeconfig");
     std::fs::write(&file, config.replace(&turn.plane().url(), &nowhere)).unwrap();
-    let ask = |args: &[&str]| {
+    let ask = |file: &std::path::Path, args: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rejob"));
-        command.env_clear().arg("doctor").arg("--kubeconfig").arg(&file).args(args);
+        command.env_clear().arg("doctor").arg("--kubeconfig").arg(file).args(args);
         crate::support::output::Output::of(&mut command, "").exited(1)
     };
-    let said = ask(&[]);
-    let begin = format!("rejob: the API server at {nowhere} does not answer (");
+    let said = ask(&file, &[]);
+    let begin = format!("rejob: cannot ask the API server at {nowhere}: ");
     assert!(said.stderr.starts_with(&begin), "{}", said.stderr);
     assert_eq!((said.stderr.lines().count(), said.stdout.as_str()), (1, ""));
-    let said = ask(&["--output", "json"]);
+    let said = ask(&file, &["--output", "json"]);
     let json: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
     assert_eq!(json["findings"][0]["check"], "api-server");
-    let missing = clinic::text(&admin, &["--kubeconfig", "/does/not/exist"]);
-    assert_ne!(missing.code, 0);
+    let said = ask(std::path::Path::new("/does/not/exist"), &[]);
+    assert!(
+        said.stderr.starts_with("rejob: cannot use the kubeconfig /does/not/exist"),
+        "{said:?}"
+    );
+    assert_eq!((said.stderr.lines().count(), said.stdout.as_str()), (1, ""));
+}
+
+#[test]
+fn the_usual_kubeconfig_is_taken_when_none_is_given() {
+    let turn = turn();
+    let (_release, _rejob) = installed(&turn);
+    let admin = turn.plane().admin();
+    let ask = |variable: &str, file: &std::path::Path| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rejob"));
+        command.env_clear().env("HOME", turn.plane().dir()).env(variable, file).arg("doctor");
+        crate::support::output::Output::of(&mut command, "")
+    };
+    for variable in ["KUBECONFIG", "REJOB_KUBECONFIG"] {
+        let said = ask(variable, admin.kubeconfig()).ok();
+        assert!(said.stdout.contains("rejob is well: 0 problems"), "{}", said.stdout);
+    }
+    let said = ask("NOTHING", admin.kubeconfig()).exited(1);
+    assert!(said.stderr.starts_with("rejob: no cluster to look at: give --kubeconfig"), "{said:?}");
+    assert_eq!((said.stderr.lines().count(), said.stdout.as_str()), (1, ""));
 }

@@ -63,9 +63,8 @@ impl Situation {
     pub fn wanted(self, client: &dyn Client) -> &'static str {
         match self {
             Self::FirstDeploy => "runs",
-            Self::Unchanged if client.reruns_unchanged() => "new run",
+            Self::Unchanged | Self::ChangedRunning if client.reruns_unchanged() => "new run",
             Self::Unchanged => "no run",
-            Self::ChangedRunning if client.reruns_unchanged() => "new run",
             Self::ChangedRunning if !client.retries() => "429, then new run",
             Self::ChangedRunning => "waits, new run",
             Self::ChangedFinished | Self::ChangedTwice | Self::ChangedHanging | Self::RollBack => {
@@ -231,7 +230,7 @@ fn waits(client: &dyn Client, place: &Place<'_>) -> String {
     let old = place.uid();
     std::thread::scope(|scope| {
         let deploy = scope.spawn(|| client.deploy_and_wait(place, SECOND));
-        let renewed = wait::poll(Duration::from_secs(60), || {
+        let renewed = wait::poll(Duration::from_mins(1), || {
             let new = !place.uid().is_empty() && place.uid() != old;
             if deploy.is_finished() { Some(false) } else { new.then_some(true) }
         });

@@ -66,7 +66,9 @@ fn a_hook_before_rejob_that_pins_on_create_and_update() {
     let plane = ControlPlane::shared();
     let rejob = start(&plane);
     let _hook = Hook::start(&plane, &rejob, BEFORE, &["CREATE", "UPDATE"]);
-    Client::ALL.into_iter().for_each(|client| unchanged_is_quiet(&rejob, client));
+    for client in Client::ALL.into_iter().chain([Client::ForcedApply, Client::MergePatch]) {
+        unchanged_is_quiet(&rejob, client);
+    }
 }
 
 #[test]
@@ -74,7 +76,9 @@ fn a_hook_after_rejob_that_pins_on_create_and_update() {
     let plane = ControlPlane::shared();
     let rejob = start(&plane);
     let _hook = Hook::start(&plane, &rejob, AFTER, &["CREATE", "UPDATE"]);
-    Client::ALL.into_iter().for_each(|client| unchanged_is_quiet(&rejob, client));
+    for client in Client::ALL.into_iter().chain([Client::ForcedApply, Client::MergePatch]) {
+        unchanged_is_quiet(&rejob, client);
+    }
 }
 
 #[test]
@@ -82,7 +86,9 @@ fn a_hook_before_rejob_that_pins_on_create_only() {
     let plane = ControlPlane::shared();
     let rejob = start(&plane);
     let _hook = Hook::start(&plane, &rejob, BEFORE, &["CREATE"]);
-    Client::ALL.into_iter().for_each(|client| at_most_one_extra_run(&rejob, client));
+    for client in Client::ALL.into_iter().chain([Client::ForcedApply, Client::MergePatch]) {
+        at_most_one_extra_run(&rejob, client);
+    }
 }
 
 #[test]
@@ -91,7 +97,9 @@ fn a_hook_after_rejob_that_pins_on_create_only() {
     let rejob = start(&plane);
     let _hook = Hook::start(&plane, &rejob, AFTER, &["CREATE"]);
     // Rejob sees what the client sent, always: not one extra run.
-    Client::ALL.into_iter().for_each(|client| unchanged_is_quiet(&rejob, client));
+    for client in Client::ALL.into_iter().chain([Client::ForcedApply, Client::MergePatch]) {
+        unchanged_is_quiet(&rejob, client);
+    }
 }
 
 #[test]
@@ -102,7 +110,9 @@ fn a_mutating_admission_policy_that_pins_on_create_only() {
     let plane = ControlPlane::shared();
     let rejob = start(&plane);
     let _policy = Policy::create(&plane, &rejob);
-    Client::ALL.into_iter().for_each(|client| at_most_one_extra_run(&rejob, client));
+    for client in Client::ALL.into_iter().chain([Client::ForcedApply, Client::MergePatch]) {
+        at_most_one_extra_run(&rejob, client);
+    }
 }
 
 /// A MutatingAdmissionPolicy that pins the images of this test; dropping it deletes it.

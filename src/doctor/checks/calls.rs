@@ -13,25 +13,29 @@ const CHECK: &str = "calls";
 const SLOW: Duration = Duration::from_secs(1);
 
 pub fn calls(facts: &Facts, findings: &mut Vec<Finding>) {
-    for calls in &facts.calls {
-        findings.push(judge(facts, calls));
+    let (untried, tried): (Vec<_>, Vec<_>) =
+        facts.calls.iter().partition(|calls| calls.outcome == Outcome::NoNamespace);
+    findings.extend(tried.into_iter().map(|calls| judge(facts, calls)));
+    let policy = |calls: &&Calls| calls.entry.trim_end_matches(".rejob.dev").to_owned();
+    let policies: Vec<_> = untried.iter().map(policy).collect();
+    if let Some(first) = policies.first() {
+        findings.push(Finding::hint(
+            CHECK,
+            "",
+            format!("not tried for {}: no namespace opts in", policies.join(", ")),
+            format!("kubectl label namespace NAMESPACE {POLICY_LABEL}={first}"),
+        ));
     }
 }
 
 fn judge(facts: &Facts, calls: &Calls) -> Finding {
     let subject = format!("{}/{}", calls.configuration, calls.entry);
-    let why = "kubectl get --raw /metrics | grep apiserver_admission_webhook, and \
-               docs/install/troubleshooting.md";
+    let why = "kubectl get --raw /metrics | grep 'apiserver_admission_webhook.*rejob' \
+               (docs/install/troubleshooting.md)";
     match &calls.outcome {
-        Outcome::NoNamespace => Finding::hint(
-            CHECK,
-            &subject,
-            "not tried: no namespace opts in to this policy",
-            format!(
-                "kubectl label namespace NAMESPACE {POLICY_LABEL}={}",
-                calls.entry.trim_end_matches(".rejob.dev")
-            ),
-        ),
+        Outcome::NoNamespace => {
+            Finding::unchecked(CHECK, &subject, "calls of rejob", "no namespace opts in")
+        }
         Outcome::NotTried(error) => Finding::unchecked(CHECK, &subject, "calls of rejob", error),
         Outcome::Failed { namespace, message } => Finding::problem(
             CHECK,

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::span;
 use crate::doctor::facts::{Certificate, Facts, Source};
 use crate::doctor::finding::Finding;
+use crate::doctor::installation::Settings;
 use crate::doctor::trust::{self, Verdict};
 use crate::doctor::webhook::{Entry, Target};
 
@@ -25,7 +26,7 @@ pub fn certificates(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 /// What gets a good certificate, and its CA, into place: it depends on who makes it.
-fn renew(facts: &Facts, target: &Target) -> String {
+pub(super) fn renew(facts: &Facts, target: &Target) -> String {
     let installation = facts.installation_of(target);
     let settings = installation.and_then(|one| Some((&one.namespace, one.settings()?)));
     match settings {
@@ -33,18 +34,16 @@ fn renew(facts: &Facts, target: &Target) -> String {
             "kubectl --namespace {namespace} rollout restart deployment/{}",
             settings.deployment
         ),
-        Some((namespace, settings)) => format!(
-            "renew the certificate in the Secret {namespace}/{} (certs/README.md; with cert-manager: \
-             kubectl --namespace {namespace} describe certificate)",
-            settings.secret.unwrap_or_default()
+        Some((namespace, Settings { secret: Some(secret), .. })) => format!(
+            "kubectl --namespace {namespace} describe certificate, or put a new one into the Secret \
+             {secret} as certs/README.md says"
         ),
-        None => "renew the certificate that is served there: certs/README.md".to_owned(),
+        _ => "renew the certificate that is served there: certs/README.md".to_owned(),
     }
 }
 
 fn give_bundle(facts: &Facts, entry: &Entry<'_>, target: &Target) -> String {
-    let settings = facts.installation_of(target).and_then(|one| one.settings());
-    if settings.is_some_and(|settings| settings.writes_into.is_some()) {
+    if facts.writes_itself(target) {
         return renew(facts, target);
     }
     format!(

@@ -1,5 +1,6 @@
 //! The webhook configuration and its entries: present, called for the right Jobs and namespaces.
 
+use super::certificates;
 use crate::cluster::POLICY_LABEL;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
@@ -54,7 +55,7 @@ pub fn entries(facts: &Facts, findings: &mut Vec<Finding>) {
         let before = findings.len();
         selector(&entry, findings);
         rules(&entry, findings);
-        path(&entry, findings);
+        path(facts, &entry, findings);
         knobs(facts, &entry, findings);
         if findings.len() == before {
             let message = "it is called for Jobs of the namespaces that opt in";
@@ -113,9 +114,9 @@ fn rules(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn path(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+fn path(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let subject = entry.subject();
-    if entry.target().is_none() {
+    let Some(target) = entry.target() else {
         findings.push(Finding::problem(
             "entry",
             &subject,
@@ -123,7 +124,7 @@ fn path(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
             format!("{}, and complete clientConfig", edit(entry)),
         ));
         return;
-    }
+    };
     match entry.path_policy() {
         Some(policy) if policy == entry.policy => {}
         Some(policy) => findings.push(Finding::problem(
@@ -136,8 +137,11 @@ fn path(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
             "entry",
             &subject,
             "its path is not /v1/policies/<policy>: rejob has not written it yet, or it was edited",
-            "restart rejob, which writes it anew, or set the path by hand where you provide the \
-             certificate yourself",
+            if facts.writes_itself(&target) {
+                certificates::renew(facts, &target)
+            } else {
+                format!("{}, and set the path /v1/policies/{}", edit(entry), entry.policy)
+            },
         )),
     }
 }
@@ -175,7 +179,7 @@ fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
                 &subject,
                 "failurePolicy is Fail, and no second ready endpoint is known: while rejob cannot \
                  be reached, no Job of its namespaces can be created or changed",
-                set("replicas=2, or webhook.failurePolicy=Ignore"),
+                set("replicas=2"),
             ));
         }
     }

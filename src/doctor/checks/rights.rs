@@ -1,6 +1,6 @@
 //! The rights of rejob's own service account.
 
-use crate::doctor::facts::{Facts, Installation};
+use crate::doctor::facts::{Facts, Installation, helm_upgrade};
 use crate::doctor::finding::{Finding, plural};
 
 const CHECK: &str = "rights";
@@ -33,7 +33,8 @@ fn of(installation: &Installation, findings: &mut Vec<Finding>) {
                 &subject,
                 format!("the service account may not {}", right.in_words()),
                 format!(
-                    "restore the role of the chart (helm upgrade), then check: {}",
+                    "{} && {}",
+                    helm_upgrade(Some(installation)),
                     right.command(namespace, account)
                 ),
             )),

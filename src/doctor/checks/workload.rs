@@ -6,6 +6,10 @@ use crate::doctor::finding::{Finding, plural};
 pub fn deployments(facts: &Facts, findings: &mut Vec<Finding>) {
     for installation in &facts.installations {
         findings.push(deployment(installation));
+        if let (Some(settings), Err(error)) = (installation.settings(), &installation.policies) {
+            let subject = format!("{}/{}", installation.namespace, settings.deployment);
+            findings.push(Finding::unchecked("policies", &subject, "its policies", error));
+        }
     }
 }
 

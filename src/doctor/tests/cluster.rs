@@ -152,7 +152,7 @@ fn slow_calls_are_a_hint() {
 fn calls_that_could_not_be_tried_say_why() {
     let why = "jobs.batch is forbidden: User \"eve\" cannot create resource \"jobs\"";
     hint("calls", why, outcome(Outcome::NotTried(why.into())));
-    hint("calls", "no namespace opts in to this policy", outcome(Outcome::NoNamespace));
+    hint("calls", "not tried for replace: no namespace opts in", outcome(Outcome::NoNamespace));
 }
 
 #[test]

@@ -66,3 +66,10 @@ fn rights_that_may_not_be_asked_for_are_one_hint() {
 fn an_installation_without_rights_to_need_is_well() {
     assert_eq!(spoiled(|facts| facts.installations[0].rights.clear()), []);
 }
+
+#[test]
+fn policies_that_cannot_be_read_are_a_hint() {
+    hint("policies", "its policies could not be checked: the ConfigMap", |facts| {
+        facts.installations[0].policies = Err("the ConfigMap p does not exist".into());
+    });
+}
