@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::time::Instant as Deadline;
 
 use crate::decide::{Context, Decision, Verdict, decide, stale_view};
-use crate::job::Job;
+use crate::job::{Job, last_apply};
 use crate::metrics::{Metrics, Operation as MetricOperation, PolicyMetrics};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
@@ -97,6 +97,7 @@ impl<C: Cluster> Admission<C> {
             server_minor: self.identity.server_minor,
             remembered: made.as_ref().map(|made| made.hash.clone()),
             asked: made.and_then(|made| made.asked),
+            applied_just_now: applied_just_now(request, jiff::Timestamp::now()),
             held: self.held.is_the_same(request, Instant::now()),
         };
         let mut decision = decide(request, policy, &context);
@@ -178,6 +179,16 @@ impl<C: Cluster> Admission<C> {
             }
         }
     }
+}
+
+/// Whether the request's manager applied the Job within the last three seconds by this clock.
+fn applied_just_now(request: &Request, now: jiff::Timestamp) -> bool {
+    let last = || {
+        let old = Job::new(request.old_object.as_ref()?);
+        let time = last_apply(old, request.field_manager.as_deref()?)?;
+        time.parse::<jiff::Timestamp>().ok()
+    };
+    last().is_some_and(|last| now.duration_since(last).as_secs() <= 3)
 }
 
 /// The answer where a replacement is due and there is no cluster to do it in.

@@ -256,6 +256,7 @@ fn meeting(fake: Fake) -> (Admission<Fake>, Arc<Fake>, Bytes, Value) {
         user: "bob".into(),
         manager: Some("kubectl".into()),
         asked: None,
+        owners: None,
     };
     let mut old = job("a:1");
     old["spec"]["parallelism"] = json!(0);

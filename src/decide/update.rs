@@ -1,6 +1,6 @@
 //! UPDATE: whose difference it is, and what the policy says about it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::job::{
     Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys, repeats,
@@ -11,6 +11,7 @@ use crate::reason::Reason;
 use crate::replace::Record;
 use crate::review::Request;
 
+use super::replacement::is_of_status;
 use super::{Context, Decision, Warnings, allowed, guard, replacement, words};
 
 /// An UPDATE with what the rules look at.
@@ -174,6 +175,12 @@ fn release(
         return replacement::meets_dormant(update);
     }
     guard::wake(&mut draft);
+    if let Some(Value::Array(mut owners)) = record.owners {
+        // The creation made the writer the owner of everything.
+        let status = update.job.managed_fields().iter().filter(|entry| is_of_status(entry));
+        owners.extend(status.cloned());
+        draft.set(&["metadata", "managedFields"], Value::Array(owners));
+    }
     guard::settle_last_applied(&mut draft, update.old);
     // Where the request sets the parallelism itself, it stands already.
     if update.job.parallelism() == update.old.parallelism() {
