@@ -64,7 +64,7 @@ impl Place {
 
     /// Deploys the Job with that image.
     pub fn try_deploy(&self, client: Client, image: &str) -> Result<String, String> {
-        let job = self.manifest(image).to_string();
+        let job = Self::manifest(image).to_string();
         let kubectl = |args: &[&str]| said(&self.namespace.kubectl_with(&job, args));
         match client {
             Client::Apply => kubectl(&["apply", "-f", "-"]),
@@ -77,7 +77,7 @@ impl Place {
         }
     }
 
-    fn manifest(&self, image: &str) -> Value {
+    fn manifest(image: &str) -> Value {
         let mut job = manifest::job(JOB, image);
         job["spec"]["backoffLimit"] = json!(0);
         job
@@ -93,7 +93,7 @@ impl Place {
         fs::create_dir_all(chart.join("templates")).unwrap();
         let about = "apiVersion: v2\nname: nightly\nversion: 1.0.0\n";
         fs::write(chart.join("Chart.yaml"), about).unwrap();
-        let template = self.manifest("IMAGE").to_string();
+        let template = Self::manifest("IMAGE").to_string();
         let template = template.replace("\"IMAGE\"", "{{ .Values.image | quote }}");
         fs::write(chart.join("templates/job.yaml"), template).unwrap();
         chart
@@ -101,7 +101,7 @@ impl Place {
 
     /// A request as scripts and libraries send it: a POST, or when the Job is there a change.
     fn raw(&self, client: Client, image: &str) -> Result<String, String> {
-        let (user, wanted) = (self.namespace.user(), self.manifest(image));
+        let (user, wanted) = (self.namespace.user(), Self::manifest(image));
         let path = format!("{}?fieldManager=test", self.namespace.job_path(JOB));
         let template = json!({ "spec": { "template": wanted["spec"]["template"] } });
         let at = "/spec/template/spec/containers/0/image";
