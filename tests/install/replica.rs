@@ -161,20 +161,20 @@ fn argument(arg: &str, mounts: &[(String, String)]) -> String {
 
 fn environment(site: &Site<'_>, container: &Value) -> Vec<(String, String)> {
     let variables = container["env"].as_array().expect("an environment");
-    let value = |variable: &Value| match variable["value"].as_str() {
-        Some(value) => value.to_owned(),
-        None => {
-            assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
-            site.namespace.name().to_owned()
+    let value = |variable: &Value| {
+        if let Some(value) = variable["value"].as_str() {
+            return value.to_owned();
         }
+        assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
+        site.namespace.name().to_owned()
     };
     variables.iter().map(|variable| (text(&variable["name"]), value(variable))).collect()
 }
 
 /// The addresses in the log line that tells them.
 fn listening(log: &str) -> Option<Ports> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines.filter(|line| line["message"] == "listening").last()?;
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.rfind(|line| line["message"] == "listening")?;
     let port = |field: &str| line[field].as_str()?.rsplit_once(':')?.1.parse().ok();
     Some(Ports { webhook: port("webhook")?, admin: port("admin")? })
 }
