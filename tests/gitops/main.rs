@@ -1,0 +1,198 @@
+//! GitOps controllers as clients: their own libraries on a real control plane.
+//!
+//! They play the situations of the matrix (docs/compatibility-gitops.md), and what is particular to
+//! a controller: it reconciles for ever, and `force` gives it leave to delete what it takes for
+//! immutable.
+
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers shared with the matrix are not all used here; one panics where a test would"
+)]
+
+#[path = "../matrix/client.rs"]
+mod client;
+#[path = "../matrix/situation.rs"]
+mod situation;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod argocd;
+mod flux;
+mod program;
+
+use std::sync::Mutex;
+
+use argocd::ArgoCd;
+use client::{Client, JOB, Place, job};
+use flux::Flux;
+use serde_json::{Value, json};
+use situation::Situation;
+use support::manifest;
+use support::plane::ControlPlane;
+use support::rejob::Rejob;
+
+/// Retries after a second, for up to ten: long enough for a test to finish a Pod.
+const POLICIES: &str = "policies: {replace: {waitSeconds: 10}}";
+
+const BOTH: [Flux; 2] = [Flux { force: false }, Flux { force: true }];
+
+/// Every client plays every situation, a few at a time; what came out other than wanted.
+fn play_all(clients: &[&dyn Client]) {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::with_policies(&plane, POLICIES);
+    let work: Vec<_> = clients
+        .iter()
+        .flat_map(|client| Situation::ALL.into_iter().map(move |situation| (*client, situation)))
+        .collect();
+    let next = Mutex::new(work.into_iter());
+    let wrong = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some((client, situation)) = next.lock().unwrap().next() else { return };
+                    let outcome = situation.play(client, &Place::new(&rejob, true));
+                    let wanted = situation.wanted(client);
+                    if outcome != wanted && outcome != "-" {
+                        let title = client.title();
+                        let line = format!("{title}: {situation:?}: {outcome}, not {wanted}");
+                        wrong.lock().unwrap().push(line);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn flux_redeploys_a_changed_job_in_every_situation() {
+    play_all(&BOTH.each_ref().map(|flux| flux as &dyn Client));
+}
+
+#[test]
+fn argo_cd_redeploys_a_changed_job_in_every_situation() {
+    play_all(&ArgoCd::ALL.each_ref().map(|argo_cd| argo_cd as &dyn Client));
+}
+
+/// Whatever it syncs with: before a sync both ways to compare see the change, after it neither.
+#[test]
+fn argo_cd_is_out_of_sync_before_and_synced_after_and_then_writes_nothing() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::with_policies(&plane, POLICIES);
+    for argo_cd in ArgoCd::ALL {
+        let place = Place::new(&rejob, true);
+        let title = argo_cd.title();
+        argo_cd.sync(&place, &[], job("busybox:1")).ok();
+        for image in ["busybox:2", "busybox:3", "busybox:1"] {
+            place.namespace.finish_pods(JOB);
+            let compare = |wanted: &str| {
+                for server_side in [false, true] {
+                    // The server-side diff looks at what its own manager applied.
+                    if !server_side || argo_cd == ArgoCd::ServerSideApply {
+                        let output = argocd::diff(&place, server_side, job(image)).ok();
+                        let said = output.stdout.lines().last().unwrap_or_default();
+                        assert_eq!(said, wanted, "{title}, server-side: {server_side}, {image}");
+                    }
+                }
+            };
+            compare("OutOfSync");
+            argo_cd.sync(&place, &[], job(image)).ok();
+            compare("Synced");
+        }
+        if !argo_cd.reruns_unchanged() {
+            place.namespace.finish_pods(JOB);
+            let (before, replaced) = (place.job(), replacements(&rejob, &place));
+            for _ in 0..5 {
+                argo_cd.sync(&place, &[], job("busybox:1")).ok();
+            }
+            assert_eq!(place.job(), before, "{title}");
+            assert_eq!(replacements(&rejob, &place), replaced, "{title}");
+        }
+    }
+}
+
+/// How often rejob has replaced a Job in this namespace.
+fn replacements(rejob: &Rejob<'_>, place: &Place<'_>) -> usize {
+    let name = format!("namespace=\"{}\"", place.namespace.name());
+    let log = rejob.log();
+    log.lines().filter(|line| line.contains(&name) && line.contains("reason=\"replaced\"")).count()
+}
+
+#[test]
+fn flux_writes_nothing_where_nothing_changed() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::with_policies(&plane, POLICIES);
+    for flux in &BOTH {
+        let place = Place::new(&rejob, true);
+        let apply = |image| flux.run(&place, "apply", &[], job(image)).ok().line().to_owned();
+        assert_eq!(apply("busybox:1"), "created");
+        place.namespace.finish_pods(JOB);
+        assert_eq!(apply("busybox:2"), "configured");
+        place.namespace.finish_pods(JOB);
+        let (before, replaced) = (place.job(), replacements(&rejob, &place));
+        for _ in 0..5 {
+            assert_eq!(apply("busybox:2"), "unchanged");
+        }
+        assert_eq!(place.job(), before);
+        assert_eq!(replacements(&rejob, &place), replaced);
+    }
+}
+
+/// Flux reads some errors of a dry run as "immutable", and with `force` deletes the object then.
+#[test]
+fn a_refusal_never_makes_flux_delete_the_job() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::with_policies(&plane, POLICIES);
+    let with = |key: &'static str, value: &'static str| {
+        move |image: &str| manifest::annotated(job(image), key, value)
+    };
+    let refuse_changes = with("rejob.dev/on-change", "Deny");
+    let refuse_while_running = with("rejob.dev/while-running", "Deny");
+    let nonsense = with("rejob.dev/on-change", "Sometimes");
+    for flux in &BOTH {
+        // The policy, a running Job, a finalizer, an annotation of no meaning, a refused template.
+        refused(flux, &rejob, "cannot be changed", &refuse_changes, &|_| {}, &refuse_changes);
+        let ready = |place: &Place<'_>| place.namespace.ready_pods(JOB);
+        refused(flux, &rejob, "running", &refuse_while_running, &ready, &refuse_while_running);
+        // The dry run passes, the real request is told to wait until Flux has no patience left.
+        refused(flux, &rejob, "still running", &job, &ready, &job);
+        refused(flux, &rejob, "finalizer", &job, &hold, &job);
+        refused(flux, &rejob, "Sometimes", &job, &|_| {}, &nonsense);
+        refused(flux, &rejob, "image", &job, &|_| {}, &|_: &str| job(""));
+    }
+}
+
+/// Deploys, prepares, asks for a change that is refused, and expects the Job as it was.
+fn refused(
+    flux: &Flux,
+    rejob: &Rejob<'_>,
+    why: &str,
+    first: &dyn Fn(&str) -> Value,
+    prepare: &dyn Fn(&Place<'_>),
+    second: &dyn Fn(&str) -> Value,
+) {
+    let place = Place::new(rejob, true);
+    flux.run(&place, "apply", &[], first("busybox:1")).ok();
+    prepare(&place);
+    let old = place.uid();
+    let output = flux.run(&place, "apply", &[], second("busybox:2"));
+    let title = flux.title();
+    assert_eq!(output.code, 1, "{title}, {why}: {}", output.stdout);
+    assert!(output.stderr.contains(why), "{title}, {why}: {}", output.stderr);
+    let job = place.job().unwrap_or_else(|| panic!("{title}, {why}: the Job is gone"));
+    assert_eq!(place.uid(), old, "{title}, {why}: another Job");
+    assert!(job["metadata"]["deletionTimestamp"].is_null(), "{title}, {why}: {job:#}");
+}
+
+/// Something holds the Job back from vanishing.
+fn hold(place: &Place<'_>) {
+    let change = json!({ "metadata": { "finalizers": ["example.com/hold"] } });
+    let path = place.namespace.job_path(JOB);
+    place.namespace.user().patch("merge", &path, &change).ok();
+}
