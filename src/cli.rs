@@ -31,9 +31,12 @@ pub enum Command {
     /// comments inside it. References to the Job's name in other resources are not changed.
     /// Nothing is written when a document is invalid or a Job is refused.
     ///
-    /// As a Helm post-renderer: `helm upgrade web ./web --post-renderer rejob --post-renderer-args
-    /// mutate` with Helm 3; Helm 4 takes post-renderers as plugins (`examples/post-renderer`). As a
-    /// KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
+    /// As a Helm post-renderer, with Helm 3: `helm upgrade --install web ./web --post-renderer rejob
+    /// --post-renderer-args mutate --post-renderer-args --policy=hash-name`. Helm 4 takes
+    /// post-renderers as plugins: `helm plugin install examples/post-renderer`, then `helm upgrade
+    /// --install web ./web --post-renderer rejob --post-renderer-args --policy=hash-name`.
+    ///
+    /// As a KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
     Mutate(commands::mutate::Args),
     /// Answer one AdmissionReview, and do nothing: exit code 0 when allowed, 3 when refused.
     ///

@@ -48,30 +48,30 @@ impl Client {
     #[must_use]
     pub fn of(job: Job<'_>, field_manager: Option<&str>) -> Self {
         let annotated = |prefix: &str| job.annotations().any(|(key, _)| key.starts_with(prefix));
-        let labelled = |prefix: &str| job.labels().any(|(key, _)| key.starts_with(prefix));
+        let labeled = |prefix: &str| job.labels().any(|(key, _)| key.starts_with(prefix));
         let manager = field_manager.unwrap_or_default();
         if manager == "argocd-controller"
             || annotated("argocd.argoproj.io/tracking-id")
-            || labelled("argocd.argoproj.io/instance")
+            || labeled("argocd.argoproj.io/instance")
         {
             Self::ArgoCd
         } else if matches!(manager, "kustomize-controller" | "helm-controller")
-            || labelled("kustomize.toolkit.fluxcd.io/")
-            || labelled("helm.toolkit.fluxcd.io/")
+            || labeled("kustomize.toolkit.fluxcd.io/")
+            || labeled("helm.toolkit.fluxcd.io/")
         {
             Self::Flux
         } else if manager == "fleetagent"
             || annotated("objectset.rio.cattle.io/")
-            || labelled("objectset.rio.cattle.io/")
+            || labeled("objectset.rio.cattle.io/")
         {
             Self::Fleet
-        } else if annotated("kapp.k14s.io/") || labelled("kapp.k14s.io/") {
+        } else if annotated("kapp.k14s.io/") || labeled("kapp.k14s.io/") {
             Self::Kapp
         } else if manager == "helm" || annotated("meta.helm.sh/release-name") {
             Self::Helm
         } else if annotated("kubectl.kubernetes.io/last-applied-configuration") {
             Self::KubectlApply
-        } else if labelled("app.kubernetes.io/instance") {
+        } else if labeled("app.kubernetes.io/instance") {
             // On doubt the name is kept, which is never wrong.
             Self::InstanceLabel
         } else if ["terraform", "hashicorp", "pulumi"]

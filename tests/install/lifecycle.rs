@@ -149,8 +149,8 @@ fn uninstall_leaves_plain_kubernetes(
     let left = site.namespace.kubectl(&place).ok().stdout;
     assert_eq!(left.trim(), "secret/rejob-tls");
     let cluster = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,flowschemas";
-    let labelled = ["get", cluster, "--output=name", "--selector=app.kubernetes.io/part-of=rejob"];
-    assert_eq!(site.namespace.kubectl(&labelled).ok().stdout, "");
+    let labeled = ["get", cluster, "--output=name", "--selector=app.kubernetes.io/part-of=rejob"];
+    assert_eq!(site.namespace.kubectl(&labeled).ok().stdout, "");
 }
 
 /// Waits until the API server calls nobody about the Jobs of that namespace any more.
