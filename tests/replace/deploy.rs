@@ -16,9 +16,8 @@ use crate::support::wait;
 /// The name of the Job.
 pub const JOB: &str = "nightly";
 
-/// Longer than the Job controller's longest wait: a minute after errors of the API server and, before
-/// Kubernetes 1.37, five for the Pods of a Job that was replaced while it was making them.
-const JOB_CONTROLLER: Duration = Duration::from_mins(6);
+/// Longer than the Job controller's longest pause after errors of its own writes: a minute.
+const JOB_CONTROLLER: Duration = Duration::from_mins(3);
 
 /// How it is deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
