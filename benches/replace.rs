@@ -36,7 +36,7 @@ fn main() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
     let opted_in = rejob.namespace("replace");
-    let without = rejob.unlabelled_namespace();
+    let without = rejob.unlabeled_namespace();
     for namespace in [&opted_in, &without] {
         namespace.create_job(&job("a", "app:0")).ok();
     }

@@ -7,6 +7,7 @@
 mod after;
 mod held;
 mod memory;
+mod turns;
 mod wait;
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use bytes::Bytes;
 use tokio::time::Instant as Deadline;
 
 use crate::decide::{Context, Decision, Verdict, decide, stale_view};
-use crate::job::Job;
+use crate::job::{Job, last_apply};
 use crate::metrics::{Metrics, Operation as MetricOperation, PolicyMetrics};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
@@ -27,6 +28,7 @@ use crate::server::{ReviewError, Reviewer};
 
 pub use held::Held;
 pub use memory::{Made, Memory};
+pub use turns::Turns;
 
 /// Facts about this server that decisions depend on.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +50,7 @@ pub struct Admission<C> {
     identity: Identity,
     memory: Arc<Memory>,
     held: Held,
+    turns: Turns,
     metrics: Metrics,
 }
 
@@ -70,6 +73,7 @@ impl<C: Cluster> Admission<C> {
             identity,
             memory: Arc::new(Memory::default()),
             held: Held::default(),
+            turns: Turns::default(),
             metrics,
         }
     }
@@ -93,6 +97,7 @@ impl<C: Cluster> Admission<C> {
             server_minor: self.identity.server_minor,
             remembered: made.as_ref().map(|made| made.hash.clone()),
             asked: made.and_then(|made| made.asked),
+            applied_just_now: applied_just_now(request, jiff::Timestamp::now()),
             held: self.held.is_the_same(request, Instant::now()),
         };
         let mut decision = decide(request, policy, &context);
@@ -110,6 +115,22 @@ impl<C: Cluster> Admission<C> {
         decision
     }
 
+    /// Carries a plan out when no other one of the same Job is under way here.
+    async fn in_turn(&self, cluster: &C, plan: &Plan, policy: &str, deadline: Deadline) -> Outcome {
+        if plan.dry_run {
+            return run(cluster, plan, policy, deadline).await;
+        }
+        let _turn = self.turns.wait(plan, deadline).await;
+        if self.turns.is_gone(plan) {
+            return Outcome::StaleView;
+        }
+        let outcome = run(cluster, plan, policy, deadline).await;
+        if matches!(outcome, Outcome::Replaced(_)) {
+            self.turns.gone(plan);
+        }
+        outcome
+    }
+
     async fn replace(
         &self,
         policy: &str,
@@ -119,7 +140,7 @@ impl<C: Cluster> Admission<C> {
     ) -> Decision {
         let Some(cluster) = &self.cluster else { return no_cluster(plan) };
         let begun = Instant::now();
-        let outcome = run(cluster.as_ref(), plan, policy, deadline).await;
+        let outcome = self.in_turn(cluster.as_ref(), plan, policy, deadline).await;
         let result = match &outcome {
             Outcome::Replaced(_) => "replaced",
             Outcome::WouldReplace => "dry_run",
@@ -158,6 +179,16 @@ impl<C: Cluster> Admission<C> {
             }
         }
     }
+}
+
+/// Whether the request's manager applied the Job within the last three seconds by this clock.
+fn applied_just_now(request: &Request, now: jiff::Timestamp) -> bool {
+    let last = || {
+        let old = Job::new(request.old_object.as_ref()?);
+        let time = last_apply(old, request.field_manager.as_deref()?)?;
+        time.parse::<jiff::Timestamp>().ok()
+    };
+    last().is_some_and(|last| now.duration_since(last).as_secs() <= 3)
 }
 
 /// The answer where a replacement is due and there is no cluster to do it in.

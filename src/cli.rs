@@ -1,6 +1,7 @@
 //! The command line: clap types only; each subcommand owns its flags.
 
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::commands;
 
@@ -30,9 +31,12 @@ pub enum Command {
     /// comments inside it. References to the Job's name in other resources are not changed.
     /// Nothing is written when a document is invalid or a Job is refused.
     ///
-    /// As a Helm post-renderer: `helm upgrade web ./web --post-renderer rejob --post-renderer-args
-    /// mutate` with Helm 3; Helm 4 takes post-renderers as plugins (`examples/post-renderer`). As a
-    /// KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
+    /// As a Helm post-renderer, with Helm 3: `helm upgrade --install web ./web --post-renderer rejob
+    /// --post-renderer-args mutate --post-renderer-args --policy=hash-name`. Helm 4 takes
+    /// post-renderers as plugins: `helm plugin install examples/post-renderer`, then `helm upgrade
+    /// --install web ./web --post-renderer rejob --post-renderer-args --policy=hash-name`.
+    ///
+    /// As a KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
     Mutate(commands::mutate::Args),
     /// Answer one AdmissionReview, and do nothing: exit code 0 when allowed, 3 when refused.
     ///
@@ -44,4 +48,25 @@ pub enum Command {
     Generate(commands::generate::Args),
     /// Check an installation and say what to do.
     Doctor(commands::doctor::Args),
+}
+
+impl Cli {
+    /// The command line and the environment of this process; ends it with a message when it is
+    /// wrong. A variable that is set to nothing counts as not set: that is what a Pod or a script
+    /// leaves behind that fills in an optional value.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let mut command = without_empty_variables(Self::command());
+        let matches = command.get_matches_mut();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+}
+
+/// The command without the variables that are set to nothing, subcommands included.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let empty =
+        |arg: &Arg| arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if empty(&arg) { arg.env(Resettable::Reset) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }

@@ -16,9 +16,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::job::{Job, TemplateHash};
+use crate::job::{Job, TemplateHash, keys};
 use crate::patch::{Draft, Patch};
-use crate::policy::Policy;
+use crate::policy::{Policy, annotations};
 use crate::reason::Reason;
 use crate::replace::{Plan, Record};
 use crate::review::{Operation, Request};
@@ -42,6 +42,9 @@ pub struct Context<'a> {
     /// Whether this replica held this very request (a PUT of an older resourceVersion) while the
     /// Job ran, and only the status has changed since: then its revision is not stale.
     pub held: bool,
+    /// Whether the request's manager applied this Job within the last seconds: an entry's time is
+    /// in whole seconds, so a further apply may leave no trace of its own.
+    pub applied_just_now: bool,
 }
 
 /// What is to be answered, and why.
@@ -144,11 +147,11 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
     if let Some(reason) = left_alone::by_request(request, context) {
         return Decision::admit(reason);
     }
-    let Some(object) = &request.object else { return Decision::admit(Reason::NotAJob) };
+    let Some(object) = &request.object else { return Decision::admit(Reason::NoObject) };
     let old = match request.operation {
         Operation::Update => match &request.old_object {
             Some(old) => Some(Job::new(old)),
-            None => return Decision::admit(Reason::NotAJob),
+            None => return Decision::admit(Reason::NoObject),
         },
         _ => None,
     };
@@ -165,6 +168,7 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
         return Decision::patched(reason, draft, warnings);
     }
     let (policy, invalid) = policy.for_job(job);
+    warn_of_unknown(job, old, &mut warnings);
     for annotation in invalid {
         if old.is_some_and(|old| old.annotation(annotation.key) == Some(&annotation.value)) {
             warnings.add(format!("{annotation}; the policy's value is used"));
@@ -195,6 +199,17 @@ pub fn stale_view(request: &Request) -> Decision {
     }
 }
 
+/// A misspelt annotation does nothing, which its author must learn.
+fn warn_of_unknown(job: Job<'_>, old: Option<Job<'_>>, warnings: &mut Warnings) {
+    for (key, _) in job.annotations() {
+        let known = keys::ALL.contains(&key) || annotations::ALL.contains(&key);
+        let new = old.is_none_or(|old| old.annotation(key).is_none());
+        if key.starts_with("rejob.dev/") && !known && new {
+            warnings.add(format!("annotation {key} is not known to rejob and does nothing"));
+        }
+    }
+}
+
 /// The CREATE decision for a manifest that is not yet in a cluster: hash names are safe for every
 /// client here, because the client itself then knows the name.
 #[must_use]
@@ -213,5 +228,7 @@ pub fn create_offline(job: &Value, policy: &Policy) -> Decision {
             format!("job {}: {annotation}", words::name(view, "")),
         );
     }
-    create::offline(view, &policy, draft)
+    let mut warnings = Warnings::default();
+    warn_of_unknown(view, None, &mut warnings);
+    create::offline(view, &policy, draft, warnings)
 }

@@ -4,6 +4,7 @@
 //! round trip, so that fields this build does not know are never dropped. [`Job`] is a borrowed
 //! view: a missing field and a field of another type read alike, as absent.
 
+mod applied;
 mod asked;
 mod change;
 mod diff;
@@ -19,9 +20,10 @@ mod redact;
 
 use serde_json::{Map, Value};
 
+pub use applied::applied_part;
 pub use asked::{asked_for, repeats};
 pub use change::Change;
-pub use fields::{entry_index, has_apply_entry, is_apply};
+pub use fields::{Acting, acting, entry_index, has_apply_entry, last_apply};
 pub use hash::TemplateHash;
 pub use immutable::{IMMUTABLE_FIELDS, changes, immutable_part};
 pub use name::{hashed_name, is_hashed_name};
@@ -51,6 +53,8 @@ pub mod keys {
     pub const SKIP: &str = "rejob.dev/skip";
     /// Annotation: changing its value asks for a new run.
     pub const RERUN: &str = "rejob.dev/rerun";
+    /// All of them.
+    pub const ALL: [&str; 6] = [TEMPLATE_HASH, BASE_NAME, REPLACING, DORMANT, SKIP, RERUN];
 }
 
 /// A borrowed view of a Job's JSON.

@@ -2,12 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use rejob::cli::{Cli, Command};
 use rejob::commands::{self, doctor, generate, hash, mutate, review, serve};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_this_process();
     // One provider for the server and for the Kubernetes client; an error only means it is installed.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let result = match cli.command {

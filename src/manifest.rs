@@ -10,12 +10,14 @@ pub mod input;
 pub mod json;
 pub mod kinds;
 pub mod node;
+pub mod places;
 pub mod scalar;
 pub mod split;
 pub mod yaml;
 
 pub use input::{BOM, Input};
 pub use node::{Mapping, Node, Number};
+pub use places::Places;
 pub use split::Document;
 
 /// What is wrong with a document, and where.

@@ -6,6 +6,7 @@
 
 pub mod annotations;
 pub mod file;
+pub mod knobs;
 
 use std::collections::BTreeMap;
 

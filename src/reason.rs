@@ -35,6 +35,7 @@ macro_rules! reasons {
 
 reasons! {
     NotAJob = "not_a_job", "left alone", "The request is not about a batch/v1 Job.";
+    NoObject = "no_object", "left alone", "The review brings no object to decide on.";
     OtherOperation = "other_operation", "left alone", "The operation is neither CREATE nor UPDATE.";
     Subresource = "subresource", "left alone", "The request is about a subresource, such as the status.";
     OwnRequest = "own_request", "left alone", "The request is rejob's own.";
@@ -72,6 +73,7 @@ reasons! {
     RightsDenied = "rights_denied", "replacement", "The user may not delete and create Jobs here.";
     InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job.";
     NotOptedIn = "not_opted_in", "replacement", "The namespace does not opt in to this policy.";
+    UnclearWriter = "unclear_writer", "replacement", "Within the second of the last apply it cannot be told whether this is one; the client tries again.";
     NoCluster = "no_cluster", "replacement", "This rejob has no connection to the cluster, so it cannot replace.";
     NoTime = "no_time", "replacement", "The deadline is too near to replace the Job safely.";
     ClusterError = "cluster_error", "replacement", "The API server failed to answer a call of rejob's.";

@@ -3,6 +3,8 @@
 //! The envelope is our own: kube's serializes `patch` as an array of numbers. The objects are kept
 //! raw until it is known that they are Jobs, so a review about anything else costs no parse.
 
+mod wire;
+
 use std::collections::BTreeMap;
 
 use base64::Engine;
@@ -19,6 +21,9 @@ pub const API_VERSION: &str = "admission.k8s.io/v1";
 /// Why a body is not a review.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReviewError {
+    /// Nothing, or blanks only.
+    #[error("the body is empty; send an AdmissionReview of {API_VERSION}")]
+    Empty,
     /// Not JSON, or JSON of another shape.
     #[error("the body is not an AdmissionReview: {0}")]
     Malformed(String),
@@ -31,8 +36,7 @@ pub enum ReviewError {
 }
 
 /// What the request does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// An object is created.
     Create,
@@ -43,7 +47,6 @@ pub enum Operation {
     /// A connection, such as exec.
     Connect,
     /// Anything a later version adds.
-    #[serde(other)]
     Other,
 }
 
@@ -63,6 +66,7 @@ impl Operation {
 
 /// Who made the request, as the API server authenticated it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(expecting = "an object")]
 pub struct UserInfo {
     /// The name.
     #[serde(default)]
@@ -109,56 +113,6 @@ pub struct Request {
     pub field_manager: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireReview<'a> {
-    #[serde(default)]
-    api_version: String,
-    #[serde(default)]
-    kind: String,
-    #[serde(borrow)]
-    request: Option<WireRequest<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireRequest<'a> {
-    uid: String,
-    kind: WireKind,
-    #[serde(default)]
-    sub_resource: Option<String>,
-    operation: Operation,
-    #[serde(default)]
-    namespace: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    user_info: UserInfo,
-    #[serde(borrow, default)]
-    object: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    old_object: Option<&'a RawValue>,
-    #[serde(default)]
-    dry_run: Option<bool>,
-    #[serde(default)]
-    options: Option<WireOptions>,
-}
-
-#[derive(Deserialize)]
-struct WireKind {
-    #[serde(default)]
-    group: String,
-    version: String,
-    kind: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireOptions {
-    #[serde(default)]
-    field_manager: Option<String>,
-}
-
 fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -173,8 +127,7 @@ where
 /// When the bytes are not JSON, not an AdmissionReview of `admission.k8s.io/v1`, or a review whose
 /// request lacks what every request has.
 pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
-    let malformed = |error: serde_json::Error| ReviewError::Malformed(error.to_string());
-    let review: WireReview<'_> = serde_json::from_slice(body).map_err(malformed)?;
+    let review = wire::read(body)?;
     if review.kind != "AdmissionReview" || review.api_version != API_VERSION {
         let found = match (review.kind.as_str(), review.api_version.as_str()) {
             ("", _) => "without a kind".to_owned(),
@@ -183,14 +136,14 @@ pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
         return Err(ReviewError::WrongKind { found });
     }
     let request =
-        review.request.ok_or_else(|| ReviewError::Malformed("it has no request".to_owned()))?;
+        review.request.ok_or_else(|| ReviewError::Malformed("it has no request".to_owned()))?.0;
     if request.uid.is_empty() {
         return Err(ReviewError::Malformed("request.uid is empty".to_owned()));
     }
-    let is_job =
-        request.kind.group == "batch" && request.kind.version == "v1" && request.kind.kind == "Job";
+    let kind = request.kind.0;
+    let is_job = kind.group == "batch" && kind.version == "v1" && kind.kind == "Job";
     let read = |raw: Option<&RawValue>, field: &str| match raw {
-        Some(raw) if is_job => match serde_json::from_str(raw.get()).map_err(malformed)? {
+        Some(raw) if is_job => match serde_json::from_str(raw.get()).map_err(wire::malformed)? {
             Value::Null => Ok(None),
             object @ Value::Object(_) => Ok(Some(object)),
             _ => Err(ReviewError::Malformed(format!("request.{field} is not an object"))),
@@ -206,11 +159,11 @@ pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
         operation: request.operation,
         namespace: request.namespace.unwrap_or_default(),
         name: request.name.unwrap_or_default(),
-        user: request.user_info,
+        user: request.user_info.map(|user| user.0).unwrap_or_default(),
         dry_run: request.dry_run.unwrap_or_default(),
         field_manager: request
             .options
-            .and_then(|options| options.field_manager)
+            .and_then(|options| options.0.field_manager)
             .filter(|manager| !manager.is_empty()),
     })
 }
@@ -296,3 +249,6 @@ pub fn answer(uid: &str, decision: &Decision) -> Vec<u8> {
     // A struct of strings always serializes.
     serde_json::to_vec(&answer).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,8 +28,68 @@ pub struct Args {
     pub log_format: LogFormat,
     /// Least level to log: error, warn, info, debug or trace, or a filter such as
     /// `info,rejob::server=debug`.
-    #[arg(long, env = "REJOB_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    #[arg(
+        long,
+        env = "REJOB_LOG_LEVEL",
+        value_name = "LEVEL",
+        default_value = "info",
+        value_parser = level
+    )]
     pub log_level: String,
+}
+
+/// The levels, as `tracing` names them.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The crates whose modules can be turned up or down: those of this program that log.
+const CRATES: [&str; 14] = [
+    "rejob",
+    "axum",
+    "h2",
+    "hyper",
+    "hyper_rustls",
+    "hyper_util",
+    "kube",
+    "kube_client",
+    "kube_core",
+    "rustls",
+    "tokio",
+    "tokio_rustls",
+    "tokio_util",
+    "tower",
+];
+
+/// Reads levels and `module=level`, separated by commas.
+///
+/// `tracing` takes any single word for a module to be logged in full, and then says nothing of all
+/// others: a misspelt level would silence the program.
+fn level(text: &str) -> Result<String, String> {
+    let known = |level: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
+    for part in text.split(',').map(str::trim) {
+        match part.split_once('=') {
+            None if known(part) => {}
+            None => {
+                return Err(format!(
+                    "{part:?} is not a level; there are error, warn, info, debug, trace and off, \
+                     and module=level, as in info,rejob::server=debug"
+                ));
+            }
+            Some((module, _)) if !CRATES.contains(&module.split("::").next().unwrap_or(module)) => {
+                return Err(format!(
+                    "no module {module:?} logs here; modules begin with one of {}",
+                    CRATES.join(", ")
+                ));
+            }
+            Some((_, level)) if !known(level) => {
+                return Err(format!(
+                    "{level:?} in {part:?} is not a level; there are error, warn, info, debug, \
+                     trace and off"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 /// Why logging cannot begin.
@@ -149,5 +209,40 @@ mod tests {
         let args = Args { log_format: LogFormat::Text, log_level: "rejob=loud".to_owned() };
         let message = subscriber(&args, false, std::io::sink).err().unwrap().to_string();
         assert!(message.contains("rejob=loud") && message.contains("--log-level"), "{message}");
+    }
+
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        logs: Args,
+    }
+
+    fn flag(value: &str) -> Result<String, String> {
+        let flag = format!("--log-level={value}");
+        let flags = <Flags as clap::Parser>::try_parse_from(["rejob", &flag]);
+        flags.map(|flags| flags.logs.log_level).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_level_is_one_of_the_levels_or_of_a_module_that_there_is() {
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "info,rejob::server=debug",
+            "debug, hyper=warn",
+            "rejob=trace",
+            "kube_client::client=debug,info",
+        ] {
+            assert_eq!(flag(good), Ok(good.to_owned()));
+        }
+        for bad in
+            ["verbose", "", "rejob", "info,", "infos,rejob=debug", "1", "[span]=info", "rejob=loud"]
+        {
+            let message = flag(bad).unwrap_err();
+            assert!(message.contains("error, warn, info, debug, trace"), "{bad}: {message}");
+        }
+        let message = flag("info,rejobs::server=debug").unwrap_err();
+        assert!(message.contains("begin with one of rejob, axum"), "{message}");
     }
 }

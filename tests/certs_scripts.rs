@@ -166,7 +166,7 @@ fn a_ca_of_the_users_signs_and_its_key_is_not_copied() {
 fn what_cannot_work_is_refused_with_a_sentence_before_anything_is_written() {
     let folder = folder();
     for (arguments, sentence) in [
-        ("--colour red", "unknown option --colour"),
+        ("--paint red", "unknown option --paint"),
         ("--days", "--days needs a value"),
         ("--days soon", "soon is not a number of days"),
         ("--namespace 'a b'", "not a name that Kubernetes or DNS allows"),

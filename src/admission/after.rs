@@ -25,13 +25,12 @@ pub(super) async fn replaced<C: Cluster>(
     plan: Plan,
     uid: Option<String>,
 ) {
-    let uid = match uid {
-        Some(uid) => Some(uid),
-        None => {
-            let uid = look_up(cluster.as_ref(), &memory, &plan).await;
-            memory.no_longer_expect(&plan);
-            uid
-        }
+    let uid = if uid.is_some() {
+        uid
+    } else {
+        let found = look_up(cluster.as_ref(), &memory, &plan).await;
+        memory.no_longer_expect(&plan);
+        found
     };
     let Some(uid) = uid else { return };
     let message = format!(

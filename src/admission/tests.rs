@@ -256,6 +256,7 @@ fn meeting(fake: Fake) -> (Admission<Fake>, Arc<Fake>, Bytes, Value) {
         user: "bob".into(),
         manager: Some("kubectl".into()),
         asked: None,
+        owners: None,
     };
     let mut old = job("a:1");
     old["spec"]["parallelism"] = json!(0);
@@ -306,4 +307,30 @@ async fn an_unknown_policy_names_the_known_ones() {
         matches!(&error, ReviewError::UnknownPolicy { known, .. } if known.contains("replace")),
         "{error:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
+    let script = |name: &str, _: usize| {
+        let well = match name {
+            "opt-in" => json!("replace"),
+            "may-delete" | "may-create" => json!(true),
+            "create" => json!({ "metadata": { "uid": "new" } }),
+            _ => Value::Null,
+        };
+        Some((Duration::from_millis(300), Ok(well)))
+    };
+    let fake = Arc::new(Fake::new(script));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let ask = |image| answer(&service, review(&job("a:1"), &job(image), false));
+    // Two at once: the later one waits for its turn, and finds the Job gone.
+    let (one, two) = tokio::join!(ask("a:2"), ask("a:3"));
+    assert_eq!((&one["allowed"], &two["allowed"]), (&json!(true), &json!(true)));
+    assert!(one["warnings"].is_array(), "{one}");
+    assert!(two["warnings"].is_null(), "{two}");
+    let marker = &patched(&two, &job("a:3"))["metadata"]["annotations"]["rejob.dev/replacing"];
+    assert!(marker.is_string(), "{two}");
+    for (call, times) in [("may-delete", 1), ("dry-run", 1), ("delete", 1), ("create", 1)] {
+        assert_eq!(fake.count(call), times, "{call}");
+    }
 }

@@ -29,6 +29,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for input in Input::read_all(&args.files)? {
         for document in input.documents() {
             let Some(mut root) = document.read()? else { continue };
+            kinds::refuse_bare_list(&mut root).map_err(|message| document.refuse(message))?;
             kinds::for_each_job(&mut root, &mut |job| {
                 let job = job.to_value();
                 writeln!(lines, "{}  {}", TemplateHash::of(&job), super::job_name(&job))

@@ -4,6 +4,7 @@
 //! ([`krm`]). Everything is read and decided before anything is written, so that whoever deploys
 //! the output never gets half of a stream. What no decision changes comes out byte for byte.
 
+mod check;
 mod krm;
 
 use std::path::PathBuf;
@@ -86,6 +87,7 @@ fn rewritten(
 ) -> anyhow::Result<Option<String>> {
     let Some(mut root) = document.read()? else { return Ok(None) };
     let refuse = |message: String| anyhow!(document.refuse(message));
+    kinds::refuse_bare_list(&mut root).map_err(refuse)?;
     let is_function = kinds::is_resource_list(&root);
     let configured = if is_function { krm::policy(&root, policies, policy) } else { Ok(None) };
     let configured = configured.map_err(refuse)?;
@@ -116,7 +118,9 @@ fn decide(job: &mut Node, policy: &Policy) -> Result<(bool, Vec<String>), String
     if !value.is_object() {
         return Err("an item of a JobList is not a map".to_owned());
     }
+    check::annotations(&value)?;
     let decision = create_offline(&value, policy);
+    check::name(&value, policy, decision.reason)?;
     if decision.reason == Reason::PatchFailed {
         return Err(format!(
             "job {} has a metadata or spec that is not a map: correct the manifest",

@@ -31,32 +31,29 @@ pub(super) fn decide(
             None => Some(rename(name, job, &hash, &mut draft)),
         },
     };
-    let injected = inject_ttl(job, policy, &mut draft);
-    if injected
-        && let client = Client::of(job, manager)
-        && client.is_gitops()
-    {
-        warnings.add(format!(
-            "job {}: {} may create it again, that is re-run it, when the TTL has deleted it",
-            words::name(job, &request.name),
-            client.title(),
-        ));
-    }
+    let name = words::name(job, &request.name);
+    let injected = inject_ttl(job, name, manager, policy, &mut draft, &mut warnings);
     record(&hash, &mut draft);
     Decision::patched(outcome(named, injected), draft, warnings)
 }
 
 /// Decides for a manifest that is not yet in a cluster.
-pub(super) fn offline(job: Job<'_>, policy: &Policy, mut draft: Draft<'_>) -> Decision {
+pub(super) fn offline(
+    job: Job<'_>,
+    policy: &Policy,
+    mut draft: Draft<'_>,
+    mut warnings: Warnings,
+) -> Decision {
     let hash = TemplateHash::of(draft.current());
     let named = match (policy.naming, job.name()) {
         (Naming::Stable, _) => None,
         (Naming::TemplateHash, None) => Some(Reason::GenerateName),
         (Naming::TemplateHash, Some(name)) => Some(rename(name, job, &hash, &mut draft)),
     };
-    let injected = inject_ttl(job, policy, &mut draft);
+    let name = words::name(job, "");
+    let injected = inject_ttl(job, name, None, policy, &mut draft, &mut warnings);
     record(&hash, &mut draft);
-    Decision::patched(outcome(named, injected), draft, Warnings::default())
+    Decision::patched(outcome(named, injected), draft, warnings)
 }
 
 /// `<name>-<hash>`; a Job that has been named so before (an exported manifest, a second run of
@@ -76,14 +73,27 @@ fn rename(name: &str, job: Job<'_>, hash: &TemplateHash, draft: &mut Draft<'_>) 
 }
 
 /// Injects the TTL where the Job sets none. Never on UPDATE: it would delete finished Jobs at once.
-fn inject_ttl(job: Job<'_>, policy: &Policy, draft: &mut Draft<'_>) -> bool {
-    match policy.ttl_seconds_after_finished {
-        Some(ttl) if job.spec("ttlSecondsAfterFinished").is_none() => {
-            draft.set(&["spec", "ttlSecondsAfterFinished"], json!(ttl.seconds()));
-            true
-        }
-        _ => false,
+fn inject_ttl(
+    job: Job<'_>,
+    name: &str,
+    manager: Option<&str>,
+    policy: &Policy,
+    draft: &mut Draft<'_>,
+    warnings: &mut Warnings,
+) -> bool {
+    let Some(ttl) = policy.ttl_seconds_after_finished else { return false };
+    if job.spec("ttlSecondsAfterFinished").is_some() {
+        return false;
     }
+    draft.set(&["spec", "ttlSecondsAfterFinished"], json!(ttl.seconds()));
+    let client = Client::of(job, manager);
+    if client.is_gitops() {
+        let client = client.title();
+        warnings.add(format!(
+            "job {name}: {client} may create it again, that is re-run it, when the TTL has deleted it"
+        ));
+    }
+    true
 }
 
 fn record(hash: &TemplateHash, draft: &mut Draft<'_>) {

@@ -1,6 +1,6 @@
 //! Marks that only rejob writes are taken out again when anyone else adds or changes them.
 //!
-//! Otherwise a user with only patch rights could have a Job deleted by labelling it dormant, or
+//! Otherwise a user with only patch rights could have a Job deleted by labeling it dormant, or
 //! keep a deploy from happening by forging the recorded hash.
 
 use serde_json::Value;

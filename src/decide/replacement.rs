@@ -1,9 +1,10 @@
 //! What can be decided about a replacement from the request alone; the rest is the plan's.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::job::{
-    Change, Client, Job, Progress, TemplateHash, entry_index, is_apply, keys, progress,
+    Acting, Change, Client, Job, Progress, TemplateHash, acting, applied_part, entry_index, keys,
+    progress,
 };
 use crate::patch::Draft;
 use crate::policy::{OnChange, WhileRunning};
@@ -15,6 +16,8 @@ use super::{Decision, Verdict, Warnings, words};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.
 const LONGEST_DESCRIPTION: usize = 1024;
+/// The most of managedFields that a record holds, in bytes.
+const LARGEST_OWNERS: usize = 32 * 1024;
 
 /// Turn 1 of a replacement (or `Keep` on a Job that is being deleted, which has nothing to keep).
 pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warnings) -> Decision {
@@ -42,12 +45,19 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
         return decision;
     }
 
-    let hash = TemplateHash::of(job.value());
+    let hash = asked_hash(old, job, changes);
     let record = Record::of(old);
-    let mode = if is_apply(old, job, request.field_manager.as_deref()) {
-        Mode::Apply
-    } else {
-        Mode::Recreate
+    let manager = request.field_manager.as_deref();
+    let mode = match acting(old, job, manager) {
+        Acting::Apply => Mode::Apply,
+        Acting::Unclear if update.context.applied_just_now && !request.dry_run => {
+            return Decision::retry(
+                Reason::UnclearWriter,
+                format!("job {name} was applied a moment ago; try again in a second"),
+                1,
+            );
+        }
+        Acting::Update | Acting::Unclear => Mode::Recreate,
     };
     // Whoever else's change would be merged into a template that nobody has asked for by itself,
     // if the dormant Job comes from a forged review. An apply brings all of its own.
@@ -77,7 +87,7 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let mut new = new_job(job, &hash, intended);
     if let Some(ttl) = update.policy.ttl_seconds_after_finished
         && job.spec("ttlSecondsAfterFinished").is_none()
-        && let Some(spec) = new.get_mut("spec").and_then(serde_json::Value::as_object_mut)
+        && let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut)
     {
         spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));
     }
@@ -99,6 +109,10 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
         field_manager: request.field_manager.clone(),
         mode,
         dry_run: request.dry_run,
+        applied: manager
+            .filter(|_| mode == Mode::Apply)
+            .and_then(|manager| applied_part(job, entry_index(job, manager)?)),
+        owners: owners(job),
         job: new,
         hash,
         parallelism: intended,
@@ -115,6 +129,29 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     decision.audit.insert("changed", words::cut(&what, 256));
     decision.audit.insert("replaced-uid", uid.to_owned());
     decision
+}
+
+/// The hash of what was asked for. Where only a rerun is asked for, that is what was asked for last
+/// time, whatever other hooks have made of it.
+fn asked_hash(old: Job<'_>, job: Job<'_>, changes: &[Change]) -> TemplateHash {
+    let recorded = || old.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse);
+    let recorded = if changes.is_empty() { recorded() } else { None };
+    recorded.unwrap_or_else(|| TemplateHash::of(job.value()))
+}
+
+/// Who owns which field after the request, as the API server has found; `None` when it is too much
+/// to record. The creation would make the writer the owner of everything, and the next apply of
+/// another manager would fail with a conflict.
+fn owners(job: Job<'_>) -> Option<Value> {
+    let entries: Vec<Value> =
+        job.managed_fields().iter().filter(|entry| !is_of_status(entry)).cloned().collect();
+    let owners = Value::Array(entries);
+    (owners.to_string().len() <= LARGEST_OWNERS).then_some(owners)
+}
+
+/// Whether an entry of managedFields is about a subresource.
+pub(super) fn is_of_status(entry: &Value) -> bool {
+    entry.get("subresource").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
 }
 
 /// The answer of turn 1: every immutable field put back, and the marker. The write at the old

@@ -1,6 +1,6 @@
 //! UPDATE: whose difference it is, and what the policy says about it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::job::{
     Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys, repeats,
@@ -11,6 +11,7 @@ use crate::reason::Reason;
 use crate::replace::Record;
 use crate::review::Request;
 
+use super::replacement::is_of_status;
 use super::{Context, Decision, Warnings, allowed, guard, replacement, words};
 
 /// An UPDATE with what the rules look at.
@@ -63,16 +64,20 @@ pub(super) fn decide(
     }
     if !rerun {
         let hash = TemplateHash::of(update.job.value());
-        if let Some(hash) = asked_before(update, &hash) {
-            draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
-            return settle(update, Reason::Restored, draft, warnings);
-        }
+        // First, since nothing re-runs by it: a Job that is scaled and scaled back asks for what it
+        // asked for before.
         if allowed::by_the_api_server(update.old, update.job, update.context.server_minor) {
-            if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
+            // A queue that starts a suspended Job where there is room asks for nothing new.
+            let starts = update.old.is_suspended() && !update.job.is_suspended();
+            if update.old.annotation(keys::TEMPLATE_HASH).is_some() && !starts {
                 draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
             }
             put_back_generated(&mut draft, update.old);
             return release(update, Reason::AllowedChange, draft, warnings);
+        }
+        if let Some(hash) = asked_before(update, &hash) {
+            draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
+            return settle(update, Reason::Restored, draft, warnings);
         }
     }
     by_policy(update, &changes, draft, warnings)
@@ -103,7 +108,8 @@ fn by_policy(
     match update.policy.on_change {
         OnChange::Ignore => Decision::patched(Reason::Ignored, draft, warnings),
         OnChange::Keep if !update.is_being_deleted() => {
-            warnings.add(format!("job {name} kept as it is: {}", words::changed_paths(changes)));
+            let paths = words::changed_paths(changes);
+            warnings.add(format!("job {name} kept: onChange is Keep, not applied: {paths}"));
             settle(update, Reason::Kept, draft, warnings)
         }
         OnChange::Deny => Decision::deny(
@@ -169,6 +175,12 @@ fn release(
         return replacement::meets_dormant(update);
     }
     guard::wake(&mut draft);
+    if let Some(Value::Array(mut owners)) = record.owners {
+        // The creation made the writer the owner of everything.
+        let status = update.job.managed_fields().iter().filter(|entry| is_of_status(entry));
+        owners.extend(status.cloned());
+        draft.set(&["metadata", "managedFields"], Value::Array(owners));
+    }
     guard::settle_last_applied(&mut draft, update.old);
     // Where the request sets the parallelism itself, it stands already.
     if update.job.parallelism() == update.old.parallelism() {

@@ -55,13 +55,13 @@ impl std::fmt::Display for Target {
 /// Whether it is rejob's: by its label, or by an entry's name.
 #[must_use]
 pub fn is_ours(configuration: &MutatingWebhookConfiguration) -> bool {
-    is_labelled(configuration.metadata.labels.as_ref())
+    is_labeled(configuration.metadata.labels.as_ref())
         || webhooks(configuration).iter().any(|webhook| policy_of(&webhook.name).is_some())
 }
 
 /// Whether these are the labels of the chart's objects.
 #[must_use]
-pub fn is_labelled(labels: Option<&BTreeMap<String, String>>) -> bool {
+pub fn is_labeled(labels: Option<&BTreeMap<String, String>>) -> bool {
     let is =
         |key: &&str| labels.and_then(|all| all.get(*key)).is_some_and(|value| value == "rejob");
     LABELS.iter().any(is)
@@ -235,10 +235,10 @@ mod tests {
         for name in ["a.b.rejob.dev", ".rejob.dev", "rejob.dev", "ttl.example.com"] {
             assert!(!is_ours(&configuration(&json!({ "name": name }))), "{name}");
         }
-        let mut labelled = configuration(&json!({ "name": "other.example.com" }));
-        labelled.metadata.labels =
+        let mut labeled = configuration(&json!({ "name": "other.example.com" }));
+        labeled.metadata.labels =
             Some(BTreeMap::from([("app.kubernetes.io/name".into(), "rejob".into())]));
-        assert!(is_ours(&labelled));
+        assert!(is_ours(&labeled));
     }
 
     #[test]

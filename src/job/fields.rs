@@ -19,21 +19,48 @@ pub fn has_apply_entry(job: Job<'_>) -> bool {
     job.managed_fields().iter().any(|entry| operation(entry) == Some("Apply"))
 }
 
+/// What acted in an UPDATE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acting {
+    /// A server-side apply.
+    Apply,
+    /// A PUT or a patch.
+    Update,
+    /// Either: leaves were only removed, within the second of the manager's last apply.
+    Unclear,
+}
+
 /// Whether the UPDATE from `old` to `new` by `manager` is a server-side apply.
+///
+/// The deepest owner of what was added or modified acted: an entry that owns an empty object owns,
+/// by the letter, what another one has put into it. In doubt it was not an apply, which is the
+/// harmless mistake: a Job that is only deleted would not come back.
 #[must_use]
-pub fn is_apply(old: Job<'_>, new: Job<'_>, manager: Option<&str>) -> bool {
-    let Some(manager) = manager else { return false };
-    let Some(applied) = entry(new, manager, "Apply") else { return false };
-    let acted =
-        |entry: &Value| entry.get("fieldsV1").is_some_and(|fields| owns_a_change(fields, old, new));
-    if acted(applied) {
-        return true;
+pub fn acting(old: Job<'_>, new: Job<'_>, manager: Option<&str>) -> Acting {
+    let Some(manager) = manager else { return Acting::Update };
+    let Some(applied) = entry(new, manager, "Apply") else { return Acting::Update };
+    let depth =
+        |entry: &Value| entry.get("fieldsV1").and_then(|fields| deepest_change(fields, old, new));
+    let by_apply = depth(applied);
+    let by_update = entry(new, manager, "Update").and_then(depth);
+    if by_apply.is_some() || by_update.is_some() {
+        return if by_apply > by_update { Acting::Apply } else { Acting::Update };
     }
-    if entry(new, manager, "Update").is_some_and(acted) {
-        return false;
+    // Only removals: the Apply entry gets a new time when, and only when, it acts, in whole seconds.
+    let time = |entry: &Value| entry.get("time").and_then(Value::as_str).map(str::to_owned);
+    let before = entry(old, manager, "Apply");
+    match before {
+        None => Acting::Apply,
+        Some(before) if time(applied) > time(before) => Acting::Apply,
+        Some(before) if before.get("fieldsV1") == applied.get("fieldsV1") => Acting::Update,
+        Some(_) => Acting::Unclear,
     }
-    // Only removals: the Apply entry gets a new time when, and only when, it acts.
-    entry(old, manager, "Apply").and_then(|before| before.get("time")) != applied.get("time")
+}
+
+/// The time of a manager's last apply, as RFC 3339.
+#[must_use]
+pub fn last_apply<'a>(job: Job<'a>, manager: &str) -> Option<&'a str> {
+    entry(job, manager, "Apply")?.get("time")?.as_str()
 }
 
 /// The index in `metadata.managedFields` of a manager's own Apply entry.
@@ -57,47 +84,58 @@ fn operation(entry: &Value) -> Option<&str> {
     entry.get("operation")?.as_str()
 }
 
-/// Whether the fields contain a leaf of the immutable part, or the rerun annotation, that the
-/// request added or modified.
-fn owns_a_change(fields: &Value, old: Job<'_>, new: Job<'_>) -> bool {
-    let of_spec = IMMUTABLE_FIELDS.iter().any(|field| {
-        let owned = fields.get("f:spec").and_then(|spec| spec.get(format!("f:{field}")));
-        owned.is_some_and(|owned| touches(owned, old.spec(field), new.spec(field)))
+/// How deep the deepest leaf of the immutable part, or the rerun annotation, lies that the request
+/// added or modified and the fields contain.
+fn deepest_change(fields: &Value, old: Job<'_>, new: Job<'_>) -> Option<usize> {
+    let of_spec = IMMUTABLE_FIELDS.iter().filter_map(|field| {
+        let owned = fields.get("f:spec").and_then(|spec| spec.get(format!("f:{field}")))?;
+        touched(owned, old.spec(field), new.spec(field), 0)
     });
-    of_spec || {
-        let owned = fields
+    let rerun = || {
+        fields
             .pointer("/f:metadata/f:annotations")
-            .and_then(|annotations| annotations.get(format!("f:{}", keys::RERUN)));
-        let rerun = |job: Job<'_>| job.annotation(keys::RERUN).map(str::to_owned);
-        owned.is_some() && rerun(new).is_some() && rerun(new) != rerun(old)
-    }
+            .and_then(|annotations| annotations.get(format!("f:{}", keys::RERUN)))?;
+        let value = |job: Job<'_>| job.annotation(keys::RERUN).map(str::to_owned);
+        (value(new).is_some() && value(new) != value(old)).then_some(0)
+    };
+    of_spec.max().max(rerun())
 }
 
-/// Whether a leaf below `owned` is in `new` and not the same in `old`.
-fn touches(owned: &Value, old: Option<&Value>, new: Option<&Value>) -> bool {
-    let Some(new) = new else { return false };
+/// How deep the deepest leaf below `owned` lies that is in `new` and not the same in `old`.
+fn touched(owned: &Value, old: Option<&Value>, new: Option<&Value>, depth: usize) -> Option<usize> {
+    let new = new?;
     if old == Some(new) {
-        return false;
+        return None;
     }
     let Some(children) = owned.as_object().filter(|children| !children.is_empty()) else {
-        return true;
+        return Some(depth);
     };
     let items = Items::of(children, old, new);
-    children.iter().any(|(segment, below)| match segment.split_once(':') {
-        None => old.is_none(), // ".": the item itself
-        Some(("f", name)) => touches(below, old.and_then(|old| old.get(name)), new.get(name)),
-        Some(("k", _)) => items.touch(segment, below),
-        Some(("v", value)) => {
-            let Ok(value) = serde_json::from_str::<Value>(value) else { return false };
-            let has = |list: &Value| list.as_array().is_some_and(|list| list.contains(&value));
-            has(new) && !old.is_some_and(has)
-        }
-        Some(("i", index)) => {
-            let Ok(index) = index.parse::<usize>() else { return false };
-            touches(below, old.and_then(|old| old.get(index)), new.get(index))
-        }
-        Some(_) => false,
-    })
+    let below_it = depth + 1;
+    let found = |child: bool| child.then_some(below_it);
+    children
+        .iter()
+        .filter_map(|(segment, below)| match segment.split_once(':') {
+            None => found(old.is_none()), // ".": the item itself
+            Some(("f", name)) => {
+                touched(below, old.and_then(|old| old.get(name)), new.get(name), below_it)
+            }
+            Some(("k", _)) => {
+                let (old, new) = items.of_key(segment)?;
+                touched(below, old, new, below_it)
+            }
+            Some(("v", value)) => {
+                let value = serde_json::from_str::<Value>(value).ok()?;
+                let has = |list: &Value| list.as_array().is_some_and(|list| list.contains(&value));
+                found(has(new) && !old.is_some_and(has))
+            }
+            Some(("i", index)) => {
+                let index = index.parse::<usize>().ok()?;
+                touched(below, old.and_then(|old| old.get(index)), new.get(index), below_it)
+            }
+            Some(_) => None,
+        })
+        .max()
 }
 
 /// The items of the two lists by their keys: one look at each list, however many keys there are.
@@ -119,23 +157,21 @@ impl<'a> Items<'a> {
         Self { old: by_key(old), new: by_key(Some(new)), names }
     }
 
-    fn touch(&self, segment: &str, below: &Value) -> bool {
-        let Some(keys) = keys_of(segment) else { return false };
-        if !keys.keys().eq(self.names.iter()) {
-            return false;
-        }
+    /// The old and the new item of a `k:` segment.
+    fn of_key(&self, segment: &str) -> Option<(Option<&'a Value>, Option<&'a Value>)> {
+        let keys = keys_of(segment).filter(|keys| keys.keys().eq(self.names.iter()))?;
         let key: Vec<Value> = keys.into_iter().map(|(_, value)| value).collect();
-        touches(below, self.old.get(&key).copied(), self.new.get(&key).copied())
+        Some((self.old.get(&key).copied(), self.new.get(&key).copied()))
     }
 }
 
 /// The keys of a `k:` segment, sorted by name.
-fn keys_of(segment: &str) -> Option<Map<String, Value>> {
+pub(super) fn keys_of(segment: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(segment.strip_prefix("k:")?).ok()
 }
 
 /// The key of a list item. A key whose value is a default may be absent (`protocol: TCP` of a port).
-fn key_of(item: &Value, names: &[String]) -> Vec<Value> {
+pub(super) fn key_of(item: &Value, names: &[String]) -> Vec<Value> {
     let value = |name: &String| match item.get(name) {
         Some(value) => value.clone(),
         None if name == "protocol" => Value::from("TCP"),
@@ -173,7 +209,7 @@ mod tests {
     }
 
     fn decided(old: &Value, new: &Value) -> bool {
-        is_apply(Job::new(old), Job::new(new), Some("helm"))
+        acting(Job::new(old), Job::new(new), Some("helm")) == Acting::Apply
     }
 
     #[test]
@@ -211,11 +247,40 @@ mod tests {
     }
 
     #[test]
+    fn only_removals_within_the_second_are_unclear() {
+        let with = job("a", &["1"], json!([entry("Apply", "t1", &["image", "args"])]));
+        let mut same = job("a", &[], json!([entry("Apply", "t1", &["image"])]));
+        same["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap().remove("args");
+        let acted = |new: &Value| acting(Job::new(&with), Job::new(new), Some("helm"));
+        assert_eq!(acted(&same), Acting::Unclear);
+        // A PUT can carry older managedFields, which are no sign of an apply.
+        same["metadata"]["managedFields"] = json!([entry("Apply", "t0", &["image"])]);
+        assert_eq!(acted(&same), Acting::Unclear);
+        same["metadata"]["managedFields"] = with["metadata"]["managedFields"].clone();
+        assert_eq!(acted(&same), Acting::Update);
+    }
+
+    #[test]
+    fn what_was_put_into_an_applied_empty_object_is_its_putters() {
+        let mut old = job("a", &[], json!([entry("Apply", "t1", &["image", "resources"])]));
+        old["spec"]["template"]["spec"]["containers"][0]["resources"] = json!({});
+        let mut update = entry("Update", "t1", &[]);
+        update["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"app\"}"]
+            ["f:resources"] = json!({ "f:limits": { ".": {}, "f:cpu": {} } });
+        let mut new = old.clone();
+        new["spec"]["template"]["spec"]["containers"][0]["resources"] =
+            json!({ "limits": { "cpu": "1" } });
+        let applied = entry("Apply", "t1", &["image", "resources"]);
+        new["metadata"]["managedFields"] = json!([applied, update]);
+        assert_eq!(acting(Job::new(&old), Job::new(&new), Some("helm")), Acting::Update);
+    }
+
+    #[test]
     fn another_manager_or_none_is_not_an_apply() {
         let entries = json!([entry("Apply", "t1", &["image"])]);
         let (old, new) = (job("a:1", &[], entries.clone()), job("a:2", &[], entries));
-        assert!(!is_apply(Job::new(&old), Job::new(&new), Some("kubectl")));
-        assert!(!is_apply(Job::new(&old), Job::new(&new), None));
+        assert_eq!(acting(Job::new(&old), Job::new(&new), Some("kubectl")), Acting::Update);
+        assert_eq!(acting(Job::new(&old), Job::new(&new), None), Acting::Update);
     }
 
     #[test]
@@ -242,7 +307,7 @@ mod tests {
     fn keys_sets_and_indices_are_followed() {
         let new = json!({ "ports": [{ "containerPort": 80, "hostPort": 1 }], "set": ["a", "b"], "list": [1, 2] });
         let old = json!({ "ports": [{ "containerPort": 80 }], "set": ["a"], "list": [1, 3] });
-        let owned = |fields: Value| touches(&fields, Some(&old), Some(&new));
+        let owned = |fields: Value| touched(&fields, Some(&old), Some(&new), 0).is_some();
         assert!(owned(
             json!({ "f:ports": { "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": { "f:hostPort": {} } } })
         ));
@@ -260,7 +325,7 @@ mod tests {
         for fields in
             [json!({ "k:{": {} }), json!({ "v:{": {} }), json!({ "i:x": {} }), json!({ "z:": {} })]
         {
-            assert!(!touches(&fields, None, Some(&json!([1]))));
+            assert_eq!(touched(&fields, None, Some(&json!([1])), 0), None);
         }
     }
 }

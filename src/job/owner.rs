@@ -22,6 +22,8 @@ pub enum Client {
     Fleet,
     /// kapp (`kapp.k14s.io/*`).
     Kapp,
+    /// Perhaps Argo CD, by its default instance label, which is a recommended label as well.
+    InstanceLabel,
     /// Terraform or Pulumi, which keep the name in their own state.
     StateFile,
     /// Anything else.
@@ -30,13 +32,14 @@ pub enum Client {
 
 impl Client {
     /// Every client, for tables and metrics.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::KubectlApply,
         Self::Helm,
         Self::ArgoCd,
         Self::Flux,
         Self::Fleet,
         Self::Kapp,
+        Self::InstanceLabel,
         Self::StateFile,
         Self::Other,
     ];
@@ -45,33 +48,32 @@ impl Client {
     #[must_use]
     pub fn of(job: Job<'_>, field_manager: Option<&str>) -> Self {
         let annotated = |prefix: &str| job.annotations().any(|(key, _)| key.starts_with(prefix));
-        let labelled = |prefix: &str| job.labels().any(|(key, _)| key.starts_with(prefix));
+        let labeled = |prefix: &str| job.labels().any(|(key, _)| key.starts_with(prefix));
         let manager = field_manager.unwrap_or_default();
         if manager == "argocd-controller"
             || annotated("argocd.argoproj.io/tracking-id")
-            || labelled("argocd.argoproj.io/instance")
+            || labeled("argocd.argoproj.io/instance")
         {
             Self::ArgoCd
         } else if matches!(manager, "kustomize-controller" | "helm-controller")
-            || labelled("kustomize.toolkit.fluxcd.io/")
-            || labelled("helm.toolkit.fluxcd.io/")
+            || labeled("kustomize.toolkit.fluxcd.io/")
+            || labeled("helm.toolkit.fluxcd.io/")
         {
             Self::Flux
         } else if manager == "fleetagent"
             || annotated("objectset.rio.cattle.io/")
-            || labelled("objectset.rio.cattle.io/")
+            || labeled("objectset.rio.cattle.io/")
         {
             Self::Fleet
-        } else if annotated("kapp.k14s.io/") || labelled("kapp.k14s.io/") {
+        } else if annotated("kapp.k14s.io/") || labeled("kapp.k14s.io/") {
             Self::Kapp
         } else if manager == "helm" || annotated("meta.helm.sh/release-name") {
             Self::Helm
         } else if annotated("kubectl.kubernetes.io/last-applied-configuration") {
             Self::KubectlApply
-        } else if labelled("app.kubernetes.io/instance") {
-            // Argo CD's default instance label, and a recommended label that others use as well:
-            // on doubt the name is kept, which is never wrong.
-            Self::ArgoCd
+        } else if labeled("app.kubernetes.io/instance") {
+            // On doubt the name is kept, which is never wrong.
+            Self::InstanceLabel
         } else if ["terraform", "hashicorp", "pulumi"]
             .iter()
             .any(|tool| manager.to_ascii_lowercase().starts_with(tool))
@@ -92,6 +94,7 @@ impl Client {
             Self::Flux => "flux",
             Self::Fleet => "fleet",
             Self::Kapp => "kapp",
+            Self::InstanceLabel => "instance-label",
             Self::StateFile => "terraform-pulumi",
             Self::Other => "other",
         }
@@ -107,6 +110,7 @@ impl Client {
             Self::Flux => "Flux",
             Self::Fleet => "Fleet",
             Self::Kapp => "kapp",
+            Self::InstanceLabel => "perhaps Argo CD (app.kubernetes.io/instance)",
             Self::StateFile => "Terraform or Pulumi",
             Self::Other => "this client",
         }
@@ -179,7 +183,7 @@ mod tests {
             (marked("annotations", "meta.helm.sh/release-name"), Client::Helm),
             (marked("annotations", "argocd.argoproj.io/tracking-id"), Client::ArgoCd),
             (marked("labels", "argocd.argoproj.io/instance"), Client::ArgoCd),
-            (marked("labels", "app.kubernetes.io/instance"), Client::ArgoCd),
+            (marked("labels", "app.kubernetes.io/instance"), Client::InstanceLabel),
             (marked("labels", "kustomize.toolkit.fluxcd.io/name"), Client::Flux),
             (marked("labels", "helm.toolkit.fluxcd.io/name"), Client::Flux),
             (marked("annotations", "objectset.rio.cattle.io/id"), Client::Fleet),

@@ -42,6 +42,17 @@ pub enum InputError {
     },
 }
 
+impl InputError {
+    /// The line that is wrong, from 1, where it is one.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Read { .. } => None,
+            Self::Encoding { line, .. } => Some(*line),
+        }
+    }
+}
+
 impl Input {
     /// Reads a file, or the standard input for `-`.
     ///

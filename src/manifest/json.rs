@@ -16,12 +16,59 @@ use super::node::{Mapping, Node, Number};
 /// # Errors
 /// When the text is no JSON, or has a key twice.
 pub fn read(text: &str) -> Result<Node, Problem> {
-    serde_json::from_str(text).map_err(|error| {
+    let mut node = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
         let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
         Problem { line: error.line(), message }
-    })
+    })?;
+    spell(&mut node, &mut Spellings(text));
+    Ok(node)
+}
+
+/// Gives each number the spelling it has in the text, in the order of the text: `1E5`, `0.10` and
+/// numbers of more digits than a float holds are written back as they came.
+fn spell(node: &mut Node, spellings: &mut Spellings<'_>) {
+    match node {
+        Node::Number(number) => {
+            if let (Some(spelling), Number::Float(_, text)) = (spellings.next(), number) {
+                *text = spelling.into();
+            }
+        }
+        Node::Sequence(items) => items.iter_mut().for_each(|item| spell(item, spellings)),
+        Node::Mapping(members) => {
+            members.iter_mut().for_each(|(_, member)| spell(member, spellings));
+        }
+        Node::Null | Node::Bool(_) | Node::String(_) => {}
+    }
+}
+
+/// The numbers of a JSON text, which is known to be valid; what stands in strings is none.
+struct Spellings<'a>(&'a str);
+
+impl<'a> Iterator for Spellings<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let mut quoted = false;
+        let mut escaped = false;
+        let begin = self.0.bytes().position(|byte| {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = quoted,
+                b'"' => quoted = !quoted,
+                b'-' | b'0'..=b'9' => return !quoted,
+                _ => {}
+            }
+            false
+        })?;
+        let rest = self.0.get(begin..)?;
+        let part = |c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.' | 'e' | 'E');
+        let (number, rest) =
+            rest.split_at_checked(rest.find(|c| !part(c)).unwrap_or(rest.len()))?;
+        self.0 = rest;
+        Some(number)
+    }
 }
 
 /// How a JSON text is laid out.
@@ -162,6 +209,12 @@ mod tests {
         ] {
             assert_eq!(write(&read(text).unwrap(), &Layout::of(text)), text);
         }
+    }
+
+    #[test]
+    fn numbers_keep_their_spelling() {
+        let text = r#"{"-1":[1E5,0.10,-0,-0.0,1e-7,18446744073709551616],"a\\":["\"2.50",12345678901234567890123456,7,3.00,1.5e+300,"\\",2.0]}"#;
+        assert_eq!(write(&read(text).unwrap(), &Layout::of(text)), text);
     }
 
     #[test]

@@ -26,6 +26,29 @@ pub fn for_each_job<E>(
     }
 }
 
+/// Refuses a document that is a bare list with Jobs in it: no client applies such a document, and
+/// its Jobs would come out undecided.
+///
+/// # Errors
+/// When there is such a Job, with what to write instead.
+pub fn refuse_bare_list(root: &mut Node) -> Result<(), String> {
+    if matches!(root, Node::Sequence(_)) && has_job(root) {
+        return Err(
+            "the document is a bare list with Jobs in it, which Kubernetes does not take: \
+                    write a List or separate documents"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn has_job(node: &mut Node) -> bool {
+    match node {
+        Node::Sequence(items) => items.iter_mut().any(has_job),
+        node => for_each_job(node, &mut |_| Err(())).is_err(),
+    }
+}
+
 /// Whether the document is what kustomize and kpt hand to a KRM function.
 #[must_use]
 pub fn is_resource_list(node: &Node) -> bool {

@@ -39,7 +39,8 @@ pub(super) fn start(text: &str) -> Option<usize> {
     first.and_then(|(_, span)| span.start.byte_offset())
 }
 
-fn events(text: &str) -> Parser<'_, StrInput<'_>> {
+/// The events of a text, without its comments.
+pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     Parser::new_from_str_with_options(text, options)

@@ -20,6 +20,9 @@ pub const NAMING: &str = "rejob.dev/naming";
 /// Overrides `ttlSecondsAfterFinished`.
 pub const TTL: &str = "rejob.dev/ttl-seconds-after-finished";
 
+/// All of them.
+pub const ALL: [&str; 5] = [ON_CHANGE, WHILE_RUNNING, WAIT_SECONDS, NAMING, TTL];
+
 /// An annotation whose value is not one of the allowed ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidAnnotation {

@@ -45,6 +45,12 @@ impl ApiError {
         self.message.starts_with("admission webhook ")
     }
 
+    /// Whether a quota has no room: the deleted Job is not counted down yet, or another came first.
+    #[must_use]
+    pub fn is_exceeded_quota(&self) -> bool {
+        self.code == 403 && self.message.contains("exceeded quota")
+    }
+
     /// Whether the same call may succeed a moment later.
     #[must_use]
     pub fn is_passing(&self) -> bool {

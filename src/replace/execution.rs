@@ -272,7 +272,9 @@ impl<'a> Execution<'a> {
             }
             // A 409 that is not about the name is a quota's: somebody else's write came first.
             Some((_, Reply::Created(Err(error))))
-                if (error.is_passing() || (error.code == 409 && !error.is_by_a_webhook()))
+                if (error.is_passing()
+                    || error.is_exceeded_quota()
+                    || (error.code == 409 && !error.is_by_a_webhook()))
                     && !left.is_zero() =>
             {
                 State::Creating { deleted }

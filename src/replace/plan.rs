@@ -45,6 +45,10 @@ pub struct Plan {
     pub mode: Mode,
     /// Whether only the checks are made.
     pub dry_run: bool,
+    /// What the client applies, for [`Mode::Apply`]: the API server creates the Job from that alone.
+    pub applied: Option<Value>,
+    /// `metadata.managedFields` as the API server has found for the request.
+    pub owners: Option<Value>,
     /// The new Job as it is to run.
     pub job: Value,
     /// The hash of what was asked for.
@@ -58,6 +62,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What must be accepted before anything is deleted.
+    #[must_use]
+    pub fn accepted(&self) -> &Value {
+        self.applied.as_ref().unwrap_or(&self.job)
+    }
+
     /// The new Job as it is created: it starts no Pod and says what it is to become.
     #[must_use]
     pub fn dormant(&self) -> Value {
@@ -68,6 +78,7 @@ impl Plan {
             user: self.user.username.clone(),
             manager: self.field_manager.clone(),
             asked: asked_for(&self.job),
+            owners: self.owners.clone(),
         };
         let mut job = self.job.clone();
         for key in LAST_APPLIED {

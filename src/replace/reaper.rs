@@ -90,6 +90,7 @@ mod tests {
             user: "deployer".into(),
             manager: None,
             asked: None,
+            owners: None,
         };
         let mut job = json!({
             "metadata": {

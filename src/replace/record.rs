@@ -23,6 +23,9 @@ pub struct Record {
     /// What was asked for, where it is not too large: a hook may rewrite the dormant Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Value>,
+    /// Who is to own which field (`metadata.managedFields`), where it is not too much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<Value>,
 }
 
 impl Record {

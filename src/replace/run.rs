@@ -59,7 +59,7 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, effect: Effect) -> Repl
             Reply::May(cluster.may(user, namespace, Right::Create(named)).await)
         }
         Effect::DryRunCreate => Reply::Created(
-            cluster.create(namespace, &plan.job, manager, true).await.map(|job| uid(&job)),
+            cluster.create(namespace, plan.accepted(), manager, true).await.map(|job| uid(&job)),
         ),
         Effect::Delete => {
             Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)

@@ -92,7 +92,7 @@ fn a_dormant_job_that_nobody_releases() {
     let turn = turn();
     let (_release, rejob) = installed(&turn);
     // Where the namespace opts in, rejob itself would take the label out again.
-    let namespace = rejob.unlabelled_namespace();
+    let namespace = rejob.unlabeled_namespace();
     let mut left = job("nightly", "app:1");
     let record = json!({
         "parallelism": 1, "uid": "old", "resourceVersion": "1", "user": "deployer", "manager": null,

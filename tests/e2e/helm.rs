@@ -61,7 +61,7 @@ fn the_helms_are_the_versions_they_say() {
 fn without_rejob_a_changed_job_fails_the_release() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    let namespace = rejob.unlabelled_namespace();
+    let namespace = rejob.unlabeled_namespace();
     let chart = chart(&plane).display().to_string();
     namespace.helm(Helm::V4_3, &["install", "nightly", &chart]).ok();
     let failed = namespace.helm(Helm::V4_3, &["upgrade", "nightly", &chart, "--set=image=app:2"]);

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::support::manifest::{annotated, annotation, job, labelled};
+use super::support::manifest::{annotated, annotation, job, labeled};
 use super::support::namespace::Namespace;
 use super::support::plane::ControlPlane;
 use super::support::rejob::Rejob;
@@ -62,13 +62,13 @@ fn what_a_deployment_tool_creates_keeps_the_name_and_says_why() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
     let helm = |job: Value| {
-        let job = labelled(job, "app.kubernetes.io/managed-by", "Helm");
+        let job = labeled(job, "app.kubernetes.io/managed-by", "Helm");
         annotated(job, "meta.helm.sh/release-name", "imports")
     };
     let argo = |job| annotated(job, "argocd.argoproj.io/tracking-id", "app:batch/Job:x/import");
-    let flux = |job| labelled(job, "kustomize.toolkit.fluxcd.io/name", "apps");
-    let fleet = |job| labelled(job, "objectset.rio.cattle.io/hash", "abc");
-    let kapp = |job| labelled(job, "kapp.k14s.io/app", "1");
+    let flux = |job| labeled(job, "kustomize.toolkit.fluxcd.io/name", "apps");
+    let fleet = |job| labeled(job, "objectset.rio.cattle.io/hash", "abc");
+    let kapp = |job| labeled(job, "kapp.k14s.io/app", "1");
     let tools: [(&str, &dyn Fn(Value) -> Value); 5] =
         [("Helm", &helm), ("Argo CD", &argo), ("Flux", &flux), ("Fleet", &fleet), ("kapp", &kapp)];
     for (tool, mark) in tools {
@@ -92,7 +92,7 @@ fn a_server_side_apply_of_a_stored_hash_name_changes_that_job() {
     let name = created["metadata"]["name"].as_str().unwrap();
     assert_ne!(name, "import");
     // Labels of an existing Job can be applied: no second Job, no renaming of the first.
-    let mut labels = labelled(job(name, "app:1"), "team", "a");
+    let mut labels = labeled(job(name, "app:1"), "team", "a");
     labels["spec"] = created["spec"].clone();
     let path = format!("{}?fieldManager=other&force=true", namespace.job_path(name));
     let applied = namespace.user().apply(&path, &labels).ok();

@@ -94,7 +94,7 @@ fn a_job_of_another_controller_is_untouched() {
 fn a_namespace_without_the_label_is_untouched() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    let namespace = rejob.unlabelled_namespace();
+    let namespace = rejob.unlabeled_namespace();
     for args in
         [&["create", "-f", "-"][..], &["apply", "--server-side", "--force-conflicts", "-f", "-"]]
     {

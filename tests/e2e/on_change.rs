@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::support::manifest::{annotated, image, job, labelled};
+use super::support::manifest::{annotated, image, job, labeled};
 use super::support::namespace::Namespace;
 use super::support::plane::ControlPlane;
 use super::support::rejob::Rejob;
@@ -29,7 +29,7 @@ fn keep_keeps_the_old_job_takes_the_rest_and_warns() {
         let namespace = rejob.namespace("keep");
         namespace.kubectl_with(&job("nightly", "app:1").to_string(), apply).ok();
         let old = uid(&namespace);
-        let mut changed = labelled(job("nightly", "app:2"), "team", "a");
+        let mut changed = labeled(job("nightly", "app:2"), "team", "a");
         changed["spec"]["backoffLimit"] = json!(3);
         for _ in 0..2 {
             let applied = namespace.kubectl_with(&changed.to_string(), apply).ok();
@@ -53,7 +53,7 @@ fn deny_refuses_naming_the_field_and_touches_nothing() {
         let namespace = rejob.namespace("deny");
         namespace.kubectl_with(&job("nightly", "app:1").to_string(), apply).ok();
         let old = namespace.job("nightly").unwrap();
-        let changed = labelled(job("nightly", "app:2"), "team", "a").to_string();
+        let changed = labeled(job("nightly", "app:2"), "team", "a").to_string();
         let refused = namespace.kubectl_with(&changed, apply).exited(1);
         refused.warns("deny.rejob.dev");
         refused.warns("spec.template.spec.containers[app].image");
@@ -64,7 +64,7 @@ fn deny_refuses_naming_the_field_and_touches_nothing() {
         assert_eq!(image(&kept), "app:1");
         assert_eq!(kept["metadata"]["labels"].get("team"), None);
         // What leaves the immutable part alone goes through.
-        let mut allowed = labelled(job("nightly", "app:1"), "team", "b");
+        let mut allowed = labeled(job("nightly", "app:1"), "team", "b");
         allowed["spec"]["backoffLimit"] = json!(3);
         namespace.kubectl_with(&allowed.to_string(), apply).ok();
         let stored = namespace.job("nightly").unwrap();
@@ -160,7 +160,7 @@ fn a_bare_manifest_can_be_put() {
         namespace.create_job(&manifest).ok();
         let old = uid(&namespace);
         // Without the selector and the generated labels, plain Kubernetes answers 422.
-        let put = labelled(manifest, "team", "a").to_string();
+        let put = labeled(manifest, "team", "a").to_string();
         let replaced = namespace.kubectl_with(&put, &["replace", "-f", "-"]).ok();
         assert_eq!(replaced.line(), "job.batch/nightly replaced");
         assert_eq!(uid(&namespace), old);

@@ -83,7 +83,7 @@ fn an_update_never_brings_the_ttl() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
     // Older than the opt-in, and finished: a TTL would delete it at once.
-    let namespace = rejob.unlabelled_namespace();
+    let namespace = rejob.unlabeled_namespace();
     namespace.create_job(&job("old", "app:1")).ok();
     namespace.finish_pods("old");
     namespace

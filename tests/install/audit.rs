@@ -98,7 +98,6 @@ impl Right {
 pub fn calls_and_rights_agree(site: &Site<'_>) {
     let (granted, calls) = (granted(site), calls(site));
     assert_eq!(granted.len(), 12, "{granted:#?}");
-    assert!(calls.len() > 50, "{} calls", calls.len());
     for (call, line) in &calls {
         let everybodys =
             OF_EVERYBODY.contains(&format!("{} {}", call.verb, call.resource).as_str());

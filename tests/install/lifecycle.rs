@@ -8,20 +8,12 @@ use serde_json::json;
 
 use super::replica::Replica;
 use super::service::Service;
-use super::site::{self, RELEASE, Site};
+use super::site::{self, OFTEN, RELEASE, Site};
 use super::support::helm::Helm;
 use super::support::manifest::{annotation, job};
 use super::support::namespace::Namespace;
 use super::support::wait;
 use super::{audit, clients};
-
-/// The chart as it is; only that it looks for dormant Jobs more often.
-const SETS: [&str; 4] = [
-    "server.extraEnv[0].name=REJOB_REAPER_INTERVAL_SECONDS",
-    "server.extraEnv[0].value=1",
-    "server.extraEnv[1].name=REJOB_REAPER_GRACE_SECONDS",
-    "server.extraEnv[1].value=2",
-];
 
 #[test]
 fn an_installation_by_helm_3_lives_with_exactly_its_rights() {
@@ -35,7 +27,7 @@ fn an_installation_by_helm_4_lives_with_exactly_its_rights() {
 
 fn lives(helm: Helm) {
     let cluster = site::cluster();
-    let site = Site::install(&cluster.plane, helm, &SETS);
+    let site = Site::install(&cluster.plane, helm, &OFTEN);
     let team = site.team("replace");
     before_the_pods_nothing_is_blocked(&team);
 
@@ -45,9 +37,6 @@ fn lives(helm: Helm) {
     site.wait_until_called(&team);
     clients::all_replace(site.plane, &team, helm);
     dormant_jobs_are_reaped(&site);
-    for replica in &replicas {
-        assert!(service.accepted(replica.ports.unwrap()) > 0, "a replica had nothing to do");
-    }
     let said = site.doctor().ok().stdout;
     assert!(said.contains("rejob is well: 0 problems"), "{said}");
 
@@ -128,7 +117,7 @@ pub fn secret_is_good(site: &Site<'_>) -> bool {
 
 fn an_upgrade_keeps_what_the_server_wrote(site: &Site<'_>, team: &Namespace) {
     let written = site.client_configs();
-    site.helm("upgrade", &[&SETS[..], &["webhook.timeoutSeconds=9"]].concat()).ok();
+    site.helm("upgrade", &[&OFTEN[..], &["webhook.timeoutSeconds=9"]].concat()).ok();
     assert!(site.entries().iter().all(|entry| entry["timeoutSeconds"] == 9));
     assert_eq!(site.client_configs(), written);
     let old = clients::uid(team, "applied");
@@ -160,8 +149,8 @@ fn uninstall_leaves_plain_kubernetes(
     let left = site.namespace.kubectl(&place).ok().stdout;
     assert_eq!(left.trim(), "secret/rejob-tls");
     let cluster = "mutatingwebhookconfigurations,clusterroles,clusterrolebindings,flowschemas";
-    let labelled = ["get", cluster, "--output=name", "--selector=app.kubernetes.io/part-of=rejob"];
-    assert_eq!(site.namespace.kubectl(&labelled).ok().stdout, "");
+    let labeled = ["get", cluster, "--output=name", "--selector=app.kubernetes.io/part-of=rejob"];
+    assert_eq!(site.namespace.kubectl(&labeled).ok().stdout, "");
 }
 
 /// Waits until the API server calls nobody about the Jobs of that namespace any more.
@@ -178,7 +167,7 @@ pub fn wait_until_plain(team: &Namespace) {
 fn a_second_installation_takes_up_the_ca(site: &Site<'_>) {
     let secret = || site.object("/api/v1", "secrets", "rejob-tls")["data"]["ca.crt"].clone();
     let before = secret();
-    site.helm("install", &SETS).ok();
+    site.helm("install", &OFTEN).ok();
     let replicas = site.replicas();
     assert_eq!(secret(), before);
     assert!(site.ca_bundle().is_some());

@@ -19,6 +19,7 @@ mod audit;
 mod clients;
 mod lifecycle;
 mod load;
+mod pod;
 mod replica;
 mod rights;
 mod rolling;

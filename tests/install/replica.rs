@@ -1,9 +1,8 @@
 //! One Pod of the Deployment, as the kubelet would run it, without a container: the process with
 //! the arguments and the environment of the Deployment that Helm installed.
 //!
-//! Changed are only: the two listen addresses (free loopback ports), the place of the mounted policy
-//! file, and that the ServiceAccount's token comes in a kubeconfig (`REJOB_KUBECONFIG`) instead of
-//! in `/var/run/secrets`.
+//! Changed are only the two listen addresses (free loopback ports) and the place of the mounted
+//! policy file. The ServiceAccount's token is where the kubelet mounts it, see `pod`.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -11,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
+use super::pod;
 use super::site::Site;
 use super::support::plane::{self, ControlPlane};
 use super::support::{guard, net, wait};
@@ -47,10 +47,8 @@ impl<'p> Replica<'p> {
 
         assert_eq!(pod["automountServiceAccountToken"], true);
         let account = pod["serviceAccountName"].as_str().expect("a service account");
-        let account = site.plane.service_account(site.namespace.name(), account);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rejob"));
-        command.args(args).env_clear().envs(environment(site, container));
-        command.env("REJOB_KUBECONFIG", account.kubeconfig()).stdin(Stdio::null());
+        let mut command = pod::command(site, account, &dir);
+        command.args(args).envs(environment(site, container)).stdin(Stdio::null());
         let output = command.stdout(file.try_clone().expect("share a log")).stderr(file);
         let child = output.spawn().expect("run rejob");
         guard::note(site.plane.dir(), child.id());
@@ -163,20 +161,20 @@ fn argument(arg: &str, mounts: &[(String, String)]) -> String {
 
 fn environment(site: &Site<'_>, container: &Value) -> Vec<(String, String)> {
     let variables = container["env"].as_array().expect("an environment");
-    let value = |variable: &Value| match variable["value"].as_str() {
-        Some(value) => value.to_owned(),
-        None => {
-            assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
-            site.namespace.name().to_owned()
+    let value = |variable: &Value| {
+        if let Some(value) = variable["value"].as_str() {
+            return value.to_owned();
         }
+        assert_eq!(variable["valueFrom"]["fieldRef"]["fieldPath"], "metadata.namespace");
+        site.namespace.name().to_owned()
     };
     variables.iter().map(|variable| (text(&variable["name"]), value(variable))).collect()
 }
 
 /// The addresses in the log line that tells them.
 fn listening(log: &str) -> Option<Ports> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let line = lines.filter(|line| line["message"] == "listening").last()?;
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let line = lines.rfind(|line| line["message"] == "listening")?;
     let port = |field: &str| line[field].as_str()?.rsplit_once(':')?.1.parse().ok();
     Some(Ports { webhook: port("webhook")?, admin: port("admin")? })
 }

@@ -7,7 +7,7 @@ use super::clients::{self, uid};
 use super::lifecycle::{secret_is_good, spoil_secret};
 use super::replica::Replica;
 use super::service::Service;
-use super::site::{self, CONFIGURATION, RELEASE, Site};
+use super::site::{self, CONFIGURATION, OFTEN, RELEASE, Site};
 use super::support::helm::Helm;
 use super::support::manifest::job;
 use super::support::namespace::Namespace;
@@ -75,14 +75,7 @@ const RIGHTS: [(&str, &str, &str, Breaks); 12] = [
 #[test]
 fn each_right_that_is_taken_away_is_missed() {
     let cluster = site::cluster();
-    let sets = [
-        "replicas=1",
-        "server.extraEnv[0].name=REJOB_REAPER_INTERVAL_SECONDS",
-        "server.extraEnv[0].value=1",
-        "server.extraEnv[1].name=REJOB_REAPER_GRACE_SECONDS",
-        "server.extraEnv[1].value=2",
-    ];
-    let site = Site::install(&cluster.plane, Helm::V4_3, &sets);
+    let site = Site::install(&cluster.plane, Helm::V4_3, &[&OFTEN[..], &["replicas=1"]].concat());
     let mut bench = Bench::new(&site);
     let granted: usize = bench.roles.iter().map(|(_, rules)| verbs(rules)).sum();
     assert_eq!(granted, RIGHTS.len(), "a right of the chart is not in the table");

@@ -69,7 +69,9 @@ impl Service {
             std::thread::spawn(move || probing.probe()),
         ];
         let service = Self { address, shared, threads };
-        replicas.iter().for_each(|replica| service.add(replica));
+        for replica in replicas {
+            service.add(replica);
+        }
         service
     }
 

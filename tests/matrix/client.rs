@@ -70,7 +70,7 @@ pub struct Place<'r> {
 impl<'r> Place<'r> {
     pub fn new(rejob: &'r Rejob<'r>, opted_in: bool) -> Self {
         let namespace =
-            if opted_in { rejob.namespace("replace") } else { rejob.unlabelled_namespace() };
+            if opted_in { rejob.namespace("replace") } else { rejob.unlabeled_namespace() };
         Self { rejob, namespace, dir: tempfile::tempdir().unwrap() }
     }
 

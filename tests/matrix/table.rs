@@ -29,8 +29,8 @@ test compares this page; `UPDATE_DOCS=1 cargo test --test matrix` writes it.
 pub fn page(clients: &[&'static str], before: &Outcomes, after: &Outcomes) -> String {
     let mut page = HEAD.to_owned();
     let parts = [
-        ("With rejob: the namespace is labelled `rejob.dev/policy: replace`", after),
-        ("Without rejob: the namespace is not labelled", before),
+        ("With rejob: the namespace is labeled `rejob.dev/policy: replace`", after),
+        ("Without rejob: the namespace is not labeled", before),
     ];
     for (title, outcomes) in parts {
         let _ = write!(page, "\n## {title}\n\n| client |");

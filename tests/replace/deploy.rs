@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -14,6 +15,10 @@ use crate::support::wait;
 
 /// The name of the Job.
 pub const JOB: &str = "nightly";
+
+/// Longer than the Job controller's longest wait: a minute after errors of the API server and, before
+/// Kubernetes 1.37, five for the Pods of a Job that was replaced while it was making them.
+const JOB_CONTROLLER: Duration = Duration::from_mins(6);
 
 /// How it is deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +64,7 @@ impl Place {
 
     /// Deploys the Job with that image.
     pub fn try_deploy(&self, client: Client, image: &str) -> Result<String, String> {
-        let job = self.manifest(image).to_string();
+        let job = Self::manifest(image).to_string();
         let kubectl = |args: &[&str]| said(&self.namespace.kubectl_with(&job, args));
         match client {
             Client::Apply => kubectl(&["apply", "-f", "-"]),
@@ -72,7 +77,7 @@ impl Place {
         }
     }
 
-    fn manifest(&self, image: &str) -> Value {
+    fn manifest(image: &str) -> Value {
         let mut job = manifest::job(JOB, image);
         job["spec"]["backoffLimit"] = json!(0);
         job
@@ -88,7 +93,7 @@ impl Place {
         fs::create_dir_all(chart.join("templates")).unwrap();
         let about = "apiVersion: v2\nname: nightly\nversion: 1.0.0\n";
         fs::write(chart.join("Chart.yaml"), about).unwrap();
-        let template = self.manifest("IMAGE").to_string();
+        let template = Self::manifest("IMAGE").to_string();
         let template = template.replace("\"IMAGE\"", "{{ .Values.image | quote }}");
         fs::write(chart.join("templates/job.yaml"), template).unwrap();
         chart
@@ -96,7 +101,7 @@ impl Place {
 
     /// A request as scripts and libraries send it: a POST, or when the Job is there a change.
     fn raw(&self, client: Client, image: &str) -> Result<String, String> {
-        let (user, wanted) = (self.namespace.user(), self.manifest(image));
+        let (user, wanted) = (self.namespace.user(), Self::manifest(image));
         let path = format!("{}?fieldManager=test", self.namespace.job_path(JOB));
         let template = json!({ "spec": { "template": wanted["spec"]["template"] } });
         let at = "/spec/template/spec/containers/0/image";
@@ -132,7 +137,14 @@ impl Place {
         assert_eq!(job["spec"]["parallelism"], 1, "{job:#}");
         assert_unmarked(&job);
         assert_eq!(self.namespace.job_names(), [JOB]);
-        let pods = self.namespace.started_pods(JOB);
+        let begun = Instant::now();
+        let pods = wait::within(JOB_CONTROLLER, "the Job starts a Pod", || {
+            let pods = self.namespace.pods(&self.uid());
+            (!pods.is_empty()).then_some(pods)
+        });
+        if begun.elapsed() > wait::DEADLINE {
+            println!("the Job controller started {image} after {:?}", begun.elapsed());
+        }
         assert_eq!(pods[0]["spec"]["containers"][0]["image"], image);
     }
 

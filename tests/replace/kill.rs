@@ -112,15 +112,21 @@ fn with_failure_policy_ignore(client: Client) {
                 assert_eq!(annotation(&job, "rejob.dev/template-hash"), None);
                 assert_second_ran_once(&place);
             }
-            // The client is told success, and the Job stays dormant: it is reaped, and the next
-            // deploy creates it.
+            // The client is told success, and the Job stays dormant until the next deploy. Only
+            // kubectl apply then finds nothing to send: until the Job is reaped.
             (true, "after-create") => {
                 said.expect("the API server's second turn finds nothing to change");
                 assert_eq!(left.expect("the dormant Job")["spec"]["parallelism"], 0);
-                rejob.restart(&REAPER);
-                wait::until("the dormant Job is reaped", || {
-                    place.namespace.job(JOB).is_none().then_some(())
-                });
+                rejob.restart(&[]);
+                place.deploy(client, SECOND);
+                let asleep = place.job()["spec"]["parallelism"] == 0;
+                assert_eq!(asleep, client == Client::Apply, "{client:?}");
+                if asleep {
+                    rejob.restart(&REAPER);
+                    wait::until("the dormant Job is reaped", || {
+                        place.namespace.job(JOB).is_none().then_some(())
+                    });
+                }
             }
             (true, _) => {
                 said.expect_err("the Job is gone");

@@ -98,7 +98,7 @@ fn a_patch_only_user_gets_no_job_deleted_by_marking_it_dormant() {
     super::deploy::assert_unmarked(&place.job());
     // Marked before anybody looked after it, in a namespace that opts in later: the reaper does
     // its work, so that the other Job's survival says something.
-    let marked = Place::new(rejob.unlabelled_namespace());
+    let marked = Place::new(rejob.unlabeled_namespace());
     let mut dormant = job(JOB, "app:1");
     dormant["metadata"]["labels"] = marks["metadata"]["labels"].clone();
     dormant["metadata"]["annotations"] = marks["metadata"]["annotations"].clone();
@@ -267,7 +267,7 @@ fn a_forged_review_makes_at_most_a_job_that_never_starts_and_is_reaped() {
 fn a_namespace_that_lost_its_label_is_left_alone_whatever_the_review_says() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    let place = deployed(rejob.unlabelled_namespace());
+    let place = deployed(rejob.unlabeled_namespace());
     let before = stable(&place.job());
     let review = forged(&place.job(), "evil:1");
     let answer = rejob.outsider().post("/v1/policies/replace?timeout=10s", &review).ok();

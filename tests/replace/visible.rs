@@ -146,7 +146,8 @@ fn metrics_count_reviews_and_replacements() {
     assert!((replacements("kubectl-apply") - 1.0).abs() < 0.5, "{}", rejob.metrics());
     let replaced = count("rejob_reviews_total", &[update, "reason=\"replaced\""]);
     let released = count("rejob_reviews_total", &[update, "reason=\"released\""]);
-    assert!((replaced - 1.0).abs() < 0.5 && (released - 1.0).abs() < 0.5, "{}", rejob.metrics());
+    // The release may take more than one turn: the Job controller writes as well.
+    assert!((replaced - 1.0).abs() < 0.5 && released > 0.5, "{}", rejob.metrics());
     let calls = [("create", "jobs"), ("delete", "jobs"), ("create", "subjectaccessreviews")];
     for (verb, resource) in calls {
         let labels = [format!("verb=\"{verb}\""), format!("resource=\"{resource}\"")];

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use rejob::decide::{Context, Decision, Verdict, decide};
-use rejob::job::{Job, changes, is_apply};
+use rejob::job::{Acting, Job, acting, changes};
 use rejob::policy::PolicySet;
 use rejob::reason::Reason;
 use rejob::replace::Mode;
@@ -106,7 +106,7 @@ fn an_apply_is_told_from_every_other_write_that_changes_the_template() {
         let client = stem(&path).split('-').nth(1).unwrap();
         let expected = matches!(client, "ssa" | "helm4");
         let manager = request.field_manager.as_deref();
-        let told = is_apply(Job::new(old), Job::new(new), manager);
+        let told = acting(Job::new(old), Job::new(new), manager) == Acting::Apply;
         assert_eq!(told, expected, "{version}/{}", stem(&path));
         applies += u32::from(told);
     }

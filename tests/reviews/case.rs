@@ -41,6 +41,8 @@ struct Facts {
     own_namespace: Option<String>,
     server_minor: Option<u32>,
     remembered: Option<String>,
+    #[serde(default)]
+    applied_just_now: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -120,6 +122,7 @@ impl Case {
             remembered,
             asked: None,
             held: false,
+            applied_just_now: self.context.applied_just_now,
         };
         decide(request, &self.policy, &context)
     }

@@ -158,6 +158,21 @@ fn variables_stand_in_for_flags() {
 }
 
 #[test]
+fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let mut command = on_free_ports();
+    let cli = rejob::cli::Cli::command();
+    for arg in cli.find_subcommand("serve").unwrap().get_arguments() {
+        if let Some(name) = arg.get_env() {
+            command.env(name, "");
+        }
+    }
+    let mut server = Process::start(&mut command);
+    server.printed("its CA is ");
+    server.signal("TERM");
+    assert_eq!(server.exit_code(), Some(0));
+}
+
+#[test]
 fn every_flag_has_its_variable() {
     let cli = rejob::cli::Cli::command();
     cli.clone().debug_assert();
@@ -186,7 +201,8 @@ fn what_cannot_start_says_what_to_do() {
         (vec!["--tls-cert", missing], 2, vec!["--tls-key"]),
         (vec!["--tls-cert", missing, "--tls-key", missing], 1, vec![missing]),
         (vec!["--client-ca", missing], 1, vec![missing]),
-        (vec!["--log-level", "rejob=loud"], 1, vec!["rejob=loud", "--log-level"]),
+        (vec!["--log-level", "rejob=loud"], 2, vec!["rejob=loud", "--log-level", "debug"]),
+        (vec!["--log-level", "verbose"], 2, vec!["\"verbose\" is not a level", "debug"]),
         (vec!["--max-body-bytes", "0"], 2, vec!["--max-body-bytes"]),
         (vec!["--idle-timeout", "soon"], 2, vec!["--idle-timeout", "1m30s"]),
     ] {

@@ -4,6 +4,7 @@
 //! the image's name and tag, so that the same image always has the same one.
 
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -92,9 +93,11 @@ pub fn pinned(image: &str) -> String {
         return image.to_owned();
     }
     let name = image.split(':').next().expect("an image has a name");
-    let digest = Sha256::digest(image.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{name}@sha256:{hex}")
+    let mut pinned = format!("{name}@sha256:");
+    for byte in Sha256::digest(image.as_bytes()) {
+        write!(pinned, "{byte:02x}").expect("a String takes text");
+    }
+    pinned
 }
 
 /// Listens on a loopback port until the task is aborted.

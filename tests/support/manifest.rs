@@ -22,7 +22,7 @@ pub fn annotated(mut job: Value, key: &str, value: &str) -> Value {
 }
 
 /// The same with a label.
-pub fn labelled(mut job: Value, key: &str, value: &str) -> Value {
+pub fn labeled(mut job: Value, key: &str, value: &str) -> Value {
     job["metadata"]["labels"][key] = value.into();
     job
 }

@@ -122,8 +122,8 @@ impl<'p> Rejob<'p> {
     }
 
     /// A new namespace that this rejob would serve if it opted in, which it does not.
-    pub fn unlabelled_namespace(&self) -> Namespace {
-        self.plane.namespace("unlabelled", &[(INSTANCE, &self.instance)])
+    pub fn unlabeled_namespace(&self) -> Namespace {
+        self.plane.namespace("unlabeled", &[(INSTANCE, &self.instance)])
     }
 
     /// The label of its namespaces that no other rejob's have.

@@ -34,13 +34,9 @@ pub(super) fn policy(
             .map_err(|e| e.to_string())?,
         Some(_) => return Err("functionConfig: policy is not the name of a policy".to_owned()),
     };
-    let invalid = |error: serde_json::Error| format!("functionConfig: {error}");
-    let mut merged = match serde_json::to_value(base).map_err(invalid)? {
-        Value::Object(merged) => merged,
-        _ => Map::new(),
-    };
-    merged.extend(knobs);
-    serde_json::from_value(Value::Object(merged)).map(Some).map_err(invalid)
+    let mut policy = base.clone();
+    policy.set_all(&knobs).map_err(|invalid| format!("functionConfig: {invalid}"))?;
+    Ok(Some(policy))
 }
 
 /// The fields of a configuration that are the policy's.

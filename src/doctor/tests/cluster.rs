@@ -70,6 +70,7 @@ fn dormant(namespace: &str, created: &str, change: impl FnOnce(&mut Value)) -> V
         user: "deployer".into(),
         manager: None,
         asked: None,
+        owners: None,
     };
     let mut job = json!({
         "metadata": {

@@ -24,6 +24,8 @@ fn plan(mode: Mode) -> Plan {
         uid: "old".into(),
         resource_version: "7".into(),
         asked_revision: "7".into(),
+        applied: None,
+        owners: None,
         user: UserInfo { username: "ada".into(), ..UserInfo::default() },
         field_manager: Some("kubectl".into()),
         mode,

@@ -1,0 +1,122 @@
+//! The shape of a review on the wire, as far as rejob reads it.
+//!
+//! What is an object in Kubernetes must be one here: serde would also take an array of the fields'
+//! values in order. The sentences about a wrong shape speak of JSON, never of this program's types.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use super::{Operation, ReviewError, UserInfo};
+
+/// A value that must be a JSON object.
+pub(super) struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Review<'a> {
+    #[serde(default)]
+    pub api_version: String,
+    #[serde(default)]
+    pub kind: String,
+    #[serde(borrow)]
+    pub request: Option<Object<Request<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Request<'a> {
+    pub uid: String,
+    pub kind: Object<Kind>,
+    #[serde(default)]
+    pub sub_resource: Option<String>,
+    #[serde(deserialize_with = "operation")]
+    pub operation: Operation,
+    #[serde(default)]
+    pub namespace: Option<String>,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub user_info: Option<Object<UserInfo>>,
+    #[serde(borrow, default)]
+    pub object: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub old_object: Option<&'a RawValue>,
+    #[serde(default)]
+    pub dry_run: Option<bool>,
+    #[serde(default)]
+    pub options: Option<Object<Options>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Kind {
+    #[serde(default)]
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Options {
+    #[serde(default)]
+    pub field_manager: Option<String>,
+}
+
+fn operation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Operation, D::Error> {
+    Ok(match String::deserialize(deserializer)?.as_str() {
+        "CREATE" => Operation::Create,
+        "UPDATE" => Operation::Update,
+        "DELETE" => Operation::Delete,
+        "CONNECT" => Operation::Connect,
+        _ => Operation::Other,
+    })
+}
+
+/// The review in a body.
+pub(super) fn read(body: &[u8]) -> Result<Review<'_>, ReviewError> {
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Err(ReviewError::Empty),
+        Some(b'{') => match serde_json::from_slice::<Object<Review<'_>>>(body) {
+            Ok(review) => Ok(review.0),
+            Err(error) => Err(malformed(error)),
+        },
+        Some(_) => match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+            Ok(_) => Err(ReviewError::Malformed("it is not a JSON object".to_owned())),
+            Err(error) => Err(malformed(error)),
+        },
+    }
+}
+
+/// The sentence about JSON that cannot be read.
+pub(super) fn malformed(error: serde_json::Error) -> ReviewError {
+    ReviewError::Malformed(if error.is_eof() {
+        format!("the JSON breaks off at line {} column {}", error.line(), error.column())
+    } else {
+        error.to_string()
+    })
+}
