@@ -93,12 +93,13 @@ fn argo_cd_is_out_of_sync_before_and_synced_after_and_then_writes_nothing() {
             place.namespace.finish_pods(JOB);
             let compare = |wanted: &str| {
                 for server_side in [false, true] {
-                    // The server-side diff looks at what its own manager applied.
-                    if !server_side || argo_cd == ArgoCd::ServerSideApply {
-                        let output = argocd::diff(&place, server_side, job(image)).ok();
-                        let said = output.stdout.lines().last().unwrap_or_default();
-                        assert_eq!(said, wanted, "{title}, server-side: {server_side}, {image}");
-                    }
+                    let output = argocd::diff(&place, server_side, job(image)).ok();
+                    let said = output.stdout.lines().last().unwrap_or_default();
+                    assert_eq!(
+                        said, wanted,
+                        "{title}, server-side: {server_side}, {image}: {}",
+                        output.stdout
+                    );
                 }
             };
             compare("OutOfSync");
@@ -113,6 +114,32 @@ fn argo_cd_is_out_of_sync_before_and_synced_after_and_then_writes_nothing() {
             }
             assert_eq!(place.job(), before, "{title}");
             assert_eq!(replacements(&rejob, &place), replaced, "{title}");
+        }
+    }
+}
+
+/// A controller takes over what kubectl made, then changes it.
+#[test]
+fn a_job_that_kubectl_made_is_adopted_without_a_run_and_then_redeployed() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::with_policies(&plane, POLICIES);
+    let argo_cd = ArgoCd::ALL.iter().filter(|argo_cd| !argo_cd.reruns_unchanged());
+    let clients = BOTH.iter().map(|flux| flux as &dyn Client);
+    for client in clients.chain(argo_cd.map(|argo_cd| argo_cd as &dyn Client)) {
+        for flags in [&["apply", "-f", "-"] as &[_], &["apply", "--server-side", "-f", "-"]] {
+            let place = Place::new(&rejob, true);
+            let title = format!("{} after kubectl {}", client.title(), flags.join(" "));
+            place.namespace.kubectl_with(&job("busybox:1").to_string(), flags).ok();
+            place.namespace.finish_pods(JOB);
+            let first = place.uid();
+            client.deploy(&place, "busybox:1").unwrap_or_else(|error| panic!("{title}: {error}"));
+            assert_eq!(place.uid(), first, "{title}: adopting ran it again");
+            client.deploy(&place, "busybox:2").unwrap_or_else(|error| panic!("{title}: {error}"));
+            let second = place.uid();
+            assert_ne!(second, first, "{title}");
+            place.namespace.finish_pods(JOB);
+            client.deploy(&place, "busybox:2").unwrap_or_else(|error| panic!("{title}: {error}"));
+            assert_eq!(place.uid(), second, "{title}: it runs again and again");
         }
     }
 }
