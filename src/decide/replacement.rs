@@ -85,12 +85,7 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
         .filter(|_| job.parallelism() == old.parallelism())
         .map_or(job.parallelism(), |record| record.parallelism);
     let mut new = new_job(job, &hash, intended);
-    if let Some(ttl) = update.policy.ttl_seconds_after_finished
-        && job.spec("ttlSecondsAfterFinished").is_none()
-        && let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut)
-    {
-        spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));
-    }
+    inject_ttl(update, &mut new);
     let what = if changes.is_empty() {
         "rejob.dev/rerun changed".to_owned()
     } else {
@@ -129,6 +124,16 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     decision.audit.insert("changed", words::cut(&what, 256));
     decision.audit.insert("replaced-uid", uid.to_owned());
     decision
+}
+
+/// Gives the new Job the policy's TTL where it sets none, as on any CREATE.
+fn inject_ttl(update: &Update<'_>, new: &mut Value) {
+    if let Some(ttl) = update.policy.ttl_seconds_after_finished
+        && update.job.spec("ttlSecondsAfterFinished").is_none()
+        && let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut)
+    {
+        spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));
+    }
 }
 
 /// The hash of what was asked for. Where only a rerun is asked for, that is what was asked for last

@@ -3,6 +3,8 @@
 //! What is an object in Kubernetes must be one here: serde would also take an array of the fields'
 //! values in order. The sentences about a wrong shape speak of JSON, never of this program's types.
 
+#![allow(clippy::struct_field_names, reason = "the names of the wire")]
+
 use std::fmt;
 use std::marker::PhantomData;
 

@@ -11,6 +11,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::pedantic,
     missing_docs,
     reason = "test code"
 )]
