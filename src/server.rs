@@ -12,6 +12,7 @@ mod drain;
 mod idle;
 mod limits;
 mod listen;
+mod refusal;
 mod review;
 mod route;
 pub mod timeout;
@@ -220,7 +221,11 @@ async fn serve_connection<R: Reviewer>(
     };
     match handshake {
         Ok(Ok(stream)) => {
-            listen::http(stream, &webhook.limits, &webhook.drain, router).await;
+            if let Some(status) =
+                listen::http(stream, &webhook.limits, &webhook.drain, router).await
+            {
+                webhook.metrics.http_error(status.as_u16());
+            }
         }
         Ok(Err(error)) => {
             webhook.metrics.tls_handshake_failure();

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower_service::Service as _;
@@ -19,6 +19,7 @@ use tower_service::Service as _;
 use super::drain::Drain;
 use super::idle::{Activity, Timed};
 use super::limits::Limits;
+use super::refusal::{Muted, Refusal};
 
 /// Buffer for the headers of a request, in bytes; a body is read in pieces up to this size.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -100,8 +101,13 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 }
 
 /// Serves HTTP/1 on a connection until it ends; when `drain` closes, a request in flight is
-/// answered first.
-pub(super) async fn http<S>(stream: S, limits: &Limits, drain: &Drain, router: Router)
+/// answered first. Returns the status that was answered to what is no request, if anything was.
+pub(super) async fn http<S>(
+    stream: S,
+    limits: &Limits,
+    drain: &Drain,
+    router: Router,
+) -> Option<StatusCode>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -117,22 +123,25 @@ where
             answer
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
+        .serve_connection(TokioIo::new(Muted::new(stream)), service);
     let ended = tokio::select! {
         biased;
-        ended = connection.as_mut() => ended,
+        ended = &mut connection => ended,
         () = drain.closing() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
-    }
+    let error = ended.err()?;
+    tracing::debug!(%error, "a connection ended early");
+    let parts = connection.into_parts();
+    let (stream, timed_out) = parts.io.into_inner().into_inner().into_inner();
+    let refusal = Refusal::of(&error, &parts.read_buf, MAX_BUFFER, timed_out)?;
+    refusal.send(stream).await;
+    Some(refusal.status)
 }
 
 /// Logs why a handshake failed: loudly when the client refused the certificate, since then the API
@@ -149,9 +158,6 @@ pub(super) fn report_handshake(error: &io::Error) {
     }
 }
 
-/// What a client is told that speaks plain HTTP to the TLS port.
-const NOT_TLS: &str = r#"{"error":"this port speaks HTTPS; use an https:// URL"}"#;
-
 /// Whether the first byte of a connection begins an HTTP request instead of a TLS handshake. If
 /// so, the client has been told.
 pub(super) async fn speaks_plain_http(stream: &mut TcpStream) -> bool {
@@ -160,12 +166,7 @@ pub(super) async fn speaks_plain_http(stream: &mut TcpStream) -> bool {
     if !matches!(stream.peek(&mut first).await, Ok(1)) || !first[0].is_ascii_uppercase() {
         return false;
     }
-    let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n{NOT_TLS}",
-        NOT_TLS.len()
-    );
-    let _ = stream.write_all(answer.as_bytes()).await;
-    let _ = stream.shutdown().await;
+    let sentence = "this port speaks HTTPS; use an https:// URL";
+    Refusal::new(StatusCode::BAD_REQUEST, sentence).send(stream).await;
     true
 }

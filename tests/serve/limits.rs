@@ -126,13 +126,23 @@ async fn headers_that_trickle_in_time_out() {
     // The first request of a connection, and one after another.
     let mut client = server.connect().await;
     client.send("POST /v1/policies/ok HTTP/1.1\r\nx: ").await.unwrap();
+    let response = client.response().await;
+    assert_eq!((response.status, response.header("connection")), (408, Some("close")));
+    assert!(response.error().contains("in time"), "{response:?}");
     client.closed().await;
 
     let mut client = server.connect().await;
     assert_eq!(client.get("/livez").await.status, 200);
     client.send("POST /v1/policies/ok HTTP/1.1\r\nx: ").await.unwrap();
+    let response = client.response().await;
+    assert_eq!((response.status, response.header("connection")), (408, Some("close")));
+    assert!(response.error().contains("in time"), "{response:?}");
     client.closed().await;
+    drop(client);
     server.metric("rejob_open_connections", 0).await;
+
+    // Nothing was asked, nothing is answered.
+    server.connect().await.closed().await;
 }
 
 #[tokio::test]
