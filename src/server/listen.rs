@@ -11,9 +11,10 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tower_service::Service as _;
 
 use super::drain::Drain;
@@ -53,31 +54,57 @@ pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener,
     })
 }
 
-/// Accepts connections until `drain` closes, at most `max` at once, and spawns what `serve` makes
-/// of each. The permit is given back when the connection ends.
+/// How many connections over the limit are told so at once; more wait until one of these ends,
+/// which they do soon.
+const TOLD_AT_ONCE: usize = 64;
+
+/// How often the log says that the limit is reached.
+const WARNING_PAUSE: Duration = Duration::from_mins(1);
+
+/// The place of a connection; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Whether it is one over the limit: the client is told so, and nothing else.
+    pub over: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Accepts connections until `drain` closes, and spawns what `serve` makes of each. `max` at once
+/// are served; a few more get a place to be told to come back.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     max: usize,
     drain: Drain,
-    serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> F,
+    serve: impl Fn(TcpStream, Place) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let connections = Arc::new(Semaphore::new(max));
+    let served = Arc::new(Semaphore::new(max));
+    let told = Arc::new(Semaphore::new(TOLD_AT_ONCE));
+    let mut warned: Option<Instant> = None;
     loop {
         let next = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
+            // A free place to be told is what accepting waits for.
+            let spare = Arc::clone(&told).acquire_owned().await;
+            (spare, listener.accept().await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (spare, accepted) = tokio::select! {
             next = next => next,
             () = drain.closing() => return,
         };
-        match (permit, accepted) {
-            (Ok(permit), Ok((stream, _))) => {
+        match (spare, accepted) {
+            (Ok(spare), Ok((stream, _))) => {
                 // Answers are one write each; waiting to fill a segment only adds delay.
                 let _ = stream.set_nodelay(true);
-                drain.tasks().spawn(serve(stream, permit));
+                let place = match Arc::clone(&served).try_acquire_owned() {
+                    Ok(permit) => Place { over: false, _permit: permit },
+                    Err(_) => Place { over: true, _permit: spare },
+                };
+                if place.over && warned.is_none_or(|last| last.elapsed() >= WARNING_PAUSE) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(max, "as many connections are open as may be; more get 503");
+                }
+                drain.tasks().spawn(serve(stream, place));
             }
             (_, Err(error)) if is_of_the_connection(&error) => {}
             (_, Err(error)) => {
@@ -142,6 +169,26 @@ where
     let refusal = Refusal::of(&error, &parts.read_buf, MAX_BUFFER, timed_out)?;
     refusal.send(stream).await;
     Some(refusal.status)
+}
+
+/// Tells a client, when it asks for something, that there are too many connections. Returns the
+/// status, if it asked.
+pub(super) async fn too_many<S>(mut stream: S, limits: &Limits, drain: &Drain) -> Option<StatusCode>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut first = [0];
+    let asked = tokio::select! {
+        asked = tokio::time::timeout(limits.header_timeout, stream.read(&mut first)) => asked,
+        () = drain.closing() => return None,
+    };
+    if !matches!(asked, Ok(Ok(1))) {
+        return None;
+    }
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let sentence = "too many connections at once (--max-connections); try again in a second";
+    Refusal::new(status, sentence).send(stream).await;
+    Some(status)
 }
 
 /// Logs why a handshake failed: loudly when the client refused the certificate, since then the API
