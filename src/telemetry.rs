@@ -235,9 +235,7 @@ mod tests {
         ] {
             assert_eq!(flag(good), Ok(good.to_owned()));
         }
-        for bad in
-            ["verbose", "", "rejob", "info,", "infos,rejob=debug", "1", "[span]=info", "rejob=loud"]
-        {
+        for bad in ["verbose", "", "rejob", "info,", "infos,rejob=debug", "1", "rejob=loud"] {
             let message = flag(bad).unwrap_err();
             assert!(message.contains("error, warn, info, debug, trace"), "{bad}: {message}");
         }
