@@ -126,6 +126,7 @@ struct Inner {
     shed: Counter,
     http_errors: Family<CodeLabels, Counter>,
     connections: Gauge,
+    connections_over_limit: Counter,
     tls_handshake_failures: Counter,
     replacements: Family<ReplacementLabels, Counter>,
     replacement_duration: Histograms<ReplacementLabels>,
@@ -154,6 +155,7 @@ impl Metrics {
             shed: Counter::default(),
             http_errors: Family::default(),
             connections: Gauge::default(),
+            connections_over_limit: Counter::default(),
             tls_handshake_failures: Counter::default(),
             replacements: Family::default(),
             replacement_duration: Family::new_with_constructor(calls),
@@ -205,6 +207,11 @@ impl Metrics {
     /// A request was answered with an HTTP error.
     pub fn http_error(&self, code: u16) {
         self.0.http_errors.get_or_create(&CodeLabels { code }).inc();
+    }
+
+    /// A connection was over the limit and got 503.
+    pub fn connection_over_limit(&self) {
+        self.0.connections_over_limit.inc();
     }
 
     /// A TLS handshake did not come about.
@@ -266,6 +273,7 @@ impl Inner {
         register(registry, &catalogue::SHED, self.shed.clone());
         register(registry, &catalogue::HTTP_ERRORS, self.http_errors.clone());
         register(registry, &catalogue::CONNECTIONS, self.connections.clone());
+        register(registry, &catalogue::CONNECTIONS_OVER_LIMIT, self.connections_over_limit.clone());
         register(registry, &catalogue::TLS_HANDSHAKE_FAILURES, self.tls_handshake_failures.clone());
         register(registry, &catalogue::REPLACEMENTS, self.replacements.clone());
         register(registry, &catalogue::REPLACEMENT_DURATION, self.replacement_duration.clone());

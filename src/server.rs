@@ -12,6 +12,7 @@ mod drain;
 mod idle;
 mod limits;
 mod listen;
+mod refusal;
 mod review;
 mod route;
 pub mod timeout;
@@ -166,12 +167,16 @@ impl<R: Reviewer> Server<R> {
 
 async fn serve_admin(listener: TcpListener, limits: Limits, drain: Drain, admin: Admin) {
     let shared = Arc::new((limits, drain.clone(), route::admin(admin)));
-    listen::accept(listener, ADMIN_CONNECTIONS, drain, |stream, permit| {
+    listen::accept(listener, ADMIN_CONNECTIONS, drain, |stream, place| {
         let shared = Arc::clone(&shared);
         async move {
             let (limits, drain, admin) = &*shared;
-            listen::http(stream, limits, drain, admin.clone()).await;
-            drop(permit);
+            if place.over {
+                listen::too_many(stream, limits, drain).await;
+            } else {
+                listen::http(stream, limits, drain, admin.clone()).await;
+            }
+            drop(place);
         }
     })
     .await;
@@ -190,12 +195,12 @@ async fn serve_webhook<R: Reviewer>(listener: TcpListener, setup: Setup<R>, drai
         drain: drain.clone(),
     });
     let router = route::webhook(Arc::clone(&webhook));
-    listen::accept(listener, max, drain, |stream, permit| {
+    listen::accept(listener, max, drain, |stream, place| {
         let (acceptor, webhook) = (acceptor.clone(), Arc::clone(&webhook));
         let router = router.clone();
         async move {
-            serve_connection(stream, acceptor, &webhook, router).await;
-            drop(permit);
+            serve_connection(stream, place.over, acceptor, &webhook, router).await;
+            drop(place);
         }
     })
     .await;
@@ -203,6 +208,7 @@ async fn serve_webhook<R: Reviewer>(listener: TcpListener, setup: Setup<R>, drai
 
 async fn serve_connection<R: Reviewer>(
     mut stream: TcpStream,
+    over: bool,
     acceptor: TlsAcceptor,
     webhook: &Webhook<R>,
     router: Router,
@@ -220,7 +226,16 @@ async fn serve_connection<R: Reviewer>(
     };
     match handshake {
         Ok(Ok(stream)) => {
-            listen::http(stream, &webhook.limits, &webhook.drain, router).await;
+            let (limits, drain) = (&webhook.limits, &webhook.drain);
+            let refused = if over {
+                webhook.metrics.connection_over_limit();
+                listen::too_many(stream, limits, drain).await
+            } else {
+                listen::http(stream, limits, drain, router).await
+            };
+            if let Some(status) = refused {
+                webhook.metrics.http_error(status.as_u16());
+            }
         }
         Ok(Err(error)) => {
             webhook.metrics.tls_handshake_failure();

@@ -93,6 +93,13 @@ pub const CONNECTIONS: Description = Description {
     help: "Connections open on the webhook's port",
     labels: &[],
 };
+/// Connections turned away.
+pub const CONNECTIONS_OVER_LIMIT: Description = Description {
+    name: "rejob_connections_over_limit_total",
+    kind: Kind::Counter,
+    help: "Connections turned away with 503 because as many were open as `--max-connections` allows",
+    labels: &[],
+};
 /// Failed handshakes.
 pub const TLS_HANDSHAKE_FAILURES: Description = Description {
     name: "rejob_tls_handshake_failures_total",
@@ -173,13 +180,14 @@ pub const START_TIME: Description = Description {
 };
 
 /// All of them, in the order of the exposition.
-pub const ALL: [&Description; 17] = [
+pub const ALL: [&Description; 18] = [
     &REVIEWS,
     &REVIEW_DURATION,
     &IN_FLIGHT,
     &SHED,
     &HTTP_ERRORS,
     &CONNECTIONS,
+    &CONNECTIONS_OVER_LIMIT,
     &TLS_HANDSHAKE_FAILURES,
     &REPLACEMENTS,
     &REPLACEMENT_DURATION,

@@ -53,7 +53,7 @@ pub(super) struct Review<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request<'a> {
     pub uid: String,
-    pub kind: Object<Kind>,
+    pub kind: Object<GroupVersionKind>,
     #[serde(default)]
     pub sub_resource: Option<String>,
     #[serde(deserialize_with = "operation")]
@@ -75,7 +75,7 @@ pub(super) struct Request<'a> {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Kind {
+pub(super) struct GroupVersionKind {
     #[serde(default)]
     pub group: String,
     pub version: String,

@@ -72,6 +72,8 @@ pub struct Timed<S> {
     read_timer: Pin<Box<Sleep>>,
     /// The phase that the read timer runs for.
     armed: Option<Phase>,
+    /// Whether a read waited too long.
+    expired: bool,
     /// Runs while a write waits.
     write_timer: Option<Pin<Box<Sleep>>>,
 }
@@ -83,7 +85,13 @@ impl<S> Timed<S> {
         activity.set(Phase::Headers);
         let read_timer = Box::pin(tokio::time::sleep(headers));
         let armed = Some(Phase::Headers);
-        Self { stream, activity, idle, headers, read_timer, armed, write_timer: None }
+        let (expired, write_timer) = (false, None);
+        Self { stream, activity, idle, headers, read_timer, armed, expired, write_timer }
+    }
+
+    /// The stream without timeouts, and whether a read waited too long.
+    pub fn into_inner(self) -> (S, bool) {
+        (self.stream, self.expired)
     }
 
     /// A read has to wait, for at most `limit` from when it first had to in this phase.
@@ -97,7 +105,9 @@ impl<S> Timed<S> {
             self.armed = Some(phase);
             self.read_timer.as_mut().reset(Instant::now() + limit);
         }
-        self.read_timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        std::task::ready!(self.read_timer.as_mut().poll(context));
+        self.expired = true;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The outcome of a write, unless it has waited too long: the client has as long to take an

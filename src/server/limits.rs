@@ -17,7 +17,7 @@ pub struct Limits {
         value_parser = positive
     )]
     pub max_concurrent_reviews: usize,
-    /// Connections open at once; more wait until one closes.
+    /// Connections open at once; more are answered with 503 and Retry-After.
     #[arg(
         long,
         env = "REJOB_MAX_CONNECTIONS",

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tower_service::Service as _;
 
 use super::drain::Drain;
 use super::idle::{Activity, Timed};
 use super::limits::Limits;
+use super::refusal::{Muted, Refusal};
 
 /// Buffer for the headers of a request, in bytes; a body is read in pieces up to this size.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -52,31 +54,57 @@ pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener,
     })
 }
 
-/// Accepts connections until `drain` closes, at most `max` at once, and spawns what `serve` makes
-/// of each. The permit is given back when the connection ends.
+/// How many connections over the limit are told so at once; more wait until one of these ends,
+/// which they do soon.
+const TOLD_AT_ONCE: usize = 64;
+
+/// How often the log says that the limit is reached.
+const WARNING_PAUSE: Duration = Duration::from_mins(1);
+
+/// The place of a connection; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Whether it is one over the limit: the client is told so, and nothing else.
+    pub over: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Accepts connections until `drain` closes, and spawns what `serve` makes of each. `max` at once
+/// are served; a few more get a place to be told to come back.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     max: usize,
     drain: Drain,
-    serve: impl Fn(TcpStream, OwnedSemaphorePermit) -> F,
+    serve: impl Fn(TcpStream, Place) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let connections = Arc::new(Semaphore::new(max));
+    let served = Arc::new(Semaphore::new(max));
+    let told = Arc::new(Semaphore::new(TOLD_AT_ONCE));
+    let mut warned: Option<Instant> = None;
     loop {
         let next = async {
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (permit, listener.accept().await)
+            // A free place to be told is what accepting waits for.
+            let spare = Arc::clone(&told).acquire_owned().await;
+            (spare, listener.accept().await)
         };
-        let (permit, accepted) = tokio::select! {
+        let (spare, accepted) = tokio::select! {
             next = next => next,
             () = drain.closing() => return,
         };
-        match (permit, accepted) {
-            (Ok(permit), Ok((stream, _))) => {
+        match (spare, accepted) {
+            (Ok(spare), Ok((stream, _))) => {
                 // Answers are one write each; waiting to fill a segment only adds delay.
                 let _ = stream.set_nodelay(true);
-                drain.tasks().spawn(serve(stream, permit));
+                let place = match Arc::clone(&served).try_acquire_owned() {
+                    Ok(permit) => Place { over: false, _permit: permit },
+                    Err(_) => Place { over: true, _permit: spare },
+                };
+                if place.over && warned.is_none_or(|last| last.elapsed() >= WARNING_PAUSE) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(max, "as many connections are open as may be; more get 503");
+                }
+                drain.tasks().spawn(serve(stream, place));
             }
             (_, Err(error)) if is_of_the_connection(&error) => {}
             (_, Err(error)) => {
@@ -100,8 +128,13 @@ fn is_of_the_connection(error: &io::Error) -> bool {
 }
 
 /// Serves HTTP/1 on a connection until it ends; when `drain` closes, a request in flight is
-/// answered first.
-pub(super) async fn http<S>(stream: S, limits: &Limits, drain: &Drain, router: Router)
+/// answered first. Returns the status that was answered to what is no request, if anything was.
+pub(super) async fn http<S>(
+    stream: S,
+    limits: &Limits,
+    drain: &Drain,
+    router: Router,
+) -> Option<StatusCode>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -117,22 +150,45 @@ where
             answer
         }
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .header_read_timeout(None)
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
+        .serve_connection(TokioIo::new(Muted::new(stream)), service);
     let ended = tokio::select! {
         biased;
-        ended = connection.as_mut() => ended,
+        ended = &mut connection => ended,
         () = drain.closing() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
         }
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended early");
+    let error = ended.err()?;
+    tracing::debug!(%error, "a connection ended early");
+    let parts = connection.into_parts();
+    let (stream, timed_out) = parts.io.into_inner().into_inner().into_inner();
+    let refusal = Refusal::of(&error, &parts.read_buf, MAX_BUFFER, timed_out)?;
+    refusal.send(stream).await;
+    Some(refusal.status)
+}
+
+/// Tells a client, when it asks for something, that there are too many connections. Returns the
+/// status, if it asked.
+pub(super) async fn too_many<S>(mut stream: S, limits: &Limits, drain: &Drain) -> Option<StatusCode>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut first = [0];
+    let asked = tokio::select! {
+        asked = tokio::time::timeout(limits.header_timeout, stream.read(&mut first)) => asked,
+        () = drain.closing() => return None,
+    };
+    if !matches!(asked, Ok(Ok(1))) {
+        return None;
     }
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let sentence = "too many connections at once (--max-connections); try again in a second";
+    Refusal::new(status, sentence).send(stream).await;
+    Some(status)
 }
 
 /// Logs why a handshake failed: loudly when the client refused the certificate, since then the API
@@ -149,9 +205,6 @@ pub(super) fn report_handshake(error: &io::Error) {
     }
 }
 
-/// What a client is told that speaks plain HTTP to the TLS port.
-const NOT_TLS: &str = r#"{"error":"this port speaks HTTPS; use an https:// URL"}"#;
-
 /// Whether the first byte of a connection begins an HTTP request instead of a TLS handshake. If
 /// so, the client has been told.
 pub(super) async fn speaks_plain_http(stream: &mut TcpStream) -> bool {
@@ -160,12 +213,7 @@ pub(super) async fn speaks_plain_http(stream: &mut TcpStream) -> bool {
     if !matches!(stream.peek(&mut first).await, Ok(1)) || !first[0].is_ascii_uppercase() {
         return false;
     }
-    let answer = format!(
-        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n\
-         content-length: {}\r\n\r\n{NOT_TLS}",
-        NOT_TLS.len()
-    );
-    let _ = stream.write_all(answer.as_bytes()).await;
-    let _ = stream.shutdown().await;
+    let sentence = "this port speaks HTTPS; use an https:// URL";
+    Refusal::new(StatusCode::BAD_REQUEST, sentence).send(stream).await;
     true
 }

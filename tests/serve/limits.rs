@@ -126,13 +126,23 @@ async fn headers_that_trickle_in_time_out() {
     // The first request of a connection, and one after another.
     let mut client = server.connect().await;
     client.send("POST /v1/policies/ok HTTP/1.1\r\nx: ").await.unwrap();
+    let response = client.response().await;
+    assert_eq!((response.status, response.header("connection")), (408, Some("close")));
+    assert!(response.error().contains("in time"), "{response:?}");
     client.closed().await;
 
     let mut client = server.connect().await;
     assert_eq!(client.get("/livez").await.status, 200);
     client.send("POST /v1/policies/ok HTTP/1.1\r\nx: ").await.unwrap();
+    let response = client.response().await;
+    assert_eq!((response.status, response.header("connection")), (408, Some("close")));
+    assert!(response.error().contains("in time"), "{response:?}");
     client.closed().await;
+    drop(client);
     server.metric("rejob_open_connections", 0).await;
+
+    // Nothing was asked, nothing is answered.
+    server.connect().await.closed().await;
 }
 
 #[tokio::test]
@@ -172,15 +182,27 @@ async fn a_handshake_that_does_not_come_times_out() {
 }
 
 #[tokio::test]
-async fn more_connections_than_the_cap_wait_for_one_to_close() {
-    let server = TestServer::limited(Limits { max_connections: 1, ..Limits::default() }).await;
-    let mut first = server.connect().await;
-    assert_eq!(first.get("/livez").await.status, 200);
-    let mut second = std::pin::pin!(server.try_connect());
-    let early = tokio::time::timeout(4 * SHORT, second.as_mut()).await;
-    assert!(early.is_err(), "a second connection was served");
-    drop(first);
-    assert_eq!(second.await.unwrap().get("/livez").await.status, 200);
+async fn more_connections_than_the_cap_are_told_to_come_back() {
+    let server = TestServer::limited(Limits { max_connections: 2, ..Limits::default() }).await;
+    let mut held = [server.connect().await, server.connect().await];
+    for client in &mut held {
+        assert_eq!(client.get("/livez").await.status, 200);
+    }
+    for _ in 0..2 {
+        let mut third = server.connect().await;
+        let response = third.post("/v1/policies/ok", "{}").await;
+        assert_eq!((response.status, response.header("retry-after")), (503, Some("1")));
+        assert!(response.error().contains("--max-connections"), "{response:?}");
+        third.closed().await;
+    }
+    server.metric("rejob_connections_over_limit_total", 2).await;
+    server.metric("rejob_http_errors_total{code=\"503\"}", 2).await;
+    for client in &mut held {
+        assert_eq!(client.post("/v1/policies/ok", "{}").await.status, 200);
+    }
+    drop(held);
+    server.metric("rejob_open_connections", 0).await;
+    server.is_fine().await;
 }
 
 #[tokio::test]

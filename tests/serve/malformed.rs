@@ -199,3 +199,74 @@ async fn a_connection_is_reused_and_pipelined_requests_are_answered_in_order() {
     }
     server.metric("rejob_open_connections", 1).await;
 }
+
+#[tokio::test]
+async fn what_http_cannot_be_read_from_is_answered_too() {
+    let server = TestServer::start().await;
+    let lines =
+        |headers: &str| format!("POST /v1/policies/ok HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+    let many: String = (0..300).map(|n| format!("x-{n}: y\r\n")).collect();
+    for (bytes, status, sentence) in [
+        ("\u{1}\u{2}\r\n\r\n".to_owned(), 400, "cannot be read"),
+        ("garbage\r\n\r\n".to_owned(), 400, "cannot be read"),
+        ("GET /livez\r\n\r\n".to_owned(), 400, "cannot be read"),
+        ("GET /livez HTTP/9.9\r\n\r\n".to_owned(), 400, "version"),
+        ("GET /a b HTTP/1.1\r\n\r\n".to_owned(), 400, "cannot be read"),
+        (lines("content-length: x\r\n"), 400, "content-length"),
+        (lines("content-length: -1\r\n"), 400, "content-length"),
+        (lines("content-length: 2\r\ncontent-length: 3\r\n"), 400, "content-length"),
+        (lines("content-length: 99999999999999999999\r\n"), 400, "content-length"),
+        (lines("content-length: 18446744073709551615\r\n"), 413, "Content-Length"),
+        (lines("bad name: x\r\n"), 400, "header"),
+        (lines("no colon\r\n"), 400, "header"),
+        (lines("transfer-encoding: gzip\r\n"), 400, "transfer-encoding"),
+        (lines(&many), 431, "header fields"),
+        (lines(&format!("x: {}\r\n", "y".repeat(400_000))), 431, "header fields"),
+        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000)), 414, "URI"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505, "HTTP/1.1 only"),
+        ("PRI * HTTP/2.0\r\n\r\n".to_owned(), 505, "HTTP/1.1 only"),
+    ] {
+        let shown = &bytes[..bytes.len().min(80)];
+        // As the first request, and after another one.
+        for others in 0..2 {
+            let mut client = server.connect().await;
+            for _ in 0..others {
+                assert_eq!(client.get("/livez").await.status, 200);
+            }
+            client.send(&bytes).await.unwrap();
+            let response = client.response().await;
+            assert_eq!(response.status, status, "{shown}: {response:?}");
+            let error = response.error();
+            assert!(error.to_lowercase().contains(&sentence.to_lowercase()), "{shown}: {error}");
+            assert_eq!(response.header("connection"), Some("close"), "{shown}");
+            client.closed().await;
+        }
+    }
+    server.metric("rejob_http_errors_total{code=\"431\"}", 4).await;
+    server.metric("rejob_http_errors_total{code=\"505\"}", 4).await;
+    server.is_fine().await;
+}
+
+#[tokio::test]
+async fn what_follows_a_good_request_at_once_is_answered_in_its_turn() {
+    let server = TestServer::start().await;
+    let mut client = server.connect().await;
+    client.send(post("/v1/policies/ok", "{}") + "garbage\r\n\r\n").await.unwrap();
+    assert_eq!(client.response().await.body, "{\"length\":2}");
+    let response = client.response().await;
+    assert_eq!(response.status, 400);
+    assert!(response.error().contains("cannot be read"), "{response:?}");
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn a_head_that_breaks_off_is_answered() {
+    let server = TestServer::start().await;
+    let mut client = server.connect().await;
+    client.send("POST /v1/poli").await.unwrap();
+    client.half_close().await;
+    let response = client.response().await;
+    assert_eq!(response.status, 400);
+    assert!(response.error().contains("breaks off"), "{response:?}");
+    client.closed().await;
+}
