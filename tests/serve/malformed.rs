@@ -205,7 +205,7 @@ async fn what_http_cannot_be_read_from_is_answered_too() {
     let server = TestServer::start().await;
     let lines =
         |headers: &str| format!("POST /v1/policies/ok HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
-    let many: String = (0..300).map(|n| format!("x-{n}: y\r\n")).collect();
+    let many = "x-many: y\r\n".repeat(300);
     for (bytes, status, sentence) in [
         ("\u{1}\u{2}\r\n\r\n".to_owned(), 400, "cannot be read"),
         ("garbage\r\n\r\n".to_owned(), 400, "cannot be read"),
