@@ -37,7 +37,9 @@ fn spell(node: &mut Node, spellings: &mut Spellings<'_>) {
         }
         Node::Sequence(items) => items.iter_mut().for_each(|item| spell(item, spellings)),
         Node::Mapping(members) => {
-            members.iter_mut().for_each(|(_, member)| spell(member, spellings));
+            for (_, member) in members {
+                spell(member, spellings);
+            }
         }
         Node::Null | Node::Bool(_) | Node::String(_) => {}
     }
