@@ -37,7 +37,7 @@ fn spell(node: &mut Node, spellings: &mut Spellings<'_>) {
         }
         Node::Sequence(items) => items.iter_mut().for_each(|item| spell(item, spellings)),
         Node::Mapping(members) => {
-            for (_, member) in members.iter_mut() {
+            for (_, member) in members {
                 spell(member, spellings);
             }
         }

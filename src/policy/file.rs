@@ -218,7 +218,7 @@ mod tests {
 
     /// The law: file, line, field and what is allowed, in one sentence.
     #[test]
-    #[expect(clippy::too_many_lines, reason = "one table")]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn every_mistake_is_one_sentence_with_its_place() {
         const KNOBS: &str = "onChange, whileRunning, waitSeconds, naming, ttlSecondsAfterFinished";
         const NAME: &str = "is no name of a policy; allowed: at most 63 of a-z, 0-9 and -, \
