@@ -14,6 +14,7 @@ mod helm;
 mod kept_name;
 mod left_alone;
 mod on_change;
+mod owners;
 mod replace;
 #[path = "../support/mod.rs"]
 mod support;

@@ -104,6 +104,7 @@ impl Reviewer {
                 }
                 if self.breaks(Rule::DeleteOnlyForApply) {
                     plan.mode = Mode::Recreate;
+                    plan.owners = None; // The recorded owners would mend it.
                 }
                 if self.breaks(Rule::IntendedParallelism) && record.is_some() {
                     plan.parallelism = Some(0);
