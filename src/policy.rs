@@ -1,6 +1,6 @@
 //! A policy: the named set of knobs that a namespace opts in to, as one validated value.
 //!
-//! Three sources make it: the built-in policies, the policy file ([`file`]) and the annotations of
+//! Three sources make it: the built-in policies, the policy file ([`mod@file`]) and the annotations of
 //! a Job ([`annotations`]), which override the policy for that Job. Past this module no knob is a
 //! string: every value here is one that the rest of the program can act on.
 

@@ -1,7 +1,7 @@
 //! The protocol of turn 1 as a state machine without I/O: which effects come next, and what their
 //! answers lead to.
 //!
-//! The driver ([`super::run`]) carries effects out on a real cluster; the model tests carry them
+//! The driver ([`super::run()`]) carries effects out on a real cluster; the model tests carry them
 //! out one by one on a model of the API server, in every order. The invariant: nothing is deleted
 //! before all checks have passed, and after the deletion the machine ends only with the new Job
 //! made, the API server sent back, or an error to the client.
