@@ -100,7 +100,11 @@ fn job(unique: i64) -> Value {
     json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": { "name": format!("rejob-doctor-{unique}") },
+        // A webhook entry may call only for Jobs with an annotation of rejob's.
+        "metadata": {
+            "name": format!("rejob-doctor-{unique}"),
+            "annotations": { "rejob.dev/rerun": "doctor" },
+        },
         "spec": {
             "suspend": true,
             "template": { "spec": {

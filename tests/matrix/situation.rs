@@ -21,6 +21,7 @@ pub enum Situation {
     ChangedHanging,
     ChangedRunning,
     RollBack,
+    Rerun,
     DryRun,
     Wait,
     Refused,
@@ -28,7 +29,7 @@ pub enum Situation {
 }
 
 impl Situation {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::FirstDeploy,
         Self::Unchanged,
         Self::ChangedFinished,
@@ -36,6 +37,7 @@ impl Situation {
         Self::ChangedHanging,
         Self::ChangedRunning,
         Self::RollBack,
+        Self::Rerun,
         Self::DryRun,
         Self::Wait,
         Self::Refused,
@@ -52,6 +54,7 @@ impl Situation {
             Self::ChangedHanging => "changed, old one hangs",
             Self::ChangedRunning => "changed, old one runs",
             Self::RollBack => "rollback",
+            Self::Rerun => "rerun by annotation, then changed",
             Self::DryRun => "dry run, diff",
             Self::Wait => "wait",
             Self::Refused => "template refused",
@@ -70,6 +73,7 @@ impl Situation {
             Self::ChangedFinished | Self::ChangedTwice | Self::ChangedHanging | Self::RollBack => {
                 "new run"
             }
+            Self::Rerun => "new run, then new run",
             Self::DryRun => "shows the change",
             Self::Wait => "for the new one",
             // It deletes by itself, before it learns that the new one is refused.
@@ -125,6 +129,7 @@ impl Situation {
                     Err(error) => short(&error),
                 }
             }
+            Self::Rerun => rerun(client, place),
             Self::DryRun => dry_run(client, place),
             Self::Wait => waits(client, place),
             Self::Refused => {
@@ -209,6 +214,16 @@ fn running(client: &dyn Client, place: &Place<'_>) -> String {
             said => judged(said, place, &old, SECOND),
         }
     })
+}
+
+/// A person asks for a new run; what the client owns it must still own afterwards.
+fn rerun(client: &dyn Client, place: &Place<'_>) -> String {
+    place.namespace.finish_pods(JOB);
+    let old = place.uid();
+    let said = place.namespace.kubectl(&["annotate", "job", JOB, "rejob.dev/rerun=1"]);
+    let first = judged(super::client::said(&said), place, &old, FIRST);
+    place.namespace.finish_pods(JOB);
+    format!("{first}, then {}", changed(client, place, SECOND))
 }
 
 fn dry_run(client: &dyn Client, place: &Place<'_>) -> String {

@@ -44,7 +44,7 @@
 
 {{- define "rejob.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "rejob.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "rejob.labels" -}}
