@@ -220,7 +220,7 @@ pub fn configuration(name: &str) -> String {
 
 /// Changes a field of each entry of a configuration.
 pub fn change_entries(admin: &User, name: &str, change: impl Fn(&mut Value)) {
-    let mut object = admin.get(&configuration(name)).ok();
-    object["webhooks"].as_array_mut().unwrap().iter_mut().for_each(change);
-    admin.put(&configuration(name), &object).ok();
+    admin.edit(&configuration(name), |object| {
+        object["webhooks"].as_array_mut().unwrap().iter_mut().for_each(&change);
+    });
 }

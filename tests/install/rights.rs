@@ -271,12 +271,12 @@ impl<'a, 'p> Bench<'a, 'p> {
     }
 
     fn unpublish(&self) {
-        let mut configuration = self.site.plane.admin().get(CONFIGURATION).ok();
-        for entry in configuration["webhooks"].as_array_mut().unwrap() {
-            let config = entry["clientConfig"].as_object_mut().unwrap();
-            config.remove("caBundle");
-            config["service"].as_object_mut().unwrap().remove("path");
-        }
-        self.site.plane.admin().put(CONFIGURATION, &configuration).ok();
+        self.site.plane.admin().edit(CONFIGURATION, |configuration| {
+            for entry in configuration["webhooks"].as_array_mut().unwrap() {
+                let config = entry["clientConfig"].as_object_mut().unwrap();
+                config.remove("caBundle");
+                config["service"].as_object_mut().unwrap().remove("path");
+            }
+        });
     }
 }

@@ -19,6 +19,7 @@ use super::binaries::Binaries;
 use super::output::Output;
 use super::pki::{Pair, Pki};
 use super::plane::{self, ControlPlane};
+use super::wait;
 
 /// A user of a control plane.
 #[derive(Clone)]
@@ -181,6 +182,16 @@ impl User {
     /// `PUT`.
     pub fn put(&self, path: &str, object: &Value) -> Answer {
         self.request("PUT", path, "application/json", object.to_string())
+    }
+
+    /// Reads, changes and writes until no other writer came in between.
+    pub fn edit(&self, path: &str, change: impl Fn(&mut Value)) {
+        wait::until("nobody else writes in between", || {
+            let mut object = self.get(path).ok();
+            change(&mut object);
+            let answer = self.put(path, &object);
+            (answer.status != 409).then(|| answer.ok())
+        });
     }
 
     /// `DELETE`, with `DeleteOptions` (`{}` for none).
