@@ -45,7 +45,6 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
         return decision;
     }
 
-    let hash = asked_hash(old, job, changes);
     let record = Record::of(old);
     let manager = request.field_manager.as_deref();
     let mode = match acting(old, job, manager) {
@@ -84,8 +83,6 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let intended = record
         .filter(|_| job.parallelism() == old.parallelism())
         .map_or(job.parallelism(), |record| record.parallelism);
-    let mut new = new_job(job, &hash, intended);
-    inject_ttl(update, &mut new);
     let what = if changes.is_empty() {
         "rejob.dev/rerun changed".to_owned()
     } else {
@@ -94,26 +91,8 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let verb = if request.dry_run { "would be replaced" } else { "replaced" };
     warnings.add(format!("job {name} {verb}: {what}"));
     let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
-    let plan = Plan {
-        namespace: request.namespace.clone(),
-        name: name.to_owned(),
-        uid: uid.to_owned(),
-        resource_version: resource_version.to_owned(),
-        asked_revision: job.resource_version().unwrap_or(resource_version).to_owned(),
-        user: request.user.clone(),
-        field_manager: request.field_manager.clone(),
-        mode,
-        dry_run: request.dry_run,
-        applied: manager
-            .filter(|_| mode == Mode::Apply)
-            .and_then(|manager| applied_part(job, entry_index(job, manager)?)),
-        owners: owners(job),
-        job: new,
-        hash,
-        parallelism: intended,
-        described,
-        client: Client::of(job, request.field_manager.as_deref()),
-    };
+    let stored = Stored { name, uid, resource_version };
+    let plan = plan(update, &stored, changes, mode, intended, described);
     let mut decision = Decision {
         verdict: Verdict::Replace(Box::new(plan)),
         patch,
@@ -124,6 +103,49 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     decision.audit.insert("changed", words::cut(&what, 256));
     decision.audit.insert("replaced-uid", uid.to_owned());
     decision
+}
+
+/// What names the Job that is to go.
+struct Stored<'a> {
+    name: &'a str,
+    uid: &'a str,
+    resource_version: &'a str,
+}
+
+/// What the effects need to know.
+fn plan(
+    update: &Update<'_>,
+    stored: &Stored<'_>,
+    changes: &[Change],
+    mode: Mode,
+    parallelism: Option<i64>,
+    described: String,
+) -> Plan {
+    let (job, request) = (update.job, update.request);
+    let manager = request.field_manager.as_deref();
+    let hash = asked_hash(update.old, job, changes);
+    let mut new = new_job(job, &hash, parallelism);
+    inject_ttl(update, &mut new);
+    Plan {
+        namespace: request.namespace.clone(),
+        name: stored.name.to_owned(),
+        uid: stored.uid.to_owned(),
+        resource_version: stored.resource_version.to_owned(),
+        asked_revision: job.resource_version().unwrap_or(stored.resource_version).to_owned(),
+        user: request.user.clone(),
+        field_manager: request.field_manager.clone(),
+        mode,
+        dry_run: request.dry_run,
+        applied: manager
+            .filter(|_| mode == Mode::Apply)
+            .and_then(|manager| applied_part(job, entry_index(job, manager)?)),
+        owners: owners(job),
+        job: new,
+        hash,
+        parallelism,
+        described,
+        client: Client::of(job, manager),
+    }
 }
 
 /// Gives the new Job the policy's TTL where it sets none, as on any CREATE.

@@ -207,7 +207,7 @@ mod tests {
         outcome.unwrap_err().kind()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_request_must_begin_and_go_on() {
         let (mut client, mut server, _) = connection(LONG, SHORT);
         client.write_all(b"POST").await.unwrap();
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(kind(server.read(&mut [0; 4]).await), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn each_idle_time_is_counted_anew() {
         let (mut client, mut server, activity) = connection(10 * SHORT, LONG);
         // Ten times most of the idle timeout: as one it would be far over.
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(kind(server.read_u8().await), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn while_a_request_is_served_nothing_is_counted() {
         let (_client, mut server, activity) = connection(SHORT, SHORT);
         let serving = activity.serve();
@@ -243,7 +243,7 @@ mod tests {
         assert_eq!(kind(server.read_u8().await), io::ErrorKind::TimedOut);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_not_taken_times_out() {
         let (mut client, mut server, _) = connection(LONG, SHORT);
         server.write_all(&[0; 16]).await.unwrap();

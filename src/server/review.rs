@@ -11,7 +11,7 @@ use std::task::Poll;
 use axum::body::Body;
 use bytes::Bytes;
 use futures::FutureExt;
-use http::header::{CONTENT_TYPE, EXPECT};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::sync::Semaphore;
@@ -95,7 +95,13 @@ impl<R: Reviewer> Webhook<R> {
         if !is_json(head.headers.get(CONTENT_TYPE)) {
             return answer::error(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the Content-Type must be application/json",
+                "the Content-Type must be application/json, in UTF-8",
+            );
+        }
+        if !is_plain(head.headers.get(CONTENT_ENCODING)) {
+            return answer::error(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "the body is compressed; send it without a Content-Encoding",
             );
         }
         let timeout = match timeout::from_query(head.uri.query()) {
@@ -184,11 +190,27 @@ fn unread(error: &BodyError) -> Answer {
     answer::error(status, &error.to_string())
 }
 
-/// Whether a content type is JSON, whatever its parameters.
+/// Whether a content type is JSON in UTF-8, the only charset that JSON is exchanged in (RFC 8259).
 fn is_json(content_type: Option<&HeaderValue>) -> bool {
     let Some(Ok(value)) = content_type.map(HeaderValue::to_str) else { return false };
-    let essence = value.split(';').next().unwrap_or_default();
-    essence.trim().eq_ignore_ascii_case("application/json")
+    let mut parts = value.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|type_| type_.eq_ignore_ascii_case("application/json"));
+    is_json
+        && parts.filter_map(|parameter| parameter.split_once('=')).all(|(name, value)| {
+            !name.trim().eq_ignore_ascii_case("charset") || is_utf8(value.trim().trim_matches('"'))
+        })
+}
+
+fn is_utf8(charset: &str) -> bool {
+    ["utf-8", "utf8", "us-ascii"].iter().any(|known| charset.eq_ignore_ascii_case(known))
+}
+
+/// Whether a body is sent as it is.
+fn is_plain(encoding: Option<&HeaderValue>) -> bool {
+    encoding.is_none_or(|value| {
+        let value = value.as_bytes().trim_ascii();
+        value.is_empty() || value.eq_ignore_ascii_case(b"identity")
+    })
 }
 
 #[cfg(test)]
@@ -200,6 +222,10 @@ mod tests {
         for (value, json) in [
             ("application/json", true),
             ("Application/JSON; charset=utf-8", true),
+            ("application/json; charset=\"UTF-8\"; v=1", true),
+            ("application/json;", true),
+            ("application/json; charset=utf-16", false),
+            ("application/json; Charset = latin1", false),
             ("application/jsonp", false),
             ("text/plain", false),
             ("", false),
@@ -207,5 +233,19 @@ mod tests {
             assert_eq!(is_json(Some(&HeaderValue::from_static(value))), json, "{value}");
         }
         assert!(!is_json(None));
+    }
+
+    #[test]
+    fn a_compressed_body_is_known_by_its_header() {
+        for (value, plain) in [
+            ("", true),
+            ("identity", true),
+            ("Identity ", true),
+            ("gzip", false),
+            ("br, gzip", false),
+        ] {
+            assert_eq!(is_plain(Some(&HeaderValue::from_static(value))), plain, "{value}");
+        }
+        assert!(is_plain(None));
     }
 }

@@ -28,6 +28,7 @@ async fn each_mistake_has_its_status_and_its_sentence() {
         (request("POST /livez", &[json]), 405, "GET, HEAD"),
         (request("POST /v1/policies/ok", &[]), 415, "application/json"),
         (request("POST /v1/policies/ok", &["content-type: text/json"]), 415, "application/json"),
+        (request("POST /v1/policies/ok", &[json, "content-encoding: gzip"]), 415, "Encoding"),
         (request("POST /v1/policies/ok?timeout=x", &[json]), 400, "timeout=x"),
         (request("POST /v1/policies/ok?timeout=-1s", &[json]), 400, "timeout=-1s"),
         (post("/v1/policies/strict", ""), 400, "EOF"),
@@ -43,7 +44,7 @@ async fn each_mistake_has_its_status_and_its_sentence() {
         assert!(response.error().contains(sentence), "{bytes}: {response:?}");
     }
     assert_eq!(client.post("/v1/policies/strict", "{}").await.status, 200);
-    server.metric("rejob_http_errors_total{code=\"415\"}", 2).await;
+    server.metric("rejob_http_errors_total{code=\"415\"}", 3).await;
     server.metric("rejob_in_flight", 0).await;
 }
 
