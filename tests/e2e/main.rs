@@ -15,7 +15,6 @@ mod kept_name;
 mod left_alone;
 mod on_change;
 mod owners;
-mod replace;
 #[path = "../support/mod.rs"]
 mod support;
 mod ttl;
