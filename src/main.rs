@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use rejob::cli::{Cli, Command};
 use rejob::commands::{self, doctor, generate, hash, mutate, review, serve};
 
+/// A review is hundreds of small strings, taken and given back.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::of_this_process();
     // One provider for the server and for the Kubernetes client; an error only means it is installed.
