@@ -22,8 +22,12 @@ mod docs;
 mod examples;
 #[path = "chart/monitoring.rs"]
 mod monitoring;
+#[path = "chart/random.rs"]
+mod random;
 #[path = "chart/refusals.rs"]
 mod refusals;
+#[path = "chart/refusals_lists.rs"]
+mod refusals_lists;
 #[path = "chart/render.rs"]
 mod render;
 #[path = "chart/rules.rs"]
