@@ -16,6 +16,8 @@ mod support;
 mod cluster;
 #[path = "chart/conditions.rs"]
 mod conditions;
+#[path = "chart/deployment.rs"]
+mod deployment;
 #[path = "chart/docs.rs"]
 mod docs;
 #[path = "chart/examples.rs"]

@@ -161,8 +161,13 @@ fn some_values(root: &Value) -> BoxedStrategy<Value> {
 }
 
 /// Names as Helm allows them for a release.
-const RELEASE: &str =
-    "(rejob|[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?|[a-z][a-z0-9]{0,8}\\.[a-z0-9]{1,8})";
+fn release() -> BoxedStrategy<String> {
+    let dotted = "[a-z][a-z0-9]{0,8}\\.[a-z0-9]{1,8}";
+    prop_oneof![
+        4 => Just("rejob".to_owned()), 4 => "[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?", 1 => dotted
+    ]
+    .boxed()
+}
 
 fn collection(object: &Value) -> String {
     let api = object["apiVersion"].as_str().unwrap();
@@ -180,14 +185,14 @@ fn collection(object: &Value) -> String {
 }
 
 /// Asks the API server whether it would take the object, as `kubectl apply --server-side` does.
-fn dry_run(plane: &ControlPlane, object: &Value) -> Answer {
+pub fn dry_run(plane: &ControlPlane, object: &Value) -> Answer {
     let name = object["metadata"]["name"].as_str().unwrap();
     let query = "dryRun=All&fieldValidation=Strict&fieldManager=random&force=true";
     plane.admin().apply(&format!("{}/{name}?{query}", collection(object)), object)
 }
 
 /// The kinds of cert-manager and of the Prometheus operator need their own definitions.
-fn is_foreign(object: &Value) -> bool {
+pub fn is_foreign(object: &Value) -> bool {
     let api = object["apiVersion"].as_str().unwrap();
     api.starts_with("cert-manager.io/") || api.starts_with("monitoring.coreos.com/")
 }
@@ -200,12 +205,12 @@ fn values_that_the_schema_allows_are_taken_by_the_api_server_or_refused_with_a_s
     let version = format!("1.{}.0", minor());
     let taken = Cell::new(0);
     let mut runner = TestRunner::new(ProptestConfig {
-        cases: 150,
+        cases: 60,
         failure_persistence: None,
         max_shrink_iters: 100,
         ..ProptestConfig::default()
     });
-    let case = (prop::string::string_regex(RELEASE).unwrap(), some_values(&root));
+    let case = (release(), some_values(&root));
     let outcome = runner.run(&case, |(release, values)| {
         let output = template_named(
             Helm::V4_3,
@@ -239,6 +244,5 @@ fn values_that_the_schema_allows_are_taken_by_the_api_server_or_refused_with_a_s
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
     // Most are refused for good reasons; were all of them, the test would say nothing.
-    eprintln!("TAKEN {}", taken.get());
-    assert!(taken.get() >= 10, "only {} of 60 rendered", taken.get());
+    assert!(taken.get() >= 5, "only {} of 60 rendered", taken.get());
 }

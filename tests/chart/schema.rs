@@ -2,6 +2,8 @@
 //!
 //! Helm itself validates here, in both major versions, since each has a validator of its own.
 
+use std::fmt::Display;
+
 use serde_json::{Map, Value, json};
 
 use super::render::{HELMS, file, template_with};
@@ -89,7 +91,7 @@ fn all_nodes(root: &Value) -> Vec<(Vec<Step>, &Value)> {
 }
 
 #[track_caller]
-fn assert_refused(helm: Helm, values: &Value, because: &str) {
+fn assert_refused(helm: Helm, values: impl Display, because: &str) {
     let output = template_with(helm, &[], &values.to_string());
     assert_ne!(output.code, 0, "{values} renders");
     assert!(
@@ -214,5 +216,56 @@ fn the_schema_knows_the_knobs_and_limits_of_the_policy_file() {
             .map(|all| all.iter().map(|one| one["const"].clone()).collect::<Vec<_>>());
         let choices = choices.map(Value::from).or_else(|| knob.get("enum").cloned());
         assert_eq!(node.get("enum").cloned(), choices, "{name}");
+    }
+}
+
+#[test]
+fn what_kubernetes_takes_for_no_name_no_address_and_no_quantity_is_refused() {
+    for values in [
+        "commonLabels: {-a/b: c}",
+        "commonLabels: {a..b/c: d}",
+        "commonLabels: {A/b: c}",
+        "podLabels: {a: b c}",
+        "nodeSelector: {a/b/c: d}",
+        "podAnnotations: {a b: c}",
+        "imagePullSecrets: [{name: a}, {name: a}]",
+        "imagePullSecrets: [{name: A}]",
+        "serviceAccount: {name: a..b}",
+        "certificates: {self: {secretName: a-.b}}",
+        "certificates: {clientCA: {key: ..}}",
+        "certificates: {certManager: {duration: 1.5h}}",
+        "certificates: {certManager: {renewBefore: ''}}",
+        "certificates: {certManager: {extraDnsNames: [a..b]}}",
+        "priorityClassName: a_b",
+        "flowSchema: {priorityLevel: a..b}",
+        "flowSchema: {matchingPrecedence: 1}",
+        "topologySpread: {topologyKeys: [a/]}",
+        "resources: {limits: {memory: 1 Gi}}",
+        "resources: {limits: {memory: 1GB}}",
+        "resources: {limits: {memory: -1}}",
+        "resources: {limits: {gpu: 1}}",
+        "resources: {claims: [{name: a}]}",
+        "tolerations: [{key: a, operator: Gt, value: '1'}]",
+        "tolerations: [{key: a, value: b c}]",
+        "server: {address: 0.0.0.256}",
+        "server: {address: '[::1::]'}",
+        "server: {extraEnv: [{name: A, valueFrom: {}}]}",
+        "server: {extraEnv: [{name: A, valueFrom: {fieldRef: {fieldPath: spec}}}]}",
+        "server: {extraEnv: [{name: A, valueFrom: {secretKeyRef: {name: a}}}]}",
+        "webhook: {url: 'https://a..b'}",
+        "webhook: {url: 'https://a:65536'}",
+        "webhook: {url: 'https://[::1::]'}",
+        "webhook: {namespaceMatchExpressions: [{key: a, operator: In, values: [b c]}]}",
+        "webhook: {matchConditions: [{name: -a, expression: 'true'}]}",
+        "networkPolicy: {webhookFrom: [{}]}",
+        "networkPolicy: {webhookFrom: [{podSelector: {matchlabels: {}}}]}",
+        "networkPolicy: {webhookFrom: [{ipBlock: {cidr: 10.0.0.0/33}}]}",
+        "networkPolicy: {webhookFrom: [{ipBlock: {cidr: 10.0.0/8}}]}",
+        "networkPolicy: {webhookFrom: [{ipBlock: {cidr: 'fd00::/129'}}]}",
+        "networkPolicy: {webhookFrom: [{ipBlock: {cidr: 'fd00::/8', except: [a]}}]}",
+        "metrics: {serviceMonitor: {interval: 1s1h}}",
+        "metrics: {serviceMonitor: {interval: 0s}}",
+    ] {
+        assert_refused(HELMS[values.len() % 2], values, "");
     }
 }
