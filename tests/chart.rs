@@ -12,6 +12,8 @@
 
 mod support;
 
+#[path = "chart/apiserver_metrics.rs"]
+mod apiserver_metrics;
 #[path = "chart/cluster.rs"]
 mod cluster;
 #[path = "chart/conditions.rs"]
