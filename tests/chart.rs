@@ -22,6 +22,8 @@ mod conditions;
 mod deployment;
 #[path = "chart/docs.rs"]
 mod docs;
+#[path = "chart/doctor_job.rs"]
+mod doctor_job;
 #[path = "chart/examples.rs"]
 mod examples;
 #[path = "chart/monitoring.rs"]

@@ -181,6 +181,10 @@ fn the_notes_name_the_next_command() {
             notes.contains("kubectl label namespace NAMESPACE rejob.dev/policy=replace"),
             "{notes}"
         );
-        assert!(notes.contains("rejob doctor"), "{notes}");
+        let doctor = format!("rejob doctor --namespace {}", namespace.name());
+        assert!(notes.contains(&doctor), "{notes}");
+        // From the image of this very release.
+        let image = format!("ghcr.io/rejob/rejob:{} \\\n", env!("CARGO_PKG_VERSION"));
+        assert!(notes.contains(&image), "{notes}");
     }
 }
