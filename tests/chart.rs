@@ -18,6 +18,8 @@ mod apiserver_metrics;
 mod cluster;
 #[path = "chart/conditions.rs"]
 mod conditions;
+#[path = "chart/dashboard_data.rs"]
+mod dashboard_data;
 #[path = "chart/deployment.rs"]
 mod deployment;
 #[path = "chart/docs.rs"]

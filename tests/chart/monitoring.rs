@@ -43,26 +43,31 @@ fn exported() -> BTreeMap<String, BTreeSet<String>> {
     documented().into_iter().chain(foreign).collect()
 }
 
+/// Every PromQL expression in an object.
+fn expressions_of(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, value)| match value {
+                Value::String(text) if key == "expr" || key == "definition" => vec![text.clone()],
+                value => expressions_of(value),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(expressions_of).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The dashboard.
+pub fn dashboard() -> Value {
+    serde_json::from_str(&file("files/dashboard.json")).expect("the dashboard is JSON")
+}
+
 /// Every PromQL expression of alerts and dashboard.
 pub fn expressions() -> Vec<String> {
-    fn walk(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(map) => map.iter().for_each(|(key, value)| match value {
-                Value::String(text) if key == "expr" || key == "definition" => {
-                    found.push(text.clone());
-                }
-                value => walk(value, found),
-            }),
-            Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
-            _ => {}
-        }
-    }
-    let mut found = Vec::new();
-    walk(&serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts are YAML"), &mut found);
-    walk(
-        &serde_json::from_str(&file("files/dashboard.json")).expect("the dashboard is JSON"),
-        &mut found,
-    );
+    let alerts = serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts are YAML");
+    let mut found = expressions_of(&alerts);
+    found.extend(expressions_of(&dashboard()));
     assert!(found.len() > 25, "{}", found.len());
     found
 }
@@ -146,15 +151,14 @@ fn the_rendered_rule_and_dashboard_are_the_files() {
     let alerts: Value = serde_saphyr::from_str(&file("files/alerts.yaml")).unwrap();
     assert_eq!(the(&objects, "PrometheusRule")["spec"], alerts);
     let maps = of_kind(&objects, "ConfigMap");
-    let dashboard =
+    let dashboard_text =
         maps.iter().find_map(|map| map["data"]["rejob.json"].as_str()).expect("a dashboard");
-    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
-    assert_eq!(dashboard, serde_json::from_str::<Value>(&file("files/dashboard.json")).unwrap());
+    assert_eq!(serde_json::from_str::<Value>(dashboard_text).unwrap(), dashboard());
 }
 
 #[test]
 fn the_panels_do_not_overlap_and_have_ids_of_their_own() {
-    let dashboard: Value = serde_json::from_str(&file("files/dashboard.json")).unwrap();
+    let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().expect("panels");
     let mut cells = BTreeSet::new();
     let mut ids = BTreeSet::new();
@@ -162,6 +166,13 @@ fn the_panels_do_not_overlap_and_have_ids_of_their_own() {
         assert!(ids.insert(panel["id"].as_u64().unwrap()));
         let side = |name: &str| panel["gridPos"][name].as_u64().unwrap();
         assert!(side("x") + side("w") <= 24);
+        // Grafana's schema has no default for it.
+        let legend = &panel["options"]["legend"];
+        assert!(
+            panel["type"] != "timeseries" || legend["showLegend"] == true,
+            "{}",
+            panel["title"]
+        );
         for x in side("x")..side("x") + side("w") {
             for y in side("y")..side("y") + side("h") {
                 assert!(cells.insert((x, y)), "{} overlaps", panel["title"]);
