@@ -97,7 +97,7 @@ fn every_panel_has_something_to_show() {
     assert!(tests.len() > 20, "{}", tests.len());
     let file = json!({
         "evaluation_interval": "30s",
-        "tests": [{ "interval": "30s", "input_series": Value::from_iter(series), "promql_expr_test": tests }],
+        "tests": [{ "interval": "30s", "input_series": series.collect::<Value>(), "promql_expr_test": tests }],
     });
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("dashboard.yaml");

@@ -76,7 +76,7 @@ autoscaling: {enabled: true}
 rbac: {namespaces: ["123", "no"]}
 "#;
 
-/// The texts at the end of these paths.
+/// The values of that key, wherever it stands.
 fn texts<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(map) => map.iter().for_each(|(name, value)| {
@@ -111,7 +111,9 @@ fn names_that_yaml_reads_as_something_else_survive() {
             "key",
         ] {
             let mut found = Vec::new();
-            objects.iter().for_each(|object| texts(object, key, &mut found));
+            for object in &objects {
+                texts(object, key, &mut found);
+            }
             for value in found {
                 let list =
                     value.as_array().map_or_else(|| vec![value], |list| list.iter().collect());

@@ -113,7 +113,7 @@ fn an_unknown_key_is_refused_everywhere() {
         // Each of Helm's validators sees half of the places; one process for each costs the time.
         assert_refused(
             HELMS[index % 2],
-            &at(&root, &root, path, &json!({ "surprise": 1 })),
+            at(&root, &root, path, &json!({ "surprise": 1 })),
             "surprise",
         );
     }
