@@ -21,14 +21,25 @@ fn only_the_cluster_knows(key: &str) -> Option<BoxedStrategy<Value>> {
     let choices = match key {
         // CEL is compiled by the API server.
         "expression" => vec![json!("true"), json!("object.metadata.name != 'a: b'")],
-        // From 1.36 on no bit may be set beyond the prefix.
-        "cidr" => {
-            ["0.0.0.0/0", "10.1.2.3/32", "192.168.0.0/16", "::/0", "fd00::/8", "FD00:1::2/128"]
-                .map(Value::from)
-                .into()
-        }
-        // A part of the block that it is taken out of.
-        "except" => vec![json!([])],
+        // A block begins with its first address, and is without a part of itself: at random that is
+        // so rarely that nearly every case would be refused. For IPv6 only the API server tells.
+        "cidr" => [
+            "0.0.0.0/0",
+            "10.0.0.0/8",
+            "10.1.2.3/32",
+            "10.1.2.4/31",
+            "10.1.2.3/24",
+            "::/0",
+            "FD00:1::2/128",
+        ]
+        .map(Value::from)
+        .into(),
+        "except" => vec![
+            json!([]),
+            json!(["10.1.2.4/32"]),
+            json!(["fd00:1::/64"]),
+            json!(["10.0.0.0/9", "10.128.0.0/9"]),
+        ],
         // `RequireDualStack` takes a cluster that has it.
         "ipFamilyPolicy" => vec![json!(""), json!("SingleStack"), json!("PreferDualStack")],
         // The chart passes these on as they are.

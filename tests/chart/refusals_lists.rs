@@ -63,6 +63,38 @@ fn a_peer_is_a_block_or_a_selection() {
 }
 
 #[test]
+fn a_block_begins_with_its_first_address_and_is_without_a_part_of_itself() {
+    let values = |cidr: &str, except: &str| {
+        format!(
+            "networkPolicy: {{metricsFrom: [{{ipBlock: {{cidr: '{cidr}', except: [{except}]}}}}]}}"
+        )
+    };
+    for (cidr, except, block) in [
+        ("10.0.0.1/8", "", "10.0.0.1/8"),
+        ("192.168.4.0/21", "", "192.168.4.0/21"),
+        ("10.0.0.0/8", "10.1.0.1/31", "10.1.0.1/31"),
+    ] {
+        let sentence =
+            format!("networkPolicy.metricsFrom has the block {block}, whose address goes on");
+        refused(&values(cidr, except), &[&sentence]);
+    }
+    for (cidr, except) in [
+        ("10.0.0.0/8", "11.0.0.0/9"),
+        ("10.0.0.0/8", "9.255.255.255/32"),
+        ("10.0.0.0/8", "10.0.0.0/8"),
+        ("10.0.0.0/16", "10.0.0.0/8"),
+        ("10.0.0.0/8", "fd00::/9"),
+        ("fd00::/8", "fd00::/8"),
+    ] {
+        let sentence = format!("has the block {cidr} without {except}, which is no part of it");
+        refused(&values(cidr, &format!("'{except}'")), &[&sentence]);
+    }
+    renders(&values("0.0.0.0/0", "10.0.0.0/8, 255.255.255.255/32"));
+    renders(&values("192.168.8.0/21", "192.168.15.255/32"));
+    renders(&values("fd00::/8", "'fd00:1::/32'"));
+}
+
+#[test]
 fn a_toleration_is_one_that_kubernetes_takes() {
     for (toleration, sentence) in [
         (

@@ -32,9 +32,57 @@
 {{- if and (hasKey . "ipBlock") (gt (len .) 1) -}}
 {{- fail (printf "%s has a peer with an ipBlock and a selector: write them as two peers" $where) -}}
 {{- end -}}
+{{- with .ipBlock -}}
+{{- include "rejob.validate.block" (list $where .) -}}
+{{- end -}}
 {{- $peer := . -}}
 {{- range list "namespaceSelector" "podSelector" -}}
 {{- include "rejob.validate.expressions" (list (printf "%s.%s" $where .) (dig . "matchExpressions" list $peer)) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* An IPv4 address as a number. */}}
+{{- define "rejob.ipv4" -}}
+{{- $number := 0 -}}
+{{- range splitList "." . -}}
+{{- $number = add (mul $number 256) (int64 .) -}}
+{{- end -}}
+{{- $number -}}
+{{- end }}
+
+{{/* How many addresses an IPv4 block has; argument: the length of its prefix. */}}
+{{- define "rejob.addresses" -}}
+{{- $count := 1 -}}
+{{- range until (int (sub 32 (int64 .))) -}}
+{{- $count = mul $count 2 -}}
+{{- end -}}
+{{- $count -}}
+{{- end }}
+
+{{/* Argument: list of the name of the value and an ipBlock. What IPv6 has beyond the length of the prefix is left to the API server. */}}
+{{- define "rejob.validate.block" -}}
+{{- $where := index . 0 -}}
+{{- $cidr := (index . 1).cidr -}}
+{{- $except := default list (index . 1).except -}}
+{{- range prepend $except $cidr -}}
+{{- if contains "." . -}}
+{{- $parts := splitList "/" . -}}
+{{- if mod (include "rejob.ipv4" (first $parts) | int64) (include "rejob.addresses" (last $parts) | int64) -}}
+{{- fail (printf "%s has the block %s, whose address goes on beyond its prefix: write the first address of the block" $where .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $block := splitList "/" $cidr -}}
+{{- range $except -}}
+{{- $part := splitList "/" . -}}
+{{- $inside := and (eq (contains "." $cidr) (contains "." .)) (gt (last $part | int64) (last $block | int64)) -}}
+{{- if and $inside (contains "." .) -}}
+{{- $beyond := sub (include "rejob.ipv4" (first $part) | int64) (include "rejob.ipv4" (first $block) | int64) -}}
+{{- $inside = and (ge $beyond 0) (lt $beyond (include "rejob.addresses" (last $block) | int64)) -}}
+{{- end -}}
+{{- if not $inside -}}
+{{- fail (printf "%s has the block %s without %s, which is no part of it: take it out" $where $cidr .) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
