@@ -12,18 +12,30 @@
 
 mod support;
 
+#[path = "chart/apiserver_metrics.rs"]
+mod apiserver_metrics;
 #[path = "chart/cluster.rs"]
 mod cluster;
 #[path = "chart/conditions.rs"]
 mod conditions;
+#[path = "chart/dashboard_data.rs"]
+mod dashboard_data;
+#[path = "chart/deployment.rs"]
+mod deployment;
 #[path = "chart/docs.rs"]
 mod docs;
+#[path = "chart/doctor_job.rs"]
+mod doctor_job;
 #[path = "chart/examples.rs"]
 mod examples;
 #[path = "chart/monitoring.rs"]
 mod monitoring;
+#[path = "chart/random.rs"]
+mod random;
 #[path = "chart/refusals.rs"]
 mod refusals;
+#[path = "chart/refusals_lists.rs"]
+mod refusals_lists;
 #[path = "chart/render.rs"]
 mod render;
 #[path = "chart/rules.rs"]

@@ -15,16 +15,17 @@ use crate::support::wait;
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 
 /// The rendered webhook configuration, in effect for one namespace.
-struct Called<'p> {
+pub struct Called<'p> {
     plane: &'p ControlPlane,
     namespace: Namespace,
-    policy: String,
+    /// The name of its policy.
+    pub policy: String,
     created: Vec<String>,
 }
 
 impl<'p> Called<'p> {
     /// Renders the chart with one policy and puts its admission objects in effect.
-    fn with(plane: &'p ControlPlane, policy: &str, values: &Value) -> Self {
+    pub fn with(plane: &'p ControlPlane, policy: &str, values: &Value) -> Self {
         let name = format!("p-{}", plane::unique());
         let namespace = plane.namespace("conditions", &[("rejob.dev/policy", &name)]);
         let mut all = json!({
@@ -58,14 +59,14 @@ impl<'p> Called<'p> {
         Self { plane, namespace, policy: name, created }
     }
 
-    fn wait_until_in_effect(&self, job: &Value) {
+    pub fn wait_until_in_effect(&self, job: &Value) {
         wait::until("the API server takes notice of the webhook configuration", || {
             self.create(&self.plane.admin(), job).then_some(())
         });
     }
 
     /// Whether the API server calls rejob when that user creates that Job.
-    fn create(&self, user: &User, job: &Value) -> bool {
+    pub fn create(&self, user: &User, job: &Value) -> bool {
         called(&user.post(&format!("{}?dryRun=All", self.namespace.jobs_path()), job))
     }
 
@@ -120,7 +121,7 @@ fn job(metadata: &Value, spec: &Value) -> Value {
     job
 }
 
-fn plain() -> Value {
+pub fn plain() -> Value {
     job(&json!({}), &json!({}))
 }
 

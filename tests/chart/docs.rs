@@ -1,4 +1,5 @@
-//! The table of values in the chart's README is made from the comments of `values.yaml`.
+//! The table of values in the chart's README is made from the comments of `values.yaml`, and the page
+//! of alerts from the alerts.
 
 use std::fmt::Write as _;
 
@@ -78,6 +79,52 @@ fn the_table_of_values_is_the_one_that_values_yaml_makes() {
     } else {
         assert_eq!(readme, expected, "run UPDATE_DOCS=1 cargo test --test chart");
     }
+}
+
+/// The page of alerts, made from `files/alerts.yaml`.
+fn alerts() -> String {
+    let alerts: Value = serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts");
+    let mut page = "\
+# Alerts
+
+`metrics.prometheusRule.enabled: true` makes a PrometheusRule with these (it needs the Prometheus operator). Their
+expressions and the metrics they read: [alerts.yaml](../../charts/rejob/files/alerts.yaml), [metrics.md](../metrics.md).
+
+`RejobPassedOver` and `RejobBlocksJobs` read metrics of the API server, which count the calls that never reach rejob; they are
+silent where Prometheus does not read those.
+
+This page is made from the alerts: `UPDATE_DOCS=1 cargo test --test chart`.
+
+| alert | severity | fires after | when it fires |
+|---|---|---|---|
+"
+    .to_owned();
+    for rule in alerts["groups"][0]["rules"].as_array().expect("rules") {
+        let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
+        let summary = text(&rule["annotations"]["summary"]);
+        let plain =
+            summary.replace("{{ $labels.", "`").replace("{{ $value | humanizeDuration", "`value");
+        let wait = rule["for"].as_str().unwrap_or("at once");
+        let _ = writeln!(
+            page,
+            "| `{}` | {} | {wait} | {} {} |",
+            text(&rule["alert"]),
+            text(&rule["labels"]["severity"]),
+            plain.replace(" }}", "`"),
+            text(&rule["annotations"]["description"]),
+        );
+    }
+    page
+}
+
+#[test]
+fn the_page_of_alerts_is_the_one_that_the_alerts_make() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/install/alerts.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, alerts()).expect("write the page");
+    }
+    let page = std::fs::read_to_string(path).expect("docs/install/alerts.md");
+    assert_eq!(page, alerts(), "run UPDATE_DOCS=1 cargo test --test chart");
 }
 
 #[test]

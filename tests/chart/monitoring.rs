@@ -26,26 +26,48 @@ fn documented() -> BTreeMap<String, BTreeSet<String>> {
     metrics
 }
 
-/// Every PromQL expression of alerts and dashboard.
-fn expressions() -> Vec<String> {
-    fn walk(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(map) => map.iter().for_each(|(key, value)| match value {
-                Value::String(text) if key == "expr" || key == "definition" => {
-                    found.push(text.clone());
-                }
-                value => walk(value, found),
-            }),
-            Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
-            _ => {}
-        }
+/// Metrics that are not rejob's: name and labels. That the API server exports them is tested in
+/// `apiserver_metrics.rs`.
+pub const FOREIGN: [(&str, &[&str]); 2] = [
+    ("apiserver_admission_webhook_fail_open_count", &["name", "type"]),
+    (
+        "apiserver_admission_webhook_rejection_count",
+        &["name", "type", "operation", "error_type", "rejection_code"],
+    ),
+];
+
+/// Name to labels of every metric that an expression may use.
+fn exported() -> BTreeMap<String, BTreeSet<String>> {
+    let labels = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
+    let foreign = FOREIGN.map(|(name, of)| (name.to_owned(), labels(of)));
+    documented().into_iter().chain(foreign).collect()
+}
+
+/// Every PromQL expression in an object.
+fn expressions_of(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .flat_map(|(key, value)| match value {
+                Value::String(text) if key == "expr" || key == "definition" => vec![text.clone()],
+                value => expressions_of(value),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(expressions_of).collect(),
+        _ => Vec::new(),
     }
-    let mut found = Vec::new();
-    walk(&serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts are YAML"), &mut found);
-    walk(
-        &serde_json::from_str(&file("files/dashboard.json")).expect("the dashboard is JSON"),
-        &mut found,
-    );
+}
+
+/// The dashboard.
+pub fn dashboard() -> Value {
+    serde_json::from_str(&file("files/dashboard.json")).expect("the dashboard is JSON")
+}
+
+/// Every PromQL expression of alerts and dashboard.
+pub fn expressions() -> Vec<String> {
+    let alerts = serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts are YAML");
+    let mut found = expressions_of(&alerts);
+    found.extend(expressions_of(&dashboard()));
     assert!(found.len() > 25, "{}", found.len());
     found
 }
@@ -55,7 +77,7 @@ fn metrics(expression: &str) -> Vec<(String, Vec<String>)> {
     let mut found = Vec::new();
     let mut rest = expression;
     while let Some(start) =
-        ["rejob_", "process_"].iter().filter_map(|prefix| rest.find(prefix)).min()
+        ["rejob_", "process_", "apiserver_"].iter().filter_map(|prefix| rest.find(prefix)).min()
     {
         rest = &rest[start..];
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
@@ -73,13 +95,13 @@ fn metrics(expression: &str) -> Vec<(String, Vec<String>)> {
 
 #[test]
 fn every_metric_and_label_of_alerts_and_dashboard_is_exported() {
-    let documented = documented();
+    let exported = exported();
     for expression in expressions() {
         let metrics = metrics(&expression);
         assert!(!metrics.is_empty(), "no metric in {expression}");
         for (name, labels) in metrics {
             let base = name.strip_suffix("_bucket").unwrap_or(&name);
-            let known = documented
+            let known = exported
                 .get(base)
                 .unwrap_or_else(|| panic!("{name} is not exported: {expression}"));
             for label in labels {
@@ -91,11 +113,11 @@ fn every_metric_and_label_of_alerts_and_dashboard_is_exported() {
 
 #[test]
 fn every_grouping_label_is_one_of_the_metrics_labels() {
-    let documented = documented();
+    let exported = exported();
     for expression in expressions() {
         let known: BTreeSet<_> = metrics(&expression)
             .iter()
-            .filter_map(|(name, _)| documented.get(name.strip_suffix("_bucket").unwrap_or(name)))
+            .filter_map(|(name, _)| exported.get(name.strip_suffix("_bucket").unwrap_or(name)))
             .flatten()
             .cloned()
             .chain(["le", "instance", "job", ""].map(str::to_owned))
@@ -129,15 +151,14 @@ fn the_rendered_rule_and_dashboard_are_the_files() {
     let alerts: Value = serde_saphyr::from_str(&file("files/alerts.yaml")).unwrap();
     assert_eq!(the(&objects, "PrometheusRule")["spec"], alerts);
     let maps = of_kind(&objects, "ConfigMap");
-    let dashboard =
+    let dashboard_text =
         maps.iter().find_map(|map| map["data"]["rejob.json"].as_str()).expect("a dashboard");
-    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
-    assert_eq!(dashboard, serde_json::from_str::<Value>(&file("files/dashboard.json")).unwrap());
+    assert_eq!(serde_json::from_str::<Value>(dashboard_text).unwrap(), dashboard());
 }
 
 #[test]
 fn the_panels_do_not_overlap_and_have_ids_of_their_own() {
-    let dashboard: Value = serde_json::from_str(&file("files/dashboard.json")).unwrap();
+    let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().expect("panels");
     let mut cells = BTreeSet::new();
     let mut ids = BTreeSet::new();
@@ -145,6 +166,13 @@ fn the_panels_do_not_overlap_and_have_ids_of_their_own() {
         assert!(ids.insert(panel["id"].as_u64().unwrap()));
         let side = |name: &str| panel["gridPos"][name].as_u64().unwrap();
         assert!(side("x") + side("w") <= 24);
+        // Grafana's schema has no default for it.
+        let legend = &panel["options"]["legend"];
+        assert!(
+            panel["type"] != "timeseries" || legend["showLegend"] == true,
+            "{}",
+            panel["title"]
+        );
         for x in side("x")..side("x") + side("w") {
             for y in side("y")..side("y") + side("h") {
                 assert!(cells.insert((x, y)), "{} overlaps", panel["title"]);

@@ -56,8 +56,13 @@ pub fn template(helm: Helm, args: &[&str]) -> Output {
 
 /// As [`template`]; `values` is YAML, read last.
 pub fn template_with(helm: Helm, args: &[&str], values: &str) -> Output {
+    template_named(helm, "rejob", args, values)
+}
+
+/// As [`template_with`], for a release of another name.
+pub fn template_named(helm: Helm, release: &str, args: &[&str], values: &str) -> Output {
     let mut command = Command::new(helm.program());
-    command.args(["template", "rejob"]).arg(chart()).args(["--namespace", "rejob"]);
+    command.args(["template", release]).arg(chart()).args(["--namespace", "rejob"]);
     command.args(["--kube-version", KUBERNETES]).args(args).args(["--values", "-"]);
     // No settings, plugins or cluster of whoever runs the tests.
     command.env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR")).env("KUBECONFIG", "/dev/null");
@@ -176,6 +181,10 @@ fn the_notes_name_the_next_command() {
             notes.contains("kubectl label namespace NAMESPACE rejob.dev/policy=replace"),
             "{notes}"
         );
-        assert!(notes.contains("rejob doctor"), "{notes}");
+        let doctor = format!("rejob doctor --namespace {}", namespace.name());
+        assert!(notes.contains(&doctor), "{notes}");
+        // From the image of this very release.
+        let image = format!("ghcr.io/rejob/rejob:{} \\\n", env!("CARGO_PKG_VERSION"));
+        assert!(notes.contains(&image), "{notes}");
     }
 }

@@ -1,16 +1,16 @@
 {{/* Name of the chart, cut to a label's length. */}}
 {{- define "rejob.name" -}}
-{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimAll "-" -}}
 {{- end }}
 
 {{/* Name of all objects: the release's name when it already says rejob, else <release>-rejob. Cut so that every suffix fits 63. */}}
 {{- define "rejob.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 50 | trimAll "-" -}}
 {{- else if contains (include "rejob.name" .) .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 50 | trimAll "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name (include "rejob.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name (include "rejob.name" .) | trunc 50 | trimAll "-" -}}
 {{- end -}}
 {{- end }}
 
@@ -43,7 +43,7 @@
 {{- end }}
 
 {{- define "rejob.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "rejob.name" . }}
+app.kubernetes.io/name: {{ include "rejob.name" . | quote }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
@@ -61,6 +61,30 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- else -}}
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
 {{- end -}}
+{{- end }}
+
+{{/* A quantity of Kubernetes' as a plain number. */}}
+{{- define "rejob.quantity" -}}
+{{- $text := toString . -}}
+{{- $suffix := regexFind "[A-Za-z]+$" $text -}}
+{{- $factors := dict "" 1 "m" 0.001 "k" 1e3 "Ki" 1024 "M" 1e6 "Mi" 1048576 "G" 1e9 "Gi" 1073741824 "T" 1e12 "Ti" 1099511627776 "P" 1e15 "Pi" 1125899906842624 "E" 1e18 "Ei" 1152921504606846976 -}}
+{{- mulf (trimSuffix $suffix $text | float64) (get $factors $suffix) | printf "%.12f" -}}
+{{- end }}
+
+{{/* The seconds of a duration in hours, minutes and seconds. */}}
+{{- define "rejob.seconds" -}}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[hms]" . -1 -}}
+{{- $unit := regexFind "[hms]$" . -}}
+{{- $seconds = add $seconds (mul (trimSuffix $unit . | int64) (get (dict "h" 3600 "m" 60 "s" 1) $unit)) -}}
+{{- end -}}
+{{- $seconds -}}
+{{- end }}
+
+{{/* A duration as cert-manager writes it back, so that no tool sees a difference: 2160h0m0s. */}}
+{{- define "rejob.duration" -}}
+{{- $seconds := include "rejob.seconds" . | int64 -}}
+{{- if ge $seconds 3600 }}{{ div $seconds 3600 }}h{{ end }}{{ mod (div $seconds 60) 60 }}m{{ mod $seconds 60 }}s
 {{- end }}
 
 {{/* "true" when some policy replaces, so that the server needs rights in the cluster. */}}
