@@ -163,8 +163,9 @@ impl Drop for Running {
     }
 }
 
+/// Builds every dependency again, statically: minutes, once.
 #[test]
-#[ignore = "builds every dependency again, statically: minutes (REJOB_IMAGE_PROFILE=release: as the image does)"]
+#[cfg(target_os = "linux")]
 fn the_static_binary_serves_in_an_empty_root_file_system() {
     let binary = build();
     assert!(!is_dynamic(&binary), "{} asks for a dynamic linker", binary.display());
