@@ -25,7 +25,7 @@ const RUNS: u32 = 100;
 
 fn main() {
     println!(
-        "{:<28} {:>7} {:>9} {:>9} {:>9} {:>9}",
+        "{:<34} {:>7} {:>9} {:>9} {:>9} {:>9}",
         "review", "bytes", "read", "decide", "hash", "answer"
     );
     for (name, policy) in [
@@ -62,7 +62,7 @@ fn bench(name: &str, policy: &str) {
     }
     let [read, decided, hash, answer] = best.map(|best| best / RUNS);
     println!(
-        "{:<28} {:>7} {read:>9.1?} {decided:>9.1?} {hash:>9.1?} {answer:>9.1?}",
+        "{:<34} {:>7} {read:>9.1?} {decided:>9.1?} {hash:>9.1?} {answer:>9.1?}",
         format!("{name}, {policy}"),
         body.len()
     );
