@@ -334,3 +334,19 @@ async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
         assert_eq!(fake.count(call), times, "{call}");
     }
 }
+
+/// Whatever check brings them: Flux takes these words for leave to delete the Job.
+#[tokio::test(start_paused = true)]
+async fn the_api_servers_own_message_is_passed_on_without_the_words_that_flux_looks_for() {
+    for check in ["dry-run", "dry-run-dormant", "delete"] {
+        let fake = Fake::new(move |name, _| {
+            let message = "spec.template: Invalid value: field is immutable, an Immutable Field";
+            (name == check).then(|| (Duration::ZERO, Err(error(422, "Invalid", message))))
+        });
+        let (service, _) = service(Some(Arc::new(fake)));
+        let answer = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+        let told = answer["status"]["message"].as_str().unwrap();
+        assert!(told.contains("spec.template: Invalid value"), "{check}: {told}");
+        assert!(!told.to_ascii_lowercase().contains("immutable"), "{check}: {told}");
+    }
+}

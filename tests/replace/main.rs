@@ -21,5 +21,6 @@ mod kill;
 mod kinds;
 mod knobs;
 mod owners;
+mod policies;
 mod rights;
 mod visible;
