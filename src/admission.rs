@@ -103,6 +103,9 @@ impl<C: Cluster> Admission<C> {
         let mut decision = decide(request, policy, &context);
         if let Verdict::Replace(plan) = &decision.verdict {
             let plan = plan.clone();
+            if !plan.dry_run && self.is_started_meanwhile(request, deadline).await {
+                return stale_view(request);
+            }
             decision = self.replace(policy_name, &plan, decision, deadline).await;
         } else if decision.reason == Reason::RunningWait {
             self.held.keep(request, Instant::now());
@@ -113,6 +116,17 @@ impl<C: Cluster> Admission<C> {
             decision = stale_view(request);
         }
         decision
+    }
+
+    /// Whether the Job was just being started, and is changed now: nothing is done for this view.
+    async fn is_started_meanwhile(&self, request: &Request, deadline: Deadline) -> bool {
+        let (Some(cluster), Some(old)) = (&self.cluster, &request.old_object) else { return false };
+        if !wait::is_being_started(Job::new(old), self.identity.server_minor) {
+            return false;
+        }
+        // A PUT that names its revision: what changes meanwhile is the status.
+        self.held.keep(request, Instant::now());
+        wait::until_changed(cluster.as_ref(), request, deadline).await
     }
 
     /// Carries a plan out when no other one of the same Job is under way here.
@@ -153,7 +167,7 @@ impl<C: Cluster> Admission<C> {
             Outcome::Replaced(uid) => {
                 // Now, not later: the client's next request may be there at once.
                 match &uid {
-                    Some(uid) => self.memory.keep(uid.clone(), Made::of(plan), Instant::now()),
+                    Some(uid) => self.memory.keep(uid.clone(), &Made::of(plan), Instant::now()),
                     None => self.memory.expect(plan),
                 }
                 let memory = Arc::clone(&self.memory);

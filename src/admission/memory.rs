@@ -18,8 +18,11 @@ use crate::replace::Plan;
 
 /// How long a replacement is remembered.
 const LIFE: Duration = Duration::from_hours(1);
-/// How many replacements are remembered.
-const MOST: usize = 2_000;
+/// How much is remembered, in bytes: some 500 replacements of the largest templates that are kept,
+/// tens of thousands of plain ones.
+const BUDGET: usize = 8 * 1024 * 1024;
+/// What an entry takes beside its texts.
+const OVERHEAD: usize = 192;
 
 /// The replacements of the last hour.
 #[derive(Debug, Default)]
@@ -28,9 +31,34 @@ pub struct Memory(Mutex<Entries>);
 #[derive(Debug, Default)]
 struct Entries {
     /// By uid.
-    made: HashMap<String, (Made, Instant)>,
+    made: HashMap<String, (Kept, Instant)>,
+    /// What the entries of `made` take.
+    bytes: usize,
     /// By namespace and name; as many as there are look-ups under way.
     expected: HashMap<(String, String), Expected>,
+}
+
+/// [`Made`] as it is kept: a parsed template takes many times the room of its text.
+#[derive(Debug)]
+struct Kept {
+    hash: TemplateHash,
+    asked: Option<Box<str>>,
+}
+
+impl Kept {
+    fn of(made: &Made) -> Self {
+        let text = |asked: &Value| asked.to_string().into_boxed_str();
+        Self { hash: made.hash.clone(), asked: made.asked.as_ref().map(text) }
+    }
+
+    fn made(&self) -> Made {
+        let asked = self.asked.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        Made { hash: self.hash.clone(), asked }
+    }
+
+    fn size(&self) -> usize {
+        OVERHEAD + self.asked.as_ref().map_or(0, |text| text.len())
+    }
 }
 
 /// A Job that an apply is about to make, and whose uid is not known yet.
@@ -38,7 +66,7 @@ struct Entries {
 struct Expected {
     replaced_uid: String,
     manager: String,
-    made: Made,
+    kept: Kept,
 }
 
 /// What a Job was made for.
@@ -66,12 +94,12 @@ impl Memory {
         let entry = entries.made.get(uid);
         entry
             .filter(|(_, at)| now.saturating_duration_since(*at) < LIFE)
-            .map(|(made, _)| made.clone())
+            .map(|(kept, _)| kept.made())
     }
 
-    /// Remembers what a Job was made for. When full, what is over an hour old goes, else the oldest.
-    pub fn keep(&self, uid: String, made: Made, now: Instant) {
-        self.entries().keep(uid, made, now);
+    /// Remembers what a Job was made for. When full, the oldest go.
+    pub fn keep(&self, uid: String, made: &Made, now: Instant) {
+        self.entries().keep(uid, Kept::of(made), now);
     }
 
     /// Expects the Job that the API server is about to make for an apply.
@@ -79,9 +107,13 @@ impl Memory {
         let expected = Expected {
             replaced_uid: plan.uid.clone(),
             manager: plan.field_manager.clone().unwrap_or_default(),
-            made: Made::of(plan),
+            kept: Kept::of(&Made::of(plan)),
         };
-        self.entries().expected.insert((plan.namespace.clone(), plan.name.clone()), expected);
+        let mut entries = self.entries();
+        let waiting: usize = entries.expected.values().map(|expected| expected.kept.size()).sum();
+        if waiting < BUDGET {
+            entries.expected.insert((plan.namespace.clone(), plan.name.clone()), expected);
+        }
     }
 
     /// A stored Job is seen: if it is an expected one, it is known by its uid from now on. Another
@@ -100,7 +132,7 @@ impl Memory {
         if let Some(expected) = entries.expected.remove(&key)
             && entry_index(job, &expected.manager).is_some()
         {
-            entries.keep(uid.to_owned(), expected.made, now);
+            entries.keep(uid.to_owned(), expected.kept, now);
         }
     }
 
@@ -119,47 +151,65 @@ impl Memory {
 }
 
 impl Entries {
-    fn keep(&mut self, uid: String, made: Made, now: Instant) {
-        if self.made.len() >= MOST {
-            self.made.retain(|_, (_, at)| now.saturating_duration_since(*at) < LIFE);
-        }
-        if self.made.len() >= MOST {
+    fn keep(&mut self, uid: String, kept: Kept, now: Instant) {
+        self.forget(&uid);
+        while self.bytes + kept.size() > BUDGET {
             let oldest = self.made.iter().min_by_key(|(_, (_, at))| *at);
-            if let Some(oldest) = oldest.map(|(uid, _)| uid.clone()) {
-                self.made.remove(&oldest);
-            }
+            let Some(oldest) = oldest.map(|(uid, _)| uid.clone()) else { break };
+            self.forget(&oldest);
         }
-        self.made.insert(uid, (made, now));
+        self.bytes += kept.size();
+        self.made.insert(uid, (kept, now));
+    }
+
+    fn forget(&mut self, uid: &str) {
+        if let Some((kept, _)) = self.made.remove(uid) {
+            self.bytes -= kept.size();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn made() -> Made {
-        Made { hash: TemplateHash::of(&serde_json::json!({})), asked: None }
+    fn made(asked: Option<Value>) -> Made {
+        Made { hash: TemplateHash::of(&json!({})), asked }
     }
 
     #[test]
     fn a_replacement_is_remembered_for_an_hour() {
         let memory = Memory::default();
         let now = Instant::now();
-        memory.keep("u".into(), made(), now);
-        assert_eq!(memory.of("u", now), Some(made()));
+        let made = made(Some(json!({ "spec": { "parallelism": 2 } })));
+        memory.keep("u".into(), &made, now);
+        assert_eq!(memory.of("u", now), Some(made));
         assert_eq!(memory.of("other", now), None);
         assert_eq!(memory.of("u", now + LIFE), None);
     }
 
     #[test]
-    fn the_memory_is_bounded_and_the_oldest_goes_first() {
-        let memory = Memory::default();
+    fn the_memory_is_bounded_in_bytes_and_the_oldest_goes_first() {
         let now = Instant::now();
-        for n in 0..=MOST {
-            memory.keep(n.to_string(), made(), now + Duration::from_millis(n as u64));
+        for size in [0, 100, 16 * 1024] {
+            let memory = Memory::default();
+            let made = made(Some(json!("x".repeat(size))));
+            let fits = BUDGET / Kept::of(&made).size();
+            for n in 0..=fits {
+                memory.keep(n.to_string(), &made, now + Duration::from_millis(n as u64));
+                // The same Job again takes no more.
+                memory.keep(n.to_string(), &made, now + Duration::from_millis(n as u64));
+            }
+            let entries = memory.entries();
+            assert_eq!(entries.made.len(), fits, "{size}");
+            let bytes: usize = entries.made.values().map(|(kept, _)| kept.size()).sum();
+            assert_eq!(entries.bytes, bytes, "{size}");
+            assert!(bytes <= BUDGET, "{size}: {bytes}");
+            drop(entries);
+            assert_eq!(memory.of("0", now), None, "{size}");
+            assert_eq!(memory.of("1", now), Some(made), "{size}");
         }
-        assert_eq!(memory.0.lock().unwrap().made.len(), MOST);
-        assert_eq!(memory.of("0", now), None);
-        assert_eq!(memory.of("1", now), Some(made()));
     }
 }

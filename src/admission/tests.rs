@@ -7,8 +7,8 @@ use tokio::time::Duration;
 
 use super::*;
 use crate::job::TemplateHash;
-use crate::replace::Record;
 use crate::replace::fake::{Answer, Fake, NEVER, error};
+use crate::replace::record::{make_dormant, recorded};
 
 const TIME: Duration = Duration::from_secs(8);
 
@@ -23,7 +23,8 @@ fn job(image: &str) -> Value {
             "template": { "spec": {
                 "restartPolicy": "Never", "containers": [{ "name": "app", "image": image }]
             } }
-        }
+        },
+        "status": { "active": 1, "ready": 0 }
     })
 }
 
@@ -249,19 +250,8 @@ async fn a_stale_view_is_answered_with_the_marker_and_without_a_warning() {
 
 /// A dormant Job that was made for bob, and ada's request for it.
 fn meeting(fake: Fake) -> (Admission<Fake>, Arc<Fake>, Bytes, Value) {
-    let record = Record {
-        parallelism: Some(1),
-        uid: "older".into(),
-        resource_version: "1".into(),
-        user: "bob".into(),
-        manager: Some("kubectl".into()),
-        asked: None,
-        owners: None,
-    };
     let mut old = job("a:1");
-    old["spec"]["parallelism"] = json!(0);
-    old["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
-    old["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record.to_text() });
+    make_dormant(&mut old, &recorded("bob", Some("kubectl")));
     let mut object = old.clone();
     object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("a:2");
     let fake = Arc::new(fake);
@@ -348,5 +338,28 @@ async fn the_api_servers_own_message_is_passed_on_without_the_words_that_flux_lo
         let told = answer["status"]["message"].as_str().unwrap();
         assert!(told.contains("spec.template: Invalid value"), "{check}: {told}");
         assert!(!told.to_ascii_lowercase().contains("immutable"), "{check}: {told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_just_being_started_is_not_replaced_before_its_pods_are_counted() {
+    let mut starting = job("a:1");
+    starting["status"] = json!({});
+    for in_time in [true, false] {
+        let stored = starting.clone();
+        let fake = Arc::new(Fake::new(move |name, nth| {
+            let mut stored = stored.clone();
+            if in_time && nth == 3 {
+                stored["metadata"]["resourceVersion"] = json!("8");
+            }
+            (name == "get").then_some((Duration::ZERO, Ok(stored)))
+        }));
+        let (service, metrics) = service(Some(Arc::clone(&fake)));
+        let begun = tokio::time::Instant::now();
+        let answer = answer(&service, review(&starting, &job("a:2"), false)).await;
+        assert_eq!(answer["allowed"], true);
+        assert_eq!(fake.count("delete"), usize::from(!in_time), "{:?}", fake.names());
+        assert_eq!(counted(&metrics, "reason=\"stale_view\""), in_time);
+        assert!(begun.elapsed() < Duration::from_secs(3));
     }
 }

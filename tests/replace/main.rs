@@ -22,5 +22,6 @@ mod kinds;
 mod knobs;
 mod owners;
 mod policies;
+mod recreated;
 mod rights;
 mod visible;
