@@ -5,9 +5,11 @@
 //! it was made for, the difference is not the caller's: see `decide`. Bounded, for an hour.
 //!
 //! The API server gives an apply's new Job its uid after the answer: until it is seen, in a look-up
-//! or in the next request about it, whichever comes first, it is expected.
+//! or in the next request about it, whichever comes first, it is expected. Another apply of the same
+//! manager could make the Job in its stead, and would be remembered as what the first one asked for:
+//! whoever is not the expected one waits a moment, and with several nothing is remembered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,7 @@ use serde_json::Value;
 
 use crate::job::{Job, TemplateHash, asked_for, entry_index};
 use crate::replace::Plan;
+use crate::review::{Operation, Request};
 
 /// How long a replacement is remembered.
 const LIFE: Duration = Duration::from_hours(1);
@@ -67,6 +70,11 @@ struct Expected {
     replaced_uid: String,
     manager: String,
     kept: Kept,
+    /// What else the same manager was about to create under the name meanwhile. One is what a hook
+    /// has made of it; with more, nobody can tell whose Job it is that will be there.
+    others: BTreeSet<TemplateHash>,
+    /// Whether the same manager has asked for something else of the Job meanwhile.
+    contended: bool,
 }
 
 /// What a Job was made for.
@@ -108,12 +116,36 @@ impl Memory {
             replaced_uid: plan.uid.clone(),
             manager: plan.field_manager.clone().unwrap_or_default(),
             kept: Kept::of(&Made::of(plan)),
+            others: BTreeSet::new(),
+            contended: false,
         };
         let mut entries = self.entries();
         let waiting: usize = entries.expected.values().map(|expected| expected.kept.size()).sum();
         if waiting < BUDGET {
             entries.expected.insert((plan.namespace.clone(), plan.name.clone()), expected);
         }
+    }
+
+    /// Whether a creation is not the one that is expected, as far as its hash tells: another one of
+    /// the same manager, or that one after a hook has rewritten it. An update is taken notice of.
+    #[must_use]
+    pub fn is_another_creation(&self, request: &Request) -> bool {
+        let Some(object) = &request.object else { return false };
+        let name = Job::new(object).name().unwrap_or(&request.name);
+        let mut entries = self.entries();
+        let key = (request.namespace.clone(), name.to_owned());
+        let Some(expected) = entries.expected.get_mut(&key) else { return false };
+        let hash = TemplateHash::of(object);
+        let manager = request.field_manager.as_deref().unwrap_or_default();
+        if request.dry_run || expected.manager != manager || expected.kept.hash == hash {
+            return false;
+        }
+        if request.operation != Operation::Create {
+            expected.contended = true;
+            return false;
+        }
+        expected.others.insert(hash);
+        true
     }
 
     /// A stored Job is seen: if it is an expected one, it is known by its uid from now on. Another
@@ -131,6 +163,8 @@ impl Memory {
         }
         if let Some(expected) = entries.expected.remove(&key)
             && entry_index(job, &expected.manager).is_some()
+            && !expected.contended
+            && expected.others.len() <= 1
         {
             entries.keep(uid.to_owned(), expected.kept, now);
         }

@@ -10,6 +10,8 @@ use crate::job::TemplateHash;
 use crate::replace::fake::{Answer, Fake, NEVER, error};
 use crate::replace::record::{make_dormant, recorded};
 
+mod expected;
+
 const TIME: Duration = Duration::from_secs(8);
 
 fn job(image: &str) -> Value {

@@ -20,6 +20,8 @@ use crate::review::Request;
 
 /// How long a request waits; the API server's own retry comes at once.
 const LONGEST: Duration = Duration::from_secs(2);
+/// How long a creation waits for the one that is expected.
+const LONGEST_FOR_A_CREATION: Duration = Duration::from_millis(500);
 /// What is left for the answer.
 const MARGIN: Duration = Duration::from_millis(200);
 /// The first pause between two looks; it doubles up to [`LONGEST_PAUSE`].
@@ -71,6 +73,22 @@ pub(super) async fn until_changed<C: Cluster>(
         }
     }
     false
+}
+
+/// Waits until there is a Job of the name; not long, since the request may be the very one that is
+/// to create it, rewritten by a hook.
+pub(super) async fn until_there<C: Cluster>(cluster: &C, request: &Request, deadline: Instant) {
+    let name = request.object.as_ref().and_then(|object| Job::new(object).name());
+    let name = name.unwrap_or(&request.name);
+    let begun = Instant::now();
+    let until = (begun + LONGEST_FOR_A_CREATION).min(deadline.checked_sub(MARGIN).unwrap_or(begun));
+    while Instant::now() + FIRST_PAUSE < until {
+        sleep(FIRST_PAUSE).await;
+        match timeout_at(until, cluster.get(&request.namespace, name)).await {
+            Ok(Ok(Some(_))) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
 }
 
 #[cfg(test)]
