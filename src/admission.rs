@@ -122,7 +122,7 @@ impl<C: Cluster> Admission<C> {
     /// While the API server is about to create an apply's new Job, another apply of the same manager
     /// waits: its own Job would be taken for the expected one.
     async fn let_the_expected_one_create(&self, request: &Request, deadline: Deadline) {
-        if self.memory.is_another_creation(request)
+        if self.memory.is_another_creation(request, Instant::now())
             && let Some(cluster) = &self.cluster
         {
             wait::until_there(cluster.as_ref(), request, deadline).await;
@@ -151,7 +151,7 @@ impl<C: Cluster> Admission<C> {
         }
         // Before the deletion: another one's Job may be there before the answer to it.
         if plan.mode == Mode::Apply {
-            self.memory.expect(plan);
+            self.memory.expect(plan, Instant::now());
         }
         let outcome = run(cluster, plan, policy, deadline).await;
         if matches!(outcome, Outcome::Replaced(_)) {

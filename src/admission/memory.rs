@@ -21,6 +21,8 @@ use crate::review::{Operation, Request};
 
 /// How long a replacement is remembered.
 const LIFE: Duration = Duration::from_hours(1);
+/// Longer than a request and the look-ups after it.
+const LONGEST_EXPECTATION: Duration = Duration::from_mins(1);
 /// How much is remembered, in bytes: some 500 replacements of the largest templates that are kept,
 /// tens of thousands of plain ones.
 const BUDGET: usize = 8 * 1024 * 1024;
@@ -75,6 +77,14 @@ struct Expected {
     others: BTreeSet<TemplateHash>,
     /// Whether the same manager has asked for something else of the Job meanwhile.
     contended: bool,
+    since: Instant,
+}
+
+impl Expected {
+    /// A request that was given up leaves its expectation behind.
+    fn is_current(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < LONGEST_EXPECTATION
+    }
 }
 
 /// What a Job was made for.
@@ -111,15 +121,17 @@ impl Memory {
     }
 
     /// Expects the Job that the API server is about to make for an apply.
-    pub fn expect(&self, plan: &Plan) {
+    pub fn expect(&self, plan: &Plan, now: Instant) {
         let expected = Expected {
             replaced_uid: plan.uid.clone(),
             manager: plan.field_manager.clone().unwrap_or_default(),
             kept: Kept::of(&Made::of(plan)),
             others: BTreeSet::new(),
             contended: false,
+            since: now,
         };
         let mut entries = self.entries();
+        entries.expected.retain(|_, expected| expected.is_current(now));
         let waiting: usize = entries.expected.values().map(|expected| expected.kept.size()).sum();
         if waiting < BUDGET {
             entries.expected.insert((plan.namespace.clone(), plan.name.clone()), expected);
@@ -129,7 +141,7 @@ impl Memory {
     /// Whether a creation is not the one that is expected, as far as its hash tells: another one of
     /// the same manager, or that one after a hook has rewritten it. An update is taken notice of.
     #[must_use]
-    pub fn is_another_creation(&self, request: &Request) -> bool {
+    pub fn is_another_creation(&self, request: &Request, now: Instant) -> bool {
         let Some(object) = &request.object else { return false };
         let name = Job::new(object).name().unwrap_or(&request.name);
         let mut entries = self.entries();
@@ -137,7 +149,11 @@ impl Memory {
         let Some(expected) = entries.expected.get_mut(&key) else { return false };
         let hash = TemplateHash::of(object);
         let manager = request.field_manager.as_deref().unwrap_or_default();
-        if request.dry_run || expected.manager != manager || expected.kept.hash == hash {
+        if request.dry_run
+            || !expected.is_current(now)
+            || expected.manager != manager
+            || expected.kept.hash == hash
+        {
             return false;
         }
         if request.operation != Operation::Create {
@@ -163,6 +179,7 @@ impl Memory {
         }
         if let Some(expected) = entries.expected.remove(&key)
             && entry_index(job, &expected.manager).is_some()
+            && expected.is_current(now)
             && !expected.contended
             && expected.others.len() <= 1
         {
