@@ -242,6 +242,28 @@ mod tests {
     }
 
     #[test]
+    fn an_expectation_that_was_left_behind_ends() {
+        let now = Instant::now();
+        let job = json!({ "metadata": {
+            "name": "a", "uid": "new", "managedFields": [{ "manager": "m", "operation": "Apply" }],
+        }});
+        for (later, kept) in [(Duration::ZERO, true), (LONGEST_EXPECTATION, false)] {
+            let memory = Memory::default();
+            let expected = Expected {
+                replaced_uid: "old".into(),
+                manager: "m".into(),
+                kept: Kept::of(&made(None)),
+                others: BTreeSet::new(),
+                contended: false,
+                since: now,
+            };
+            memory.entries().expected.insert(("team".into(), "a".into()), expected);
+            memory.meet("team", Job::new(&job), now + later);
+            assert_eq!(memory.of("new", now + later).is_some(), kept, "after {later:?}");
+        }
+    }
+
+    #[test]
     fn the_memory_is_bounded_in_bytes_and_the_oldest_goes_first() {
         let now = Instant::now();
         for size in [0, 100, 16 * 1024] {

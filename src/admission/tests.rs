@@ -11,6 +11,7 @@ use crate::replace::fake::{Answer, Fake, NEVER, error};
 use crate::replace::record::{make_dormant, recorded};
 
 mod expected;
+mod released;
 
 const TIME: Duration = Duration::from_secs(8);
 
