@@ -113,3 +113,21 @@ async fn a_put_that_waited_for_the_old_job_is_not_stale_when_only_the_status_mov
         assert_eq!(stored["metadata"]["resourceVersion"], "8", "{before}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_is_remembered_though_hooks_rewrote_and_added() {
+    let fake = empty();
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+    let stored = |image: &str| {
+        let mut job = job(image);
+        job["metadata"]["uid"] = json!("new");
+        let containers = &mut job["spec"]["template"]["spec"]["containers"];
+        containers.as_array_mut().unwrap().push(json!({ "name": "sidecar", "image": "s:1" }));
+        job
+    };
+    for (image, reason) in [("a:2", "restored"), ("a:3", "would_replace")] {
+        let again = answer(&service, review(&stored("a@sha256:2"), &stored(image), true)).await;
+        assert_eq!(again["auditAnnotations"]["reason"], reason, "{again}");
+    }
+}
