@@ -91,7 +91,10 @@ impl Gate {
         let probe = std::thread::spawn(move || admin.post(&path, &pod).ok());
         let caught = loop {
             match self.held.recv_timeout(Duration::from_millis(20)) {
-                Ok(stream) => break Some(drop(stream)),
+                Ok(stream) => {
+                    drop(stream);
+                    break Some(());
+                }
                 Err(_) if probe.is_finished() => break None,
                 Err(_) => {}
             }
