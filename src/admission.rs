@@ -86,6 +86,7 @@ impl<C: Cluster> Admission<C> {
         request: &Request,
         deadline: Deadline,
     ) -> Decision {
+        self.let_the_expected_one_create(request, deadline).await;
         let old = request.old_object.as_ref().map(Job::new);
         if let Some(old) = old {
             self.memory.meet(&request.namespace, old, Instant::now());
@@ -103,6 +104,9 @@ impl<C: Cluster> Admission<C> {
         let mut decision = decide(request, policy, &context);
         if let Verdict::Replace(plan) = &decision.verdict {
             let plan = plan.clone();
+            if !plan.dry_run && self.is_started_meanwhile(request, deadline).await {
+                return stale_view(request);
+            }
             decision = self.replace(policy_name, &plan, decision, deadline).await;
         } else if decision.reason == Reason::RunningWait {
             self.held.keep(request, Instant::now());
@@ -115,6 +119,27 @@ impl<C: Cluster> Admission<C> {
         decision
     }
 
+    /// While the API server is about to create an apply's new Job, another apply of the same manager
+    /// waits: its own Job would be taken for the expected one.
+    async fn let_the_expected_one_create(&self, request: &Request, deadline: Deadline) {
+        if self.memory.is_another_creation(request, Instant::now())
+            && let Some(cluster) = &self.cluster
+        {
+            wait::until_there(cluster.as_ref(), request, deadline).await;
+        }
+    }
+
+    /// Whether the Job was just being started, and is changed now: nothing is done for this view.
+    async fn is_started_meanwhile(&self, request: &Request, deadline: Deadline) -> bool {
+        let (Some(cluster), Some(old)) = (&self.cluster, &request.old_object) else { return false };
+        if !wait::is_being_started(Job::new(old), self.identity.server_minor) {
+            return false;
+        }
+        // A PUT that names its revision: what changes meanwhile is the status.
+        self.held.keep(request, Instant::now());
+        wait::until_changed(cluster.as_ref(), request, deadline).await
+    }
+
     /// Carries a plan out when no other one of the same Job is under way here.
     async fn in_turn(&self, cluster: &C, plan: &Plan, policy: &str, deadline: Deadline) -> Outcome {
         if plan.dry_run {
@@ -124,9 +149,15 @@ impl<C: Cluster> Admission<C> {
         if self.turns.is_gone(plan) {
             return Outcome::StaleView;
         }
+        // Before the deletion: another one's Job may be there before the answer to it.
+        if plan.mode == Mode::Apply {
+            self.memory.expect(plan, Instant::now());
+        }
         let outcome = run(cluster, plan, policy, deadline).await;
         if matches!(outcome, Outcome::Replaced(_)) {
             self.turns.gone(plan);
+        } else {
+            self.memory.no_longer_expect(plan);
         }
         outcome
     }
@@ -152,9 +183,8 @@ impl<C: Cluster> Admission<C> {
         match outcome {
             Outcome::Replaced(uid) => {
                 // Now, not later: the client's next request may be there at once.
-                match &uid {
-                    Some(uid) => self.memory.keep(uid.clone(), Made::of(plan), Instant::now()),
-                    None => self.memory.expect(plan),
+                if let Some(uid) = &uid {
+                    self.memory.keep(uid.clone(), &Made::of(plan), Instant::now());
                 }
                 let memory = Arc::clone(&self.memory);
                 tokio::spawn(after::replaced(Arc::clone(cluster), memory, plan.clone(), uid));

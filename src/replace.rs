@@ -13,7 +13,7 @@ mod fail_point;
 pub(crate) mod fake;
 mod plan;
 pub mod reaper;
-mod record;
+pub(crate) mod record;
 mod run;
 
 pub use effects::{ApiError, Cluster, Right};

@@ -5,9 +5,11 @@
 //! it was made for, the difference is not the caller's: see `decide`. Bounded, for an hour.
 //!
 //! The API server gives an apply's new Job its uid after the answer: until it is seen, in a look-up
-//! or in the next request about it, whichever comes first, it is expected.
+//! or in the next request about it, whichever comes first, it is expected. Another apply of the same
+//! manager could make the Job in its stead, and would be remembered as what the first one asked for:
+//! whoever is not the expected one waits a moment, and with several nothing is remembered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,11 +17,17 @@ use serde_json::Value;
 
 use crate::job::{Job, TemplateHash, asked_for, entry_index};
 use crate::replace::Plan;
+use crate::review::{Operation, Request};
 
 /// How long a replacement is remembered.
 const LIFE: Duration = Duration::from_hours(1);
-/// How many replacements are remembered.
-const MOST: usize = 2_000;
+/// Longer than a request and the look-ups after it.
+const LONGEST_EXPECTATION: Duration = Duration::from_mins(1);
+/// How much is remembered, in bytes: some 500 replacements of the largest templates that are kept,
+/// tens of thousands of plain ones.
+const BUDGET: usize = 8 * 1024 * 1024;
+/// What an entry takes beside its texts.
+const OVERHEAD: usize = 192;
 
 /// The replacements of the last hour.
 #[derive(Debug, Default)]
@@ -28,9 +36,34 @@ pub struct Memory(Mutex<Entries>);
 #[derive(Debug, Default)]
 struct Entries {
     /// By uid.
-    made: HashMap<String, (Made, Instant)>,
+    made: HashMap<String, (Kept, Instant)>,
+    /// What the entries of `made` take.
+    bytes: usize,
     /// By namespace and name; as many as there are look-ups under way.
     expected: HashMap<(String, String), Expected>,
+}
+
+/// [`Made`] as it is kept: a parsed template takes many times the room of its text.
+#[derive(Debug)]
+struct Kept {
+    hash: TemplateHash,
+    asked: Option<Box<str>>,
+}
+
+impl Kept {
+    fn of(made: &Made) -> Self {
+        let text = |asked: &Value| asked.to_string().into_boxed_str();
+        Self { hash: made.hash.clone(), asked: made.asked.as_ref().map(text) }
+    }
+
+    fn made(&self) -> Made {
+        let asked = self.asked.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        Made { hash: self.hash.clone(), asked }
+    }
+
+    fn size(&self) -> usize {
+        OVERHEAD + self.asked.as_ref().map_or(0, |text| text.len())
+    }
 }
 
 /// A Job that an apply is about to make, and whose uid is not known yet.
@@ -38,7 +71,20 @@ struct Entries {
 struct Expected {
     replaced_uid: String,
     manager: String,
-    made: Made,
+    kept: Kept,
+    /// What else the same manager was about to create under the name meanwhile. One is what a hook
+    /// has made of it; with more, nobody can tell whose Job it is that will be there.
+    others: BTreeSet<TemplateHash>,
+    /// Whether the same manager has asked for something else of the Job meanwhile.
+    contended: bool,
+    since: Instant,
+}
+
+impl Expected {
+    /// A request that was given up leaves its expectation behind.
+    fn is_current(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) < LONGEST_EXPECTATION
+    }
 }
 
 /// What a Job was made for.
@@ -66,22 +112,56 @@ impl Memory {
         let entry = entries.made.get(uid);
         entry
             .filter(|(_, at)| now.saturating_duration_since(*at) < LIFE)
-            .map(|(made, _)| made.clone())
+            .map(|(kept, _)| kept.made())
     }
 
-    /// Remembers what a Job was made for. When full, what is over an hour old goes, else the oldest.
-    pub fn keep(&self, uid: String, made: Made, now: Instant) {
-        self.entries().keep(uid, made, now);
+    /// Remembers what a Job was made for. When full, the oldest go.
+    pub fn keep(&self, uid: String, made: &Made, now: Instant) {
+        self.entries().keep(uid, Kept::of(made), now);
     }
 
     /// Expects the Job that the API server is about to make for an apply.
-    pub fn expect(&self, plan: &Plan) {
+    pub fn expect(&self, plan: &Plan, now: Instant) {
         let expected = Expected {
             replaced_uid: plan.uid.clone(),
             manager: plan.field_manager.clone().unwrap_or_default(),
-            made: Made::of(plan),
+            kept: Kept::of(&Made::of(plan)),
+            others: BTreeSet::new(),
+            contended: false,
+            since: now,
         };
-        self.entries().expected.insert((plan.namespace.clone(), plan.name.clone()), expected);
+        let mut entries = self.entries();
+        entries.expected.retain(|_, expected| expected.is_current(now));
+        let waiting: usize = entries.expected.values().map(|expected| expected.kept.size()).sum();
+        if waiting < BUDGET {
+            entries.expected.insert((plan.namespace.clone(), plan.name.clone()), expected);
+        }
+    }
+
+    /// Whether a creation is not the one that is expected, as far as its hash tells: another one of
+    /// the same manager, or that one after a hook has rewritten it. An update is taken notice of.
+    #[must_use]
+    pub fn is_another_creation(&self, request: &Request, now: Instant) -> bool {
+        let Some(object) = &request.object else { return false };
+        let name = Job::new(object).name().unwrap_or(&request.name);
+        let mut entries = self.entries();
+        let key = (request.namespace.clone(), name.to_owned());
+        let Some(expected) = entries.expected.get_mut(&key) else { return false };
+        let hash = TemplateHash::of(object);
+        let manager = request.field_manager.as_deref().unwrap_or_default();
+        if request.dry_run
+            || !expected.is_current(now)
+            || expected.manager != manager
+            || expected.kept.hash == hash
+        {
+            return false;
+        }
+        if request.operation != Operation::Create {
+            expected.contended = true;
+            return false;
+        }
+        expected.others.insert(hash);
+        true
     }
 
     /// A stored Job is seen: if it is an expected one, it is known by its uid from now on. Another
@@ -99,8 +179,11 @@ impl Memory {
         }
         if let Some(expected) = entries.expected.remove(&key)
             && entry_index(job, &expected.manager).is_some()
+            && expected.is_current(now)
+            && !expected.contended
+            && expected.others.len() <= 1
         {
-            entries.keep(uid.to_owned(), expected.made, now);
+            entries.keep(uid.to_owned(), expected.kept, now);
         }
     }
 
@@ -119,47 +202,87 @@ impl Memory {
 }
 
 impl Entries {
-    fn keep(&mut self, uid: String, made: Made, now: Instant) {
-        if self.made.len() >= MOST {
-            self.made.retain(|_, (_, at)| now.saturating_duration_since(*at) < LIFE);
-        }
-        if self.made.len() >= MOST {
+    fn keep(&mut self, uid: String, kept: Kept, now: Instant) {
+        self.forget(&uid);
+        while self.bytes + kept.size() > BUDGET {
             let oldest = self.made.iter().min_by_key(|(_, (_, at))| *at);
-            if let Some(oldest) = oldest.map(|(uid, _)| uid.clone()) {
-                self.made.remove(&oldest);
-            }
+            let Some(oldest) = oldest.map(|(uid, _)| uid.clone()) else { break };
+            self.forget(&oldest);
         }
-        self.made.insert(uid, (made, now));
+        self.bytes += kept.size();
+        self.made.insert(uid, (kept, now));
+    }
+
+    fn forget(&mut self, uid: &str) {
+        if let Some((kept, _)) = self.made.remove(uid) {
+            self.bytes -= kept.size();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
-    fn made() -> Made {
-        Made { hash: TemplateHash::of(&serde_json::json!({})), asked: None }
+    fn made(asked: Option<Value>) -> Made {
+        Made { hash: TemplateHash::of(&json!({})), asked }
     }
 
     #[test]
     fn a_replacement_is_remembered_for_an_hour() {
         let memory = Memory::default();
         let now = Instant::now();
-        memory.keep("u".into(), made(), now);
-        assert_eq!(memory.of("u", now), Some(made()));
+        let made = made(Some(json!({ "spec": { "parallelism": 2 } })));
+        memory.keep("u".into(), &made, now);
+        assert_eq!(memory.of("u", now), Some(made));
         assert_eq!(memory.of("other", now), None);
         assert_eq!(memory.of("u", now + LIFE), None);
     }
 
     #[test]
-    fn the_memory_is_bounded_and_the_oldest_goes_first() {
-        let memory = Memory::default();
+    fn an_expectation_that_was_left_behind_ends() {
         let now = Instant::now();
-        for n in 0..=MOST {
-            memory.keep(n.to_string(), made(), now + Duration::from_millis(n as u64));
+        let job = json!({ "metadata": {
+            "name": "a", "uid": "new", "managedFields": [{ "manager": "m", "operation": "Apply" }],
+        }});
+        for (later, kept) in [(Duration::ZERO, true), (LONGEST_EXPECTATION, false)] {
+            let memory = Memory::default();
+            let expected = Expected {
+                replaced_uid: "old".into(),
+                manager: "m".into(),
+                kept: Kept::of(&made(None)),
+                others: BTreeSet::new(),
+                contended: false,
+                since: now,
+            };
+            memory.entries().expected.insert(("team".into(), "a".into()), expected);
+            memory.meet("team", Job::new(&job), now + later);
+            assert_eq!(memory.of("new", now + later).is_some(), kept, "after {later:?}");
         }
-        assert_eq!(memory.0.lock().unwrap().made.len(), MOST);
-        assert_eq!(memory.of("0", now), None);
-        assert_eq!(memory.of("1", now), Some(made()));
+    }
+
+    #[test]
+    fn the_memory_is_bounded_in_bytes_and_the_oldest_goes_first() {
+        let now = Instant::now();
+        for size in [0, 100, 16 * 1024] {
+            let memory = Memory::default();
+            let made = made(Some(json!("x".repeat(size))));
+            let fits = BUDGET / Kept::of(&made).size();
+            for n in 0..=fits {
+                memory.keep(n.to_string(), &made, now + Duration::from_millis(n as u64));
+                // The same Job again takes no more.
+                memory.keep(n.to_string(), &made, now + Duration::from_millis(n as u64));
+            }
+            let entries = memory.entries();
+            assert_eq!(entries.made.len(), fits, "{size}");
+            let bytes: usize = entries.made.values().map(|(kept, _)| kept.size()).sum();
+            assert_eq!(entries.bytes, bytes, "{size}");
+            assert!(bytes <= BUDGET, "{size}: {bytes}");
+            drop(entries);
+            assert_eq!(memory.of("0", now), None, "{size}");
+            assert_eq!(memory.of("1", now), Some(made), "{size}");
+        }
     }
 }

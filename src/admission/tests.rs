@@ -7,8 +7,11 @@ use tokio::time::Duration;
 
 use super::*;
 use crate::job::TemplateHash;
-use crate::replace::Record;
 use crate::replace::fake::{Answer, Fake, NEVER, error};
+use crate::replace::record::{make_dormant, recorded};
+
+mod expected;
+mod released;
 
 const TIME: Duration = Duration::from_secs(8);
 
@@ -23,7 +26,8 @@ fn job(image: &str) -> Value {
             "template": { "spec": {
                 "restartPolicy": "Never", "containers": [{ "name": "app", "image": image }]
             } }
-        }
+        },
+        "status": { "active": 1, "ready": 0 }
     })
 }
 
@@ -249,19 +253,8 @@ async fn a_stale_view_is_answered_with_the_marker_and_without_a_warning() {
 
 /// A dormant Job that was made for bob, and ada's request for it.
 fn meeting(fake: Fake) -> (Admission<Fake>, Arc<Fake>, Bytes, Value) {
-    let record = Record {
-        parallelism: Some(1),
-        uid: "older".into(),
-        resource_version: "1".into(),
-        user: "bob".into(),
-        manager: Some("kubectl".into()),
-        asked: None,
-        owners: None,
-    };
     let mut old = job("a:1");
-    old["spec"]["parallelism"] = json!(0);
-    old["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
-    old["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record.to_text() });
+    make_dormant(&mut old, &recorded("bob", Some("kubectl")));
     let mut object = old.clone();
     object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("a:2");
     let fake = Arc::new(fake);
@@ -332,5 +325,44 @@ async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
     assert!(marker.is_string(), "{two}");
     for (call, times) in [("may-delete", 1), ("dry-run", 1), ("delete", 1), ("create", 1)] {
         assert_eq!(fake.count(call), times, "{call}");
+    }
+}
+
+/// Whatever check brings them: Flux takes these words for leave to delete the Job.
+#[tokio::test(start_paused = true)]
+async fn the_api_servers_own_message_is_passed_on_without_the_words_that_flux_looks_for() {
+    for check in ["dry-run", "dry-run-dormant", "delete"] {
+        let fake = Fake::new(move |name, _| {
+            let message = "spec.template: Invalid value: field is immutable, an Immutable Field";
+            (name == check).then(|| (Duration::ZERO, Err(error(422, "Invalid", message))))
+        });
+        let (service, _) = service(Some(Arc::new(fake)));
+        let answer = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+        let told = answer["status"]["message"].as_str().unwrap();
+        assert!(told.contains("spec.template: Invalid value"), "{check}: {told}");
+        assert!(!told.to_ascii_lowercase().contains("immutable"), "{check}: {told}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_just_being_started_is_not_replaced_before_its_pods_are_counted() {
+    let mut starting = job("a:1");
+    starting["status"] = json!({});
+    for in_time in [true, false] {
+        let stored = starting.clone();
+        let fake = Arc::new(Fake::new(move |name, nth| {
+            let mut stored = stored.clone();
+            if in_time && nth == 3 {
+                stored["metadata"]["resourceVersion"] = json!("8");
+            }
+            (name == "get").then_some((Duration::ZERO, Ok(stored)))
+        }));
+        let (service, metrics) = service(Some(Arc::clone(&fake)));
+        let begun = tokio::time::Instant::now();
+        let answer = answer(&service, review(&starting, &job("a:2"), false)).await;
+        assert_eq!(answer["allowed"], true);
+        assert_eq!(fake.count("delete"), usize::from(!in_time), "{:?}", fake.names());
+        assert_eq!(counted(&metrics, "reason=\"stale_view\""), in_time);
+        assert!(begun.elapsed() < Duration::from_secs(3));
     }
 }

@@ -1,23 +1,48 @@
-//! A request that meets another one's dormant Job waits a moment until that one is through.
+//! A request waits a moment for what is a matter of milliseconds, so that the client need not be
+//! sent away.
 //!
-//! It is usually a matter of milliseconds, so the client need not be sent away. A dormant Job that
+//! One that meets another one's dormant Job waits until that one is through. A dormant Job that
 //! nobody comes back for stays for the reaper, and the client gets its 429.
+//!
+//! One that replaces a Job which is just being started waits until the Job controller has counted
+//! its Pods. Until a patch release of Kubernetes 1.37 the controller keeps what it expects of Pods
+//! under the Job's name: a Pod that appears when its Job has been replaced is never counted, and
+//! the new Job gets none before it is changed again, over five minutes later.
 
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::job::Job;
+use crate::job::{Job, Progress, progress};
 use crate::replace::Cluster;
 use crate::review::Request;
 
 /// How long a request waits; the API server's own retry comes at once.
 const LONGEST: Duration = Duration::from_secs(2);
+/// How long a creation waits for the one that is expected.
+const LONGEST_FOR_A_CREATION: Duration = Duration::from_millis(500);
 /// What is left for the answer.
 const MARGIN: Duration = Duration::from_millis(200);
 /// The first pause between two looks; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
+
+/// The first minor version of Kubernetes whose Job controller always forgets what it expects of
+/// Pods when a Job is deleted (`deleteJob` in `pkg/controller/job/job_controller.go`).
+const FORGETS: u32 = 38;
+
+/// Whether the Job controller may be making the first Pods of a Job, and a new Job of the name
+/// would wait for them: it has not counted any, and is to start some.
+pub(super) fn is_being_started(job: Job<'_>, server_minor: Option<u32>) -> bool {
+    let counts = ["active", "succeeded", "failed", "terminating"];
+    let counted = |field| job.status(field).and_then(Value::as_i64).is_some_and(|count| count > 0);
+    server_minor.is_none_or(|minor| minor < FORGETS)
+        && job.parallelism() != Some(0)
+        && !job.is_suspended()
+        && progress(job) == Progress::Idle
+        && !counts.into_iter().any(counted)
+}
 
 /// Whether the stored Job is no longer the old object of the request.
 pub(super) async fn until_changed<C: Cluster>(
@@ -48,4 +73,52 @@ pub(super) async fn until_changed<C: Cluster>(
         }
     }
     false
+}
+
+/// Waits until there is a Job of the name; not long, since the request may be the very one that is
+/// to create it, rewritten by a hook.
+pub(super) async fn until_there<C: Cluster>(cluster: &C, request: &Request, deadline: Instant) {
+    let name = request.object.as_ref().and_then(|object| Job::new(object).name());
+    let name = name.unwrap_or(&request.name);
+    let begun = Instant::now();
+    let until = (begun + LONGEST_FOR_A_CREATION).min(deadline.checked_sub(MARGIN).unwrap_or(begun));
+    while Instant::now() + FIRST_PAUSE < until {
+        sleep(FIRST_PAUSE).await;
+        match timeout_at(until, cluster.get(&request.namespace, name)).await {
+            Ok(Ok(Some(_))) | Err(_) => return,
+            Ok(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_whose_first_pods_are_to_come_is_being_started() {
+        for (spec, status, expected) in [
+            (json!({ "parallelism": 1 }), json!({}), true),
+            (json!({}), json!({ "startTime": "t", "active": 0, "ready": 0 }), true),
+            (json!({ "parallelism": 1 }), json!({ "active": 1 }), false),
+            (json!({ "parallelism": 1 }), json!({ "active": 1, "ready": 0 }), false),
+            (json!({ "parallelism": 1 }), json!({ "active": 0, "failed": 1 }), false),
+            (json!({ "parallelism": 1 }), json!({ "active": 0, "terminating": 1 }), false),
+            (json!({ "parallelism": 0 }), json!({}), false),
+            (json!({ "parallelism": 1, "suspend": true }), json!({}), false),
+            (
+                json!({ "completions": 0 }),
+                json!({ "conditions": [{ "type": "Complete", "status": "True" }] }),
+                false,
+            ),
+        ] {
+            let job = json!({ "spec": spec, "status": status });
+            let job = Job::new(&job);
+            assert_eq!(is_being_started(job, Some(FORGETS - 1)), expected, "{spec} {status}");
+            assert_eq!(is_being_started(job, None), expected, "an unknown version may be old");
+            assert!(!is_being_started(job, Some(FORGETS)), "later versions forget");
+        }
+    }
 }

@@ -2,16 +2,21 @@
 //!
 //! `pkg/apis/batch/validation/validation.go` (`validateCompletions`, `validatePodTemplateUpdate`)
 //! and `pkg/registry/batch/job/strategy.go` (`shouldAllowMutablePodTemplate`) of Kubernetes
-//! 1.30 to 1.37: elastic Indexed Jobs, and scheduling directives of a suspended Job.
+//! 1.30 to 1.37: elastic Indexed Jobs, a gang's `minCount` (`validateJobSchedulingUpdate`), and
+//! scheduling directives of a suspended Job.
 
-use serde_json::Value;
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
 
 use crate::job::{Job, immutable_part};
 
 /// Whether the API server accepts the change from `old` to `new` as it is.
 pub(super) fn by_the_api_server(old: Job<'_>, new: Job<'_>, server_minor: Option<u32>) -> bool {
-    let mut before = immutable_part(old.value());
-    let mut after = immutable_part(new.value());
+    let gangs =
+        [old, new].iter().all(|job| job.value().pointer(GANG).is_some_and(Value::is_object));
+    let mut before = immutable_part(&with_any_min_count(old, gangs));
+    let mut after = immutable_part(&with_any_min_count(new, gangs));
     if is_elastic(old, new) {
         for part in [&mut before, &mut after] {
             take(part, "", "completions");
@@ -30,6 +35,22 @@ pub(super) fn by_the_api_server(old: Job<'_>, new: Job<'_>, server_minor: Option
         }
     }
     before == after
+}
+
+/// The policy that may not become another one.
+const GANG: &str = "/spec/scheduling/schedulingPolicy/gang";
+
+/// The Job, or where both have a gang, the Job with the same `minCount` as the other: it may be
+/// set, changed and removed.
+fn with_any_min_count(job: Job<'_>, gangs: bool) -> Cow<'_, Value> {
+    if !gangs {
+        return Cow::Borrowed(job.value());
+    }
+    let mut job = job.value().clone();
+    if let Some(Value::Object(gang)) = job.pointer_mut(GANG) {
+        gang.insert("minCount".to_owned(), json!(1));
+    }
+    Cow::Owned(job)
 }
 
 /// `completions` may change together with `parallelism` for Indexed Jobs.

@@ -16,6 +16,9 @@ const MOST: usize = 5;
 /// How many changes a sentence names.
 const NAMED: usize = 3;
 
+/// Part of what Flux takes as leave to delete the Job.
+const FORBIDDEN: &str = "immutable";
+
 /// The warnings of an answer.
 #[derive(Debug, Default)]
 pub struct Warnings(Vec<String>);
@@ -48,7 +51,11 @@ pub(super) fn cut(text: &str, longest: usize) -> String {
 /// A refusal as it is sent: readable, and without the words that Flux takes as leave to delete the
 /// Job, whoever brings them (a label's name, the API server's own message).
 pub(super) fn refusal(message: impl AsRef<str>) -> String {
-    cut(&message.as_ref().replace("immutable", "unchangeable"), LONGEST_REFUSAL)
+    let mut text = message.as_ref().to_owned();
+    while let Some(at) = text.to_ascii_lowercase().find(FORBIDDEN) {
+        text.replace_range(at..at + FORBIDDEN.len(), "unchangeable");
+    }
+    cut(&text, LONGEST_REFUSAL)
 }
 
 /// The Job's name as a sentence says it.

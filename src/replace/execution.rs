@@ -25,8 +25,10 @@ pub enum Effect {
     MayDelete,
     /// Ask whether the user may create Jobs.
     MayCreate,
-    /// Ask whether the new Job would be accepted.
+    /// Ask whether the new Job would be accepted as it is to run.
     DryRunCreate,
+    /// Ask whether the new Job would be accepted as it is made, dormant.
+    DryRunDormant,
     /// Delete the old Job.
     Delete,
     /// Create the new Job, dormant.
@@ -36,6 +38,16 @@ pub enum Effect {
 /// The checks, all at the same time.
 const CHECKS: [Effect; 4] =
     [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
+
+/// The checks where rejob itself makes the new Job. Both forms are tried: a policy may refuse a Job
+/// that starts no Pod, or one that starts too many.
+const CHECKS_OF_DORMANT: [Effect; 5] = [
+    Effect::OptIn,
+    Effect::MayDelete,
+    Effect::MayCreate,
+    Effect::DryRunCreate,
+    Effect::DryRunDormant,
+];
 
 /// What came of an effect.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -99,10 +111,17 @@ impl<'a> Execution<'a> {
     #[must_use]
     pub fn effects(&self) -> &'static [Effect] {
         match self.state {
-            State::Checking => &CHECKS,
+            State::Checking => self.checks(),
             State::Deleting => &[Effect::Delete],
             State::Creating { .. } => &[Effect::Create],
             State::Ended(_) => &[],
+        }
+    }
+
+    fn checks(&self) -> &'static [Effect] {
+        match self.plan.mode {
+            Mode::Apply => &CHECKS,
+            Mode::Recreate => &CHECKS_OF_DORMANT,
         }
     }
 
@@ -135,7 +154,7 @@ impl<'a> Execution<'a> {
             }
             passed.push(effect);
         }
-        if let Some(missing) = CHECKS.iter().find(|check| !passed.contains(check)) {
+        if let Some(missing) = self.checks().iter().find(|check| !passed.contains(check)) {
             let error = ApiError::unanswered(format!("no reply to {missing:?}"));
             return State::Ended(self.unanswered_check(&error));
         }
@@ -180,16 +199,31 @@ impl<'a> Execution<'a> {
             )),
             // `Created`: the old Job is gone already, which the API server finds out by itself.
             (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true)))
-            | (Effect::DryRunCreate, Reply::Created(Ok(_))) => None,
+            | (Effect::DryRunCreate | Effect::DryRunDormant, Reply::Created(Ok(_))) => None,
             (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
             (_, Reply::May(Ok(false))) => forbidden("create"),
             // The name is taken, by the old Job: everything else about the new one is accepted.
-            (Effect::DryRunCreate, Reply::Created(Err(error))) if error.is_already_exists() => None,
+            (Effect::DryRunCreate | Effect::DryRunDormant, Reply::Created(Err(error)))
+                if error.is_already_exists() =>
+            {
+                None
+            }
+            (Effect::DryRunDormant, Reply::Created(Err(error))) if !error.is_passing() => {
+                Some(Outcome::Refused(
+                    Reason::InvalidDenied,
+                    format!(
+                        "job {name} was not replaced: the API server refuses the new one in the form \
+                         in which rejob makes it, with parallelism 0 until it is started (exempt \
+                         rejob's user from that policy): {}",
+                        error.message
+                    ),
+                ))
+            }
             (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
                 Reason::InvalidDenied,
                 format!(
                     "job {name} was not replaced: the API server refuses the new one: {}",
-                    readable(&error.message)
+                    error.message
                 ),
             )),
             (
@@ -212,7 +246,7 @@ impl<'a> Execution<'a> {
         let message = format!(
             "job {name} was not replaced: the API server failed a check ({}), nothing was changed; \
              try again",
-            readable(&error.message)
+            error.message
         );
         if error.is_passing() {
             Outcome::Busy(message)
@@ -234,7 +268,7 @@ impl<'a> Execution<'a> {
             Some((_, Reply::Deleted(Err(error)))) if !error.is_passing() || error.code == 429 => {
                 let message = format!(
                     "job {name} was not replaced: the API server refused to delete the old one: {}",
-                    readable(&error.message)
+                    error.message
                 );
                 if error.is_passing() {
                     State::Ended(Outcome::Busy(message))
@@ -283,7 +317,7 @@ impl<'a> Execution<'a> {
             Some((_, Reply::Created(Err(error)))) => State::Ended(Outcome::Failed(format!(
                 "job {name} was deleted and could not be created again: {}; send the same request \
                  again",
-                readable(&error.message)
+                error.message
             ))),
             _ => State::Ended(Outcome::Failed(format!(
                 "job {name} was deleted and not created again; send the same request again"
@@ -294,17 +328,4 @@ impl<'a> Execution<'a> {
 
 fn refused(reason: Reason, message: String) -> State {
     State::Ended(Outcome::Refused(reason, message))
-}
-
-/// The API server's message without the words that Flux takes as leave to delete the Job.
-fn readable(message: &str) -> String {
-    let mut text: String = message.chars().take(1024).collect();
-    for (word, instead) in
-        [("is immutable", "cannot be changed"), ("immutable field", "unchangeable field")]
-    {
-        while let Some(at) = text.to_ascii_lowercase().find(word) {
-            text.replace_range(at..at + word.len(), instead);
-        }
-    }
-    text
 }

@@ -22,6 +22,7 @@ pub fn hit(effect: Effect, step: Step) {
         Effect::MayDelete => "may-delete",
         Effect::MayCreate => "may-create",
         Effect::DryRunCreate => "dry-run-create",
+        Effect::DryRunDormant => "dry-run-dormant",
         Effect::Delete => "delete",
         Effect::Create => "create",
     };

@@ -96,7 +96,12 @@ impl Cluster for Fake {
         if !dry_run {
             return self.call("create", job.clone(), json!({ "metadata": { "uid": "new" } })).await;
         }
-        self.call("dry-run", job.clone(), Value::Null).await.and_then(|answer| match answer {
+        let name = if job.pointer("/spec/parallelism") == Some(&json!(0)) {
+            "dry-run-dormant"
+        } else {
+            "dry-run"
+        };
+        self.call(name, job.clone(), Value::Null).await.and_then(|answer| match answer {
             Value::Null => {
                 Err(error(409, "AlreadyExists", "jobs.batch \"nightly\" already exists"))
             }

@@ -81,26 +81,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::replace::record::{make_dormant, recorded};
 
     fn dormant(change: impl FnOnce(&mut Value)) -> Value {
-        let record = Record {
-            parallelism: Some(1),
-            uid: "old".into(),
-            resource_version: "1".into(),
-            user: "deployer".into(),
-            manager: None,
-            asked: None,
-            owners: None,
-        };
         let mut job = json!({
             "metadata": {
-                "name": "nightly", "namespace": "a", "uid": "u", "resourceVersion": "7",
-                "labels": { "rejob.dev/dormant": "true" },
-                "annotations": { "rejob.dev/dormant": record.to_text() }
+                "name": "nightly", "namespace": "a", "uid": "u", "resourceVersion": "7"
             },
-            "spec": { "parallelism": 0 },
             "status": {}
         });
+        make_dormant(&mut job, &recorded("deployer", None));
         change(&mut job);
         job
     }

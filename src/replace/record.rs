@@ -48,3 +48,25 @@ impl Record {
         self.user == request.user.username && self.manager == request.field_manager
     }
 }
+
+/// A record as the tests take it: of a Job of `parallelism` 1 that this user and manager asked for.
+#[cfg(test)]
+pub(crate) fn recorded(user: &str, manager: Option<&str>) -> Record {
+    Record {
+        parallelism: Some(1),
+        uid: "old".into(),
+        resource_version: "1".into(),
+        user: user.into(),
+        manager: manager.map(str::to_owned),
+        asked: None,
+        owners: None,
+    }
+}
+
+/// Makes a Job dormant, with that record.
+#[cfg(test)]
+pub(crate) fn make_dormant(job: &mut Value, record: &Record) {
+    job["spec"]["parallelism"] = 0.into();
+    job["metadata"]["labels"][keys::DORMANT] = "true".into();
+    job["metadata"]["annotations"][keys::DORMANT] = record.to_text().into();
+}

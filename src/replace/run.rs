@@ -69,6 +69,9 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, effect: Effect) -> Repl
         Effect::DryRunCreate => Reply::Created(
             cluster.create(namespace, plan.accepted(), manager, true).await.map(|job| uid(&job)),
         ),
+        Effect::DryRunDormant => Reply::Created(
+            cluster.create(namespace, &plan.dormant(), manager, true).await.map(|job| uid(&job)),
+        ),
         Effect::Delete => {
             Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
         }
@@ -84,7 +87,7 @@ fn unanswered(effect: Effect) -> Reply {
     match effect {
         Effect::OptIn => Reply::OptIn(Err(error)),
         Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
-        Effect::DryRunCreate | Effect::Create => Reply::Created(Err(error)),
+        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
         Effect::Delete => Reply::Deleted(Err(error)),
     }
 }

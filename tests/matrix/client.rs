@@ -91,12 +91,21 @@ impl<'r> Place<'r> {
     }
 }
 
-/// The manifest that every client deploys.
+/// The manifest that every client deploys: of that image, and what follows a space is an argument.
 pub fn job(image: &str) -> Value {
+    let (image, argument) = image.split_once(' ').map_or((image, None), |(i, a)| (i, Some(a)));
     let mut job = manifest::job(JOB, image);
     job["metadata"]["labels"] = json!({ "app": JOB });
     job["spec"]["backoffLimit"] = json!(0);
+    if let Some(argument) = argument {
+        container(&mut job)["args"] = json!([argument]);
+    }
     job
+}
+
+/// The container of a Job.
+pub fn container(job: &mut Value) -> &mut Value {
+    &mut job["spec"]["template"]["spec"]["containers"][0]
 }
 
 /// What a command said.

@@ -41,19 +41,21 @@ pub fn clients() -> Vec<Box<dyn Client>> {
 const NAME: &str = "r";
 
 impl Release {
-    fn chart(place: &Place<'_>) -> PathBuf {
+    fn chart(place: &Place<'_>, image: &str) -> PathBuf {
         let chart = place.dir().join("chart");
         fs::create_dir_all(chart.join("templates")).unwrap();
         fs::write(chart.join("Chart.yaml"), "apiVersion: v2\nname: nightly\nversion: 1.0.0\n")
             .unwrap();
-        let template = job("IMAGE").to_string().replace("\"IMAGE\"", "{{ .Values.image | quote }}");
+        let name = image.split(' ').next().unwrap();
+        let template = job(&image.replacen(name, "IMAGE", 1)).to_string();
+        let template = template.replace("\"IMAGE\"", "{{ .Values.image | quote }}");
         fs::write(chart.join("templates/job.yaml"), template).unwrap();
         chart
     }
 
     fn run(&self, place: &Place<'_>, image: &str, flags: &[&str]) -> Said {
-        let chart = Self::chart(place).display().to_string();
-        let set = format!("image={image}");
+        let chart = Self::chart(place, image).display().to_string();
+        let set = format!("image={}", image.split(' ').next().unwrap());
         let args = if place.job().is_none() {
             let args = ["install", NAME, &chart, "--set", &set];
             return said(&place.namespace.helm(self.begun_with, &args));

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::user::Answer;
 
-use super::client::{Client, JOB, Place, Said, job};
+use super::client::{Client, JOB, Place, Said, container, job};
 
 /// One kind of request.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Raw {
         let user = place.namespace.user();
         let query = format!("?fieldManager=test{query}");
         let path = format!("{}{query}", place.namespace.job_path(JOB));
-        let wanted = job(image);
+        let mut wanted = job(image);
         let stored = place.job();
         if matches!(self, Self::Apply | Self::ForcedApply) {
             let force = if self == Self::ForcedApply { "&force=true" } else { "" };
@@ -51,16 +51,28 @@ impl Raw {
         let template = json!({ "spec": { "template": wanted["spec"]["template"] } });
         match self {
             Self::MergePatch => user.patch("merge", &path, &template),
-            Self::StrategicMergePatch => user.patch("strategic-merge", &path, &template),
+            Self::StrategicMergePatch => {
+                // It merges: what is to go must be said.
+                let mut change = template;
+                let args = container(&mut wanted)["args"].take();
+                container(&mut change)["args"] = args;
+                user.patch("strategic-merge", &path, &change)
+            }
             Self::JsonPatch => {
-                let at = "/spec/template/spec/containers/0/image";
-                let change = json!([{ "op": "replace", "path": at, "value": image }]);
+                // What is to be, not what to do: it is applied to the new Job as well.
+                let at = "/spec/template/spec/containers/0";
+                let change = json!([
+                    { "op": "replace", "path": at, "value": container(&mut wanted) },
+                ]);
                 user.patch("json", &path, &change)
             }
             Self::Put => user.put(&path, &wanted),
             Self::PutWithResourceVersion => {
                 let mut object: Value = stored;
-                object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+                let container_now = container(&mut object).as_object_mut().unwrap();
+                container_now.remove("args");
+                let wanted = container(&mut wanted).as_object().unwrap().clone();
+                container_now.extend(wanted);
                 object["metadata"].as_object_mut().unwrap().remove("uid");
                 user.put(&path, &object)
             }

@@ -8,6 +8,7 @@ use super::client::{Client, JOB, Place, Said};
 
 const FIRST: &str = "busybox:1";
 const SECOND: &str = "busybox:2";
+const WITH_ARGUMENT: &str = "busybox:1 --verbose";
 /// A container must have an image: refused by the API server's validation.
 const REFUSED: &str = "";
 
@@ -20,6 +21,7 @@ pub enum Situation {
     ChangedTwice,
     ChangedHanging,
     ChangedRunning,
+    FieldRemoved,
     RollBack,
     Rerun,
     DryRun,
@@ -29,13 +31,14 @@ pub enum Situation {
 }
 
 impl Situation {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::FirstDeploy,
         Self::Unchanged,
         Self::ChangedFinished,
         Self::ChangedTwice,
         Self::ChangedHanging,
         Self::ChangedRunning,
+        Self::FieldRemoved,
         Self::RollBack,
         Self::Rerun,
         Self::DryRun,
@@ -53,6 +56,7 @@ impl Situation {
             Self::ChangedTwice => "changed again",
             Self::ChangedHanging => "changed, old one hangs",
             Self::ChangedRunning => "changed, old one runs",
+            Self::FieldRemoved => "a field removed",
             Self::RollBack => "rollback",
             Self::Rerun => "rerun by annotation, then changed",
             Self::DryRun => "dry run, diff",
@@ -70,9 +74,11 @@ impl Situation {
             Self::Unchanged => "no run",
             Self::ChangedRunning if !client.retries() => "429, then new run",
             Self::ChangedRunning => "waits, new run",
-            Self::ChangedFinished | Self::ChangedTwice | Self::ChangedHanging | Self::RollBack => {
-                "new run"
-            }
+            Self::ChangedFinished
+            | Self::ChangedTwice
+            | Self::ChangedHanging
+            | Self::FieldRemoved
+            | Self::RollBack => "new run",
             Self::Rerun => "new run, then new run",
             Self::DryRun => "shows the change",
             Self::Wait => "for the new one",
@@ -89,7 +95,8 @@ impl Situation {
             return "-".to_owned();
         }
         if self != Self::FirstDeploy {
-            client.deploy(place, FIRST).expect("the first deploy");
+            let first = if self == Self::FieldRemoved { WITH_ARGUMENT } else { FIRST };
+            client.deploy(place, first).expect("the first deploy");
         }
         match self {
             Self::FirstDeploy => match client.deploy(place, FIRST) {
@@ -118,6 +125,7 @@ impl Situation {
                 changed(client, place, SECOND)
             }
             Self::ChangedRunning => running(client, place),
+            Self::FieldRemoved => field_removed(client, place),
             Self::RollBack => {
                 place.namespace.finish_pods(JOB);
                 match client.deploy(place, SECOND) {
@@ -214,6 +222,29 @@ fn running(client: &dyn Client, place: &Place<'_>) -> String {
             said => judged(said, place, &old, SECOND),
         }
     })
+}
+
+/// The manifest is the same, less the container's arguments.
+fn field_removed(client: &dyn Client, place: &Place<'_>) -> String {
+    place.namespace.finish_pods(JOB);
+    let old = place.uid();
+    let mut said = client.deploy(place, FIRST);
+    // Nothing tells an apply that only removes within the second of the last one: it is to come
+    // again, which clients do by themselves.
+    wait::until("a second has passed", || {
+        let too_soon = |error: &String| error.contains("was applied a moment ago");
+        if said.as_ref().err().is_some_and(too_soon) {
+            assert!(!client.retries(), "{said:?}");
+            said = client.deploy(place, FIRST);
+            return None;
+        }
+        Some(())
+    });
+    let outcome = judged(said, place, &old, FIRST);
+    let mut job = place.job().unwrap();
+    let gone = super::client::container(&mut job)["args"].is_null();
+    assert_eq!(gone, place.uid() != old, "{job:#}");
+    outcome
 }
 
 /// A person asks for a new run; what the client owns it must still own afterwards.

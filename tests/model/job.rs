@@ -111,6 +111,10 @@ pub fn create(mut job: Value, uid: &str) -> Result<Value, Refusal> {
         return Err(INVALID);
     }
     valid(&job)?;
+    let refused = if parallelism(&job) == 0 { NEVER_ASLEEP } else { NEVER_AWAKE };
+    if image(&job) == refused {
+        return Err(INVALID);
+    }
     if job["spec"].get("selector").is_some() {
         return Err(INVALID);
     }
@@ -133,6 +137,11 @@ pub fn create(mut job: Value, uid: &str) -> Result<Value, Refusal> {
     job["status"] = json!({});
     Ok(job)
 }
+
+/// A policy of the cluster refuses to create a Job of this image that starts no Pod.
+pub const NEVER_ASLEEP: &str = "awake:1";
+/// Another one refuses to create a Job of this image that starts Pods.
+pub const NEVER_AWAKE: &str = "asleep:1";
 
 fn valid(job: &Value) -> Result<(), Refusal> {
     if image(job).is_empty() || image(job).contains('!') { Err(INVALID) } else { Ok(()) }

@@ -11,6 +11,8 @@ pub enum Rule {
     Preconditions,
     /// The new Job is tried in a dry run before the old one is deleted.
     DryRunCheck,
+    /// So is the dormant form in which it is made.
+    DormantDryRunCheck,
     /// The user's own rights are asked for.
     RightsCheck,
     /// The new Job is made dormant.
@@ -36,11 +38,12 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::PutBack,
         Self::Marker,
         Self::Preconditions,
         Self::DryRunCheck,
+        Self::DormantDryRunCheck,
         Self::RightsCheck,
         Self::Dormant,
         Self::ReleaseByItsUser,

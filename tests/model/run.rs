@@ -6,7 +6,8 @@ use std::time::Duration;
 use rejob::job::Job;
 use rejob::job::{Progress, progress};
 use rejob::policy::WhileRunning;
-use rejob::replace::{ApiError, Effect, Execution, Plan, Reply};
+use rejob::replace::{ApiError, Effect, Execution, Mode, Plan, Reply};
+use serde_json::Value;
 
 use super::check::Checked;
 use super::job::{self, Refusal};
@@ -47,7 +48,7 @@ fn failed(effect: Effect, error: ApiError) -> Reply {
     match effect {
         Effect::OptIn => Reply::OptIn(Err(error)),
         Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
-        Effect::DryRunCreate | Effect::Create => Reply::Created(Err(error)),
+        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
         Effect::Delete => Reply::Deleted(Err(error)),
     }
 }
@@ -69,13 +70,21 @@ pub fn carry_out(
         Effect::DryRunCreate if broken(Rule::DryRunCheck) => {
             Reply::Created(Err(error(&job::EXISTS)))
         }
-        Effect::DryRunCreate => Reply::Created(match job::create(plan.job.clone(), "dry-run") {
-            Err(refusal) => Err(error(&refusal)),
-            Ok(_) if world.job().is_some() => Err(error(&job::EXISTS)),
-            Ok(_) => Ok("dry-run".to_owned()),
-        }),
+        Effect::DryRunDormant if broken(Rule::DormantDryRunCheck) => {
+            Reply::Created(Err(error(&job::EXISTS)))
+        }
+        Effect::DryRunCreate => Reply::Created(dry_run(world, plan.job.clone())),
+        Effect::DryRunDormant => Reply::Created(dry_run(world, plan.dormant())),
         Effect::Delete => Reply::Deleted(delete(model, world, plan, by).map_err(|r| error(&r))),
         Effect::Create => Reply::Created(create(model, world, plan).map_err(|r| error(&r))),
+    }
+}
+
+fn dry_run(world: &World, job: Value) -> Result<String, ApiError> {
+    match job::create(job, "dry-run") {
+        Err(refusal) => Err(error(&refusal)),
+        Ok(_) if world.job().is_some() => Err(error(&job::EXISTS)),
+        Ok(_) => Ok("dry-run".to_owned()),
     }
 }
 
@@ -96,7 +105,10 @@ fn delete(
     if model.waits() == WhileRunning::Wait && progress(Job::new(&stored)) == Progress::Running {
         world.violate("a Job that makes progress is not deleted");
     }
-    if job::create(plan.job.clone(), "probe").is_err() || !may_replace(&plan.user.username) {
+    let made = if plan.mode == Mode::Apply { plan.job.clone() } else { plan.dormant() };
+    let refused =
+        [plan.job.clone(), made].into_iter().any(|job| job::create(job, "probe").is_err());
+    if refused || !may_replace(&plan.user.username) {
         world.violate("nothing is deleted when the new one would be refused");
     }
     world.revision += 1;

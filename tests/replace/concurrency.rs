@@ -72,6 +72,50 @@ fn eight_clients(plane: &ControlPlane) {
     place.assert_runs("app:last");
 }
 
+/// As a deploy tool in several pipelines: its applies cannot be told apart by who sends them.
+#[test]
+fn eight_clients_apply_the_same_job_by_one_manager_and_the_last_apply_wins() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let place = Place::new(rejob.namespace("replace"));
+    let apply = |image: &str| {
+        let path = format!("{}?fieldManager=deployer", place.namespace.job_path(JOB));
+        place.namespace.user().apply(&path, &job(JOB, image))
+    };
+    apply("app:0").ok();
+    let answers = Mutex::new(BTreeMap::<u16, usize>::new());
+    std::thread::scope(|scope| {
+        for client in 0..8 {
+            let (apply, answers) = (&apply, &answers);
+            scope.spawn(move || {
+                for n in 1..=12 {
+                    let wanted = format!("app:{client}-{n}");
+                    let answer = apply(&wanted);
+                    let (status, message) = (answer.status, answer.message());
+                    assert!(matches!(status, 200 | 201 | 409), "{status} {message}");
+                    if status != 409 {
+                        // What the client is told about is what it asked for, and is to run.
+                        assert_eq!(image(&answer.body), wanted);
+                        assert_eq!(answer.body["spec"]["parallelism"], 1, "{:#}", answer.body);
+                        assert_unmarked(&answer.body);
+                    }
+                    *answers.lock().unwrap().entry(status).or_default() += 1;
+                }
+            });
+        }
+    });
+    let answers = answers.into_inner().unwrap();
+    println!("answers: {answers:?}");
+    assert_eq!(answers.values().sum::<usize>(), 96);
+    apply("app:last").ok();
+    place.assert_runs("app:last");
+    // Nobody else has become an owner: the same manager's next apply is no conflict.
+    let owners = place.job()["metadata"]["managedFields"].clone();
+    let owners = owners.as_array().unwrap().iter().filter(|entry| entry["subresource"].is_null());
+    let owners: Vec<_> = owners.map(|entry| (&entry["manager"], &entry["operation"])).collect();
+    assert_eq!(owners, [(&json!("deployer"), &json!("Apply"))]);
+}
+
 const JOBS: usize = 200;
 const CLIENTS: usize = 16;
 

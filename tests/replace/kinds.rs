@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
+use crate::support::binaries::Binaries;
 use crate::support::manifest::{image, job};
-use crate::support::plane::ControlPlane;
+use crate::support::plane::{ControlPlane, Options};
 use crate::support::rejob::Rejob;
 use crate::support::user::Answer;
 
@@ -16,7 +17,11 @@ fn place(rejob: &Rejob<'_>, object: &Value) -> Place {
     place
 }
 
-fn patch(place: &Place, spec: &Value) -> Answer {
+fn patch(place: &Place, spec: &Value) -> Value {
+    send(place, spec).ok()
+}
+
+fn send(place: &Place, spec: &Value) -> Answer {
     let path = format!("{}?fieldManager=test", place.namespace.job_path(JOB));
     place.namespace.user().patch("strategic-merge", &path, &json!({ "spec": spec }))
 }
@@ -36,9 +41,9 @@ fn an_elastic_indexed_job_is_scaled_by_the_api_server_and_replaced_otherwise() {
     let place = place(&rejob, &indexed);
     place.namespace.started_pods(JOB);
     let uid = place.uid();
-    patch(&place, &json!({ "completions": 3, "parallelism": 3 })).ok();
+    patch(&place, &json!({ "completions": 3, "parallelism": 3 }));
     assert_eq!((place.uid(), &place.job()["spec"]["completions"]), (uid.clone(), &json!(3)));
-    patch(&place, &json!({ "completions": 4 })).ok();
+    patch(&place, &json!({ "completions": 4 }));
     let new = place.job();
     assert_ne!(place.uid(), uid);
     let spec = &new["spec"];
@@ -49,12 +54,57 @@ fn an_elastic_indexed_job_is_scaled_by_the_api_server_and_replaced_otherwise() {
     let mut both = image_change("app:2");
     both["completions"] = json!(2);
     both["parallelism"] = json!(2);
-    patch(&place, &both).ok();
+    patch(&place, &both);
     let new = place.job();
     assert_ne!(place.uid(), uid);
     let spec = &new["spec"];
     assert_eq!((&spec["completions"], &spec["parallelism"]), (&json!(2), &json!(2)));
     assert_eq!(image(&new), "app:2");
+}
+
+#[test]
+fn a_gangs_minimum_is_changed_by_the_api_server() {
+    if Binaries::get().minor < 37 {
+        return; // Jobs have no `scheduling` yet.
+    }
+    let plane = ControlPlane::start(&Options {
+        feature_gates: vec!["GenericWorkload=true", "WorkloadWithJob=true"],
+        runtime_config: vec!["scheduling.k8s.io/v1beta1=true"],
+        ..Options::default()
+    });
+    let rejob = Rejob::builtin(&plane);
+    let mut gang = job(JOB, "app:1");
+    gang["spec"]["parallelism"] = json!(3);
+    gang["spec"]["completions"] = json!(3);
+    gang["spec"]["scheduling"] = json!({ "schedulingPolicy": { "gang": { "minCount": 1 } } });
+    let place = place(&rejob, &gang);
+    let uid = place.uid();
+    let least = |count: Value| json!({ "scheduling": { "schedulingPolicy": { "gang": { "minCount": count } } } });
+    for count in [json!(2), json!(3), Value::Null, json!(1)] {
+        patch(&place, &least(count.clone()));
+        let stored = &place.job()["spec"]["scheduling"]["schedulingPolicy"]["gang"];
+        assert_eq!((&stored["minCount"], place.uid()), (&count, uid.clone()));
+    }
+    // Asleep it would have fewer Pods than its minimum, which the API server refuses.
+    let answer = send(&place, &image_change("app:2"));
+    assert_eq!((answer.status, place.uid()), (403, uid.clone()), "{}", answer.body);
+    assert!(answer.message().contains("minCount"), "{}", answer.message());
+    // An apply's new Job is made by the API server, awake.
+    gang["spec"]["template"] = job(JOB, "app:2")["spec"]["template"].clone();
+    let path = format!("{}?fieldManager=test&force=true", place.namespace.job_path(JOB));
+    place.namespace.user().apply(&path, &gang).ok();
+    let new = place.job();
+    assert_ne!(place.uid(), uid);
+    assert_eq!(new["spec"]["scheduling"]["schedulingPolicy"]["gang"]["minCount"], 1);
+    assert_eq!(image(&new), "app:2");
+    super::deploy::assert_unmarked(&new);
+    // Another policy is a replacement.
+    let uid = place.uid();
+    let basic = json!({ "schedulingPolicy": { "gang": null, "basic": {} } });
+    patch(&place, &json!({ "scheduling": basic }));
+    let new = place.job();
+    assert_ne!(place.uid(), uid);
+    assert_eq!(new["spec"]["scheduling"]["schedulingPolicy"], json!({ "basic": {} }));
 }
 
 #[test]
@@ -73,7 +123,7 @@ fn a_job_with_a_selector_of_its_own_keeps_it() {
             changed["spec"]["template"]["spec"]["containers"][0]["image"] = json!("app:2");
             place.namespace.user().put(&place.namespace.job_path(JOB), &changed).ok();
         } else {
-            patch(&place, &image_change("app:2")).ok();
+            patch(&place, &image_change("app:2"));
         }
         let new = place.job();
         assert_ne!(place.uid(), uid);
@@ -93,17 +143,17 @@ fn a_suspended_job_takes_scheduling_directives_and_stays_suspended_when_replaced
     let place = place(&rejob, &suspended);
     let uid = place.uid();
     let directive = json!({ "template": { "spec": { "nodeSelector": { "zone": "a" } } } });
-    patch(&place, &directive).ok();
+    patch(&place, &directive);
     let job = place.job();
     assert_eq!(place.uid(), uid);
     assert_eq!(job["spec"]["template"]["spec"]["nodeSelector"]["zone"], "a");
-    patch(&place, &image_change("app:2")).ok();
+    patch(&place, &image_change("app:2"));
     let new = place.job();
     assert_ne!(place.uid(), uid);
     assert_eq!((image(&new), &new["spec"]["suspend"]), ("app:2", &json!(true)));
     assert_eq!(new["spec"]["parallelism"], 1);
     assert_eq!(place.runs(), 0);
-    patch(&place, &json!({ "suspend": false })).ok();
+    patch(&place, &json!({ "suspend": false }));
     place.assert_runs("app:2");
     place.assert_ran(1);
 }
@@ -142,7 +192,7 @@ fn whatever_parallelism_was_asked_for_is_what_the_new_job_gets() {
         wide["spec"]["completions"] = json!(5);
         let place = place(&rejob, &wide);
         let uid = place.uid();
-        patch(&place, &image_change("app:2")).ok();
+        patch(&place, &image_change("app:2"));
         let new = place.job();
         assert_ne!(place.uid(), uid);
         assert_eq!((&new["spec"]["parallelism"], image(&new)), (&json!(parallelism), "app:2"));

@@ -21,5 +21,7 @@ mod kill;
 mod kinds;
 mod knobs;
 mod owners;
+mod policies;
+mod recreated;
 mod rights;
 mod visible;

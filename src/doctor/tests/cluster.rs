@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::facts::{Facts, Outcome};
 use super::{from, hint, label, one, problem};
 use crate::doctor::Level;
-use crate::replace::Record;
+use crate::replace::record::{make_dormant, recorded};
 
 #[test]
 fn an_old_kubernetes_is_a_problem() {
@@ -63,23 +63,12 @@ fn another_webhook_on_jobs_that_sorts_before_rejob_is_a_hint() {
 }
 
 fn dormant(namespace: &str, created: &str, change: impl FnOnce(&mut Value)) -> Value {
-    let record = Record {
-        parallelism: Some(1),
-        uid: "old".into(),
-        resource_version: "1".into(),
-        user: "deployer".into(),
-        manager: None,
-        asked: None,
-        owners: None,
-    };
     let mut job = json!({
         "metadata": {
             "name": "nightly", "namespace": namespace, "creationTimestamp": created,
-            "labels": { "rejob.dev/dormant": "true" },
-            "annotations": { "rejob.dev/dormant": record.to_text() },
         },
-        "spec": { "parallelism": 0 },
     });
+    make_dormant(&mut job, &recorded("deployer", None));
     change(&mut job);
     job
 }

@@ -58,13 +58,15 @@ async fn a_replacement_checks_deletes_and_creates_in_this_order() {
     let fake = Fake::new(well);
     let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
     assert_eq!(outcome, Outcome::Replaced(Some("new".into())));
-    assert_eq!(fake.names(), ["opt-in", "may-delete", "may-create", "dry-run", "delete", "create"]);
+    let checks = ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant"];
+    assert_eq!(fake.names(), [checks.as_slice(), &["delete", "create"]].concat());
     let sent = fake.sent.lock().unwrap();
     assert_eq!(sent[1], json!(["ada", "Delete(\"nightly\")"]));
     assert_eq!(sent[2], json!(["ada", "Create(None)"]));
     assert_eq!(sent[3]["spec"]["parallelism"], 2, "the dry run tries the Job as it is to run");
-    assert_eq!(sent[4], json!(["nightly", "old", "7"]));
-    assert_eq!(sent[5]["spec"]["parallelism"], 0, "the Job is made dormant");
+    assert_eq!(sent[5], json!(["nightly", "old", "7"]));
+    assert_eq!(sent[6]["spec"]["parallelism"], 0, "the Job is made dormant");
+    assert_eq!(sent[4], sent[6], "and was tried so");
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +74,7 @@ async fn an_apply_is_deleted_only_and_its_right_to_create_is_asked_for_by_name()
     let fake = Fake::new(well);
     let (outcome, _) = outcome(&fake, &plan(Mode::Apply), TIME).await;
     assert_eq!(outcome, Outcome::Replaced(None));
-    assert_eq!(fake.count("create"), 0);
+    assert_eq!((fake.count("create"), fake.count("dry-run-dormant")), (0, 0));
     assert_eq!(fake.sent.lock().unwrap()[2], json!(["ada", "Create(Some(\"nightly\"))"]));
 }
 
@@ -82,7 +84,7 @@ async fn the_checks_run_at_the_same_time() {
     let fake = Fake::new(move |name, _| match name {
         "opt-in" => Some((second, Ok(json!("replace")))),
         "may-delete" | "may-create" => Some((second, Ok(json!(true)))),
-        "dry-run" => Some((second, Ok(json!({ "metadata": {} })))),
+        "dry-run" | "dry-run-dormant" => Some((second, Ok(json!({ "metadata": {} })))),
         _ => None,
     });
     let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
@@ -100,7 +102,7 @@ async fn a_dry_run_ends_with_the_checks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_ends_at_the_deadline_with_nothing_deleted() {
-    for check in ["opt-in", "may-delete", "may-create", "dry-run"] {
+    for check in ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant"] {
         let fake = Fake::new(late(check, NEVER));
         let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
         assert!(matches!(outcome, Outcome::Busy(_)), "{check}: {outcome:?}");
@@ -207,16 +209,19 @@ async fn only_a_name_that_is_taken_passes_the_dry_run() {
     for (code, reason, message) in [
         (409, "Conflict", "Operation cannot be fulfilled on resourcequotas \"q\""),
         (409, "AlreadyExists", "admission webhook \"guard\" denied the request: twice"),
-        (422, "Invalid", "Job.batch \"nightly\" is invalid: spec: field is immutable"),
+        (422, "Invalid", "Job.batch \"nightly\" is invalid: spec.template: Required value"),
     ] {
-        let fake = Fake::new(move |name, _| {
-            (name == "dry-run").then(|| (Duration::ZERO, Err(error(code, reason, message))))
-        });
-        let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
-        let Outcome::Refused(Reason::InvalidDenied, told) = outcome else {
-            panic!("{message}: {outcome:?}")
-        };
-        assert!(!told.contains("is immutable"), "{told}");
-        assert_eq!(fake.count("delete"), 0, "{message}");
+        for check in ["dry-run", "dry-run-dormant"] {
+            let fake = Fake::new(move |name, _| {
+                (name == check).then(|| (Duration::ZERO, Err(error(code, reason, message))))
+            });
+            let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+            let Outcome::Refused(Reason::InvalidDenied, told) = outcome else {
+                panic!("{message}: {outcome:?}")
+            };
+            assert!(told.contains(message), "{told}");
+            assert_eq!(told.contains("parallelism 0"), check == "dry-run-dormant", "{told}");
+            assert_eq!(fake.count("delete"), 0, "{message}");
+        }
     }
 }

@@ -1,0 +1,99 @@
+//! An apply's new Job is the API server's to make: whose is the one that is there?
+
+use super::*;
+
+fn creation(image: &str) -> Bytes {
+    let mut review: Value =
+        serde_json::from_slice(&review(&Value::Null, &job(image), false)).unwrap();
+    review["request"]["operation"] = json!("CREATE");
+    Bytes::from(review.to_string())
+}
+
+/// A cluster in which there is no Job after an apply's deletion, until the `there`th look.
+fn empty_until(there: usize) -> Arc<Fake> {
+    Arc::new(Fake::new(move |name, nth| {
+        let stored = if nth < there { Value::Null } else { job("a:2") };
+        (name == "get").then_some((Duration::ZERO, Ok(stored)))
+    }))
+}
+
+/// Whether the Job that is there then counts as the one that the apply of a:2 made.
+async fn is_ones_own(service: &Admission<Fake>) -> bool {
+    let stored = |image| {
+        let mut job = job(image);
+        job["metadata"]["uid"] = json!("there");
+        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
+        job
+    };
+    let repeated = answer(service, review(&stored("a:other"), &stored("a:2"), true)).await;
+    repeated["auditAnnotations"]["reason"] == "restored"
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_ones_creation_waits_for_the_expected_job() {
+    for (image, there, waits) in [
+        ("a:2", usize::MAX, 0..=0),
+        ("a:3", 4, 40..=60),
+        // It may be the expected one itself, rewritten by a hook.
+        ("a:3", usize::MAX, 450..=510),
+    ] {
+        let service = apply(&empty_until(there)).await;
+        let begun = Deadline::now();
+        assert_eq!(answer(&service, creation(image)).await["allowed"], true);
+        let waited = begun.elapsed().as_millis();
+        assert!(waits.contains(&waited), "{image} {there}: {waited} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_creation_makes_is_the_expected_job_as_a_hook_has_rewritten_it() {
+    let service = apply(&empty_until(usize::MAX)).await;
+    answer(&service, creation("a:other")).await;
+    assert!(is_ones_own(&service).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_creations_nobody_can_tell_which_one_made_the_job() {
+    let service = apply(&empty_until(usize::MAX)).await;
+    answer(&service, creation("a:other")).await;
+    answer(&service, creation("a:3")).await;
+    assert!(!is_ones_own(&service).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_when_the_same_manager_has_changed_it_meanwhile() {
+    let fake = empty_until(usize::MAX);
+    let service = apply(&fake).await;
+    let (mut old, mut object) = (job("a:1"), job("a:other"));
+    for job in [&mut old, &mut object] {
+        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
+    }
+    // A stale view: the Job is deleted already.
+    assert_eq!(answer(&service, review(&old, &object, false)).await["allowed"], true);
+    assert_eq!(fake.count("delete"), 1);
+    assert!(!is_ones_own(&service).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_job_is_expected_before_the_old_one_is_deleted() {
+    let fake = Arc::new(Fake::new(|name, _| match name {
+        "delete" => Some((Duration::from_millis(100), Ok(Value::Null))),
+        "get" => Some((Duration::ZERO, Ok(Value::Null))),
+        _ => None,
+    }));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let (mut old, mut object) = (job("a:1"), job("a:2"));
+    for job in [&mut old, &mut object] {
+        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
+    }
+    let first = answer(&service, review(&old, &object, false));
+    let others = async {
+        settled(&fake, "delete").await;
+        // Another client's, while the deletion is not answered.
+        answer(&service, creation("a:other")).await;
+        answer(&service, creation("a:3")).await;
+    };
+    let (first, ()) = tokio::join!(first, others);
+    assert_eq!(first["auditAnnotations"]["reason"], "replaced");
+    assert!(!is_ones_own(&service).await);
+}

@@ -1,0 +1,133 @@
+//! The turns after the first: what a dormant Job's record brings back, and what a wait excuses.
+
+use super::*;
+
+/// A dormant Job that was made for ada's request, with what its record holds beside the usual.
+fn made_for_ada(change: impl FnOnce(&mut crate::replace::Record)) -> Value {
+    let mut record = recorded("ada", Some("kubectl"));
+    change(&mut record);
+    let mut job = job("a:2");
+    make_dormant(&mut job, &record);
+    job
+}
+
+async fn released(dormant: &Value, object: &Value) -> Value {
+    let (service, _) = service(Some(Arc::new(Fake::new(|_, _| None))));
+    let answer = answer(&service, review(dormant, object, false)).await;
+    assert_eq!(answer["auditAnnotations"]["reason"], "released", "{answer}");
+    let stored = patched(&answer, object);
+    assert_eq!(stored["spec"]["parallelism"], 1);
+    stored
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_owned_which_field_owns_it_again_beside_the_job_controllers_own() {
+    let owners = json!([apply_entry("helm"), { "manager": "kubectl", "operation": "Update" }]);
+    let mut dormant = made_for_ada(|record| record.owners = Some(owners.clone()));
+    let status = json!({ "manager": "controller", "operation": "Update", "subresource": "status" });
+    let creation = json!({ "manager": "kubectl", "operation": "Update", "fieldsV1": {} });
+    dormant["metadata"]["managedFields"] = json!([creation, status]);
+    let stored = released(&dormant, &dormant).await;
+    let mut wanted = owners.as_array().unwrap().clone();
+    wanted.push(status);
+    assert_eq!(stored["metadata"]["managedFields"], Value::Array(wanted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_owners_are_not_recorded() {
+    let fake = empty();
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let mut object = job("a:2");
+    for (size, recorded) in [(1_000, true), (40_000, false)] {
+        object["metadata"]["managedFields"] = json!([{ "manager": "m".repeat(size) }]);
+        let mut old = job("a:1");
+        old["metadata"]["uid"] = json!(format!("old {size}"));
+        object["metadata"]["uid"] = old["metadata"]["uid"].clone();
+        answer(&service, review(&old, &object, false)).await;
+        let at = fake.names().iter().rposition(|name| name == "create").unwrap();
+        let sent = fake.sent.lock().unwrap()[at].clone();
+        let record = sent["metadata"]["annotations"]["rejob.dev/dormant"].as_str().unwrap();
+        assert_eq!(record.contains("\"owners\""), recorded, "{size}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_is_known_from_the_record_though_hooks_rewrote_and_added() {
+    let asked = json!({ "spec": job("a:2")["spec"] });
+    let mut dormant = made_for_ada(|record| record.asked = Some(asked));
+    let sidecar = json!({ "name": "sidecar", "image": "s:1" });
+    let containers = &mut dormant["spec"]["template"]["spec"]["containers"];
+    containers.as_array_mut().unwrap().push(sidecar);
+    containers[0]["image"] = json!("a@sha256:2");
+    // A patch that merges: it brings its image back, and keeps the sidecar.
+    let mut object = dormant.clone();
+    object["spec"]["template"]["spec"]["containers"][0]["image"] = json!("a:2");
+    let stored = released(&dormant, &object).await;
+    assert_eq!(stored["spec"]["template"], dormant["spec"]["template"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_is_tried_as_the_part_that_its_manager_applied() {
+    let fake = empty();
+    apply(&fake).await;
+    let calls = fake.names();
+    let at = calls.iter().position(|name| name == "dry-run").unwrap();
+    let sent = fake.sent.lock().unwrap()[at].clone();
+    let containers = json!([{ "name": "app", "image": "a:2" }]);
+    let wanted = json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": { "name": "nightly", "namespace": "team" },
+        "spec": { "template": { "spec": { "containers": containers } } }
+    });
+    assert_eq!(sent, wanted);
+}
+
+fn empty() -> Arc<Fake> {
+    Arc::new(Fake::new(|_, _| None))
+}
+
+/// A PUT names the revision that its client has read; while it waits, the status moves on.
+async fn put_again_after(status: Value, before: Value) -> (Value, usize) {
+    let fake = Arc::new(Fake::new(|name, nth| {
+        let mut now = job("a:1");
+        now["metadata"]["resourceVersion"] = json!("8");
+        (name == "get" && nth > 0).then_some((Duration::ZERO, Ok(now)))
+    }));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let mut old = job("a:1");
+    old["status"] = before;
+    answer(&service, review(&old, &job("a:2"), false)).await;
+    assert_eq!(fake.count("delete"), 0);
+    old["metadata"]["resourceVersion"] = json!("8");
+    old["status"] = status;
+    let answer = answer(&service, review(&old, &job("a:2"), false)).await;
+    (patched(&answer, &job("a:2")), fake.count("delete"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_put_that_waited_for_the_old_job_is_not_stale_when_only_the_status_moved_on() {
+    let ended = json!({ "conditions": [{ "type": "Complete", "status": "True" }], "succeeded": 1 });
+    for before in [json!({ "active": 1, "ready": 1 }), json!({})] {
+        let (stored, deleted) = put_again_after(ended.clone(), before.clone()).await;
+        assert_eq!(deleted, 1, "{before}");
+        assert_eq!(stored["metadata"]["resourceVersion"], "8", "{before}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_for_is_remembered_though_hooks_rewrote_and_added() {
+    let fake = empty();
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+    let stored = |image: &str| {
+        let mut job = job(image);
+        job["metadata"]["uid"] = json!("new");
+        let containers = &mut job["spec"]["template"]["spec"]["containers"];
+        containers.as_array_mut().unwrap().push(json!({ "name": "sidecar", "image": "s:1" }));
+        job
+    };
+    for (image, reason) in [("a:2", "restored"), ("a:3", "would_replace")] {
+        let again = answer(&service, review(&stored("a@sha256:2"), &stored(image), true)).await;
+        assert_eq!(again["auditAnnotations"]["reason"], reason, "{again}");
+    }
+}
