@@ -192,13 +192,8 @@ impl<C: Cluster> Admission<C> {
             }
             Outcome::WouldReplace => planned,
             Outcome::StaleView => {
-                // Nothing of it happened here: the warning comes with the turn that does it.
-                Decision {
-                    verdict: Verdict::Admit,
-                    reason: Reason::StaleView,
-                    warnings: Vec::new(),
-                    ..planned
-                }
+                // Nothing of it happened here: what is told comes with the turn that does it.
+                Decision { patch: planned.patch, ..Decision::admit(Reason::StaleView) }
             }
             Outcome::Busy(message) if !plan.dry_run => {
                 Decision::retry(Reason::ClusterError, message, 1)

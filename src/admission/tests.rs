@@ -244,6 +244,7 @@ async fn a_stale_view_is_answered_with_the_marker_and_without_a_warning() {
     let (service, metrics) = service(Some(Arc::clone(&fake)));
     let answer = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
     assert_eq!((&answer["allowed"], &answer["warnings"]), (&json!(true), &Value::Null));
+    assert_eq!(answer["auditAnnotations"], Value::Null, "nothing was replaced");
     assert!(
         patched(&answer, &job("a:2"))["metadata"]["annotations"]["rejob.dev/replacing"].is_string()
     );
