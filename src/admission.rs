@@ -91,7 +91,7 @@ impl<C: Cluster> Admission<C> {
         if let Some(old) = old {
             self.memory.meet(&request.namespace, old, Instant::now());
         }
-        let made = old.and_then(|old| self.memory.of(old.uid()?, Instant::now()));
+        let made = old.and_then(|old| self.memory.of(old, Instant::now()));
         let context = Context {
             own_user: self.identity.user.as_deref(),
             own_namespace: self.identity.namespace.as_deref(),
@@ -112,7 +112,7 @@ impl<C: Cluster> Admission<C> {
             self.held.keep(request, Instant::now());
         } else if decision.reason == Reason::MeetsDormant
             && let Some(cluster) = &self.cluster
-            && wait::until_changed(cluster.as_ref(), request, deadline).await
+            && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await
         {
             decision = stale_view(request);
         }
@@ -132,12 +132,14 @@ impl<C: Cluster> Admission<C> {
     /// Whether the Job was just being started, and is changed now: nothing is done for this view.
     async fn is_started_meanwhile(&self, request: &Request, deadline: Deadline) -> bool {
         let (Some(cluster), Some(old)) = (&self.cluster, &request.old_object) else { return false };
-        if !wait::is_being_started(Job::new(old), self.identity.server_minor) {
+        let now = jiff::Timestamp::now();
+        if !wait::is_being_started(Job::new(old), self.identity.server_minor, now) {
             return false;
         }
         // A PUT that names its revision: what changes meanwhile is the status.
         self.held.keep(request, Instant::now());
-        wait::until_changed(cluster.as_ref(), request, deadline).await
+        let longest = wait::for_a_start(deadline);
+        wait::until_changed(cluster.as_ref(), request, longest, deadline).await
     }
 
     /// Carries a plan out when no other one of the same Job is under way here.

@@ -94,10 +94,12 @@ impl<'a> Job<'a> {
         self.metadata_text("uid")
     }
 
-    /// `metadata.resourceVersion`, unless empty.
+    /// `metadata.resourceVersion` as the API server reads it, which is a number: without leading
+    /// zeros, and 0 names no revision.
     #[must_use]
     pub fn resource_version(self) -> Option<&'a str> {
-        self.metadata_text("resourceVersion")
+        let version = self.metadata_text("resourceVersion")?.trim_start_matches('0');
+        (!version.is_empty()).then_some(version)
     }
 
     /// Whether the Job is being deleted.

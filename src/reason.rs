@@ -68,6 +68,7 @@ reasons! {
     BeingDeletedWait = "being_deleted_wait", "replacement", "The old Job is about to be gone; the client waits.";
     BeingDeletedDenied = "being_deleted_denied", "replacement", "The old Job is being deleted.";
     FinalizersDenied = "finalizers_denied", "replacement", "The old Job has finalizers, so it would not vanish at once.";
+    UidDenied = "uid_denied", "replacement", "A client that never reads again names the uid of the old Job, so it could not succeed.";
     RunningWait = "running_wait", "replacement", "The old Job makes progress; the client waits.";
     RunningDenied = "running_denied", "replacement", "The old Job makes progress.";
     RightsDenied = "rights_denied", "replacement", "The user may not delete and create Jobs here.";

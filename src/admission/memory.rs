@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::job::{Job, TemplateHash, asked_for, entry_index};
+use crate::job::{Job, TemplateHash, asked_for, entry_index, keys};
 use crate::replace::Plan;
 use crate::review::{Operation, Request};
 
@@ -47,13 +47,20 @@ struct Entries {
 #[derive(Debug)]
 struct Kept {
     hash: TemplateHash,
+    /// The hash that was recorded on the Job when it was first seen: another one where a hook has
+    /// rewritten what was to be created.
+    recorded: Option<TemplateHash>,
     asked: Option<Box<str>>,
 }
 
 impl Kept {
     fn of(made: &Made) -> Self {
         let text = |asked: &Value| asked.to_string().into_boxed_str();
-        Self { hash: made.hash.clone(), asked: made.asked.as_ref().map(text) }
+        Self {
+            hash: made.hash.clone(),
+            recorded: Some(made.hash.clone()),
+            asked: made.asked.as_ref().map(text),
+        }
     }
 
     fn made(&self) -> Made {
@@ -105,14 +112,15 @@ impl Made {
 }
 
 impl Memory {
-    /// What the Job of this uid was made for.
+    /// What a stored Job was made for; `None` as well where a change that the API server allows has
+    /// had another hash recorded since, on whichever replica.
     #[must_use]
-    pub fn of(&self, uid: &str, now: Instant) -> Option<Made> {
+    pub fn of(&self, job: Job<'_>, now: Instant) -> Option<Made> {
+        let recorded = recorded_hash(job);
         let entries = self.entries();
-        let entry = entries.made.get(uid);
-        entry
-            .filter(|(_, at)| now.saturating_duration_since(*at) < LIFE)
-            .map(|(kept, _)| kept.made())
+        let (kept, at) = entries.made.get(job.uid()?)?;
+        let stands = recorded.as_ref() == Some(&kept.hash) || recorded == kept.recorded;
+        (stands && now.saturating_duration_since(*at) < LIFE).then(|| kept.made())
     }
 
     /// Remembers what a Job was made for. When full, the oldest go.
@@ -183,7 +191,8 @@ impl Memory {
             && !expected.contended
             && expected.others.len() <= 1
         {
-            entries.keep(uid.to_owned(), expected.kept, now);
+            let kept = Kept { recorded: recorded_hash(job), ..expected.kept };
+            entries.keep(uid.to_owned(), kept, now);
         }
     }
 
@@ -199,6 +208,10 @@ impl Memory {
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn recorded_hash(job: Job<'_>) -> Option<TemplateHash> {
+    job.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse)
 }
 
 impl Entries {
@@ -230,15 +243,32 @@ mod tests {
         Made { hash: TemplateHash::of(&json!({})), asked }
     }
 
+    fn stored(uid: &str) -> Value {
+        let hash = made(None).hash;
+        json!({ "metadata": { "uid": uid, "annotations": { keys::TEMPLATE_HASH: hash.as_str() } } })
+    }
+
+    #[test]
+    fn a_job_that_has_another_hash_recorded_since_is_not_what_it_was_made_for() {
+        let memory = Memory::default();
+        let now = Instant::now();
+        memory.keep("u".into(), &made(None), now);
+        let mut job = stored("u");
+        assert!(memory.of(Job::new(&job), now).is_some());
+        let other = TemplateHash::of(&json!({ "spec": { "completions": 5 } }));
+        job["metadata"]["annotations"][keys::TEMPLATE_HASH] = json!(other.as_str());
+        assert_eq!(memory.of(Job::new(&job), now), None);
+    }
+
     #[test]
     fn a_replacement_is_remembered_for_an_hour() {
         let memory = Memory::default();
         let now = Instant::now();
         let made = made(Some(json!({ "spec": { "parallelism": 2 } })));
         memory.keep("u".into(), &made, now);
-        assert_eq!(memory.of("u", now), Some(made));
-        assert_eq!(memory.of("other", now), None);
-        assert_eq!(memory.of("u", now + LIFE), None);
+        assert_eq!(memory.of(Job::new(&stored("u")), now), Some(made));
+        assert_eq!(memory.of(Job::new(&stored("other")), now), None);
+        assert_eq!(memory.of(Job::new(&stored("u")), now + LIFE), None);
     }
 
     #[test]
@@ -259,7 +289,11 @@ mod tests {
             };
             memory.entries().expected.insert(("team".into(), "a".into()), expected);
             memory.meet("team", Job::new(&job), now + later);
-            assert_eq!(memory.of("new", now + later).is_some(), kept, "after {later:?}");
+            assert_eq!(
+                memory.of(Job::new(&stored("new")), now + later).is_some(),
+                kept,
+                "after {later:?}"
+            );
         }
     }
 
@@ -281,8 +315,8 @@ mod tests {
             assert_eq!(entries.bytes, bytes, "{size}");
             assert!(bytes <= BUDGET, "{size}: {bytes}");
             drop(entries);
-            assert_eq!(memory.of("0", now), None, "{size}");
-            assert_eq!(memory.of("1", now), Some(made), "{size}");
+            assert_eq!(memory.of(Job::new(&stored("0")), now), None, "{size}");
+            assert_eq!(memory.of(Job::new(&stored("1")), now), Some(made), "{size}");
         }
     }
 }

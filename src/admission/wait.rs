@@ -19,7 +19,7 @@ use crate::replace::Cluster;
 use crate::review::Request;
 
 /// How long a request waits; the API server's own retry comes at once.
-const LONGEST: Duration = Duration::from_secs(2);
+pub(super) const LONGEST: Duration = Duration::from_secs(2);
 /// How long a creation waits for the one that is expected.
 const LONGEST_FOR_A_CREATION: Duration = Duration::from_millis(500);
 /// What is left for the answer.
@@ -32,9 +32,30 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 /// Pods when a Job is deleted (`deleteJob` in `pkg/controller/job/job_controller.go`).
 const FORGETS: u32 = 38;
 
+/// How long the first Pods of a Job may take to be made; where there are none later, they are
+/// refused (a quota, a policy), and the Job only hangs.
+const STARTING: Duration = Duration::from_secs(10);
+
+/// How long to wait for the Pods of a Job that is just being started: a good part of the time is
+/// left for the replacement.
+pub(super) fn for_a_start(deadline: Instant) -> Duration {
+    LONGEST.min(deadline.saturating_duration_since(Instant::now()) / 4)
+}
+
 /// Whether the Job controller may be making the first Pods of a Job, and a new Job of the name
-/// would wait for them: it has not counted any, and is to start some.
-pub(super) fn is_being_started(job: Job<'_>, server_minor: Option<u32>) -> bool {
+/// would wait for them: it has not counted any, and is to start some. `now` is this clock's; that
+/// it and the cluster's differ does no harm but a wait too much or too little.
+pub(super) fn is_being_started(
+    job: Job<'_>,
+    server_minor: Option<u32>,
+    now: jiff::Timestamp,
+) -> bool {
+    let created = || job.value().pointer("/metadata/creationTimestamp");
+    let begun = job.status("startTime").or_else(created).and_then(Value::as_str);
+    let begun = begun.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    if begun.is_some_and(|begun| now.duration_since(begun).unsigned_abs() > STARTING) {
+        return false;
+    }
     let counts = ["active", "succeeded", "failed", "terminating"];
     let counted = |field| job.status(field).and_then(Value::as_i64).is_some_and(|count| count > 0);
     server_minor.is_none_or(|minor| minor < FORGETS)
@@ -48,12 +69,14 @@ pub(super) fn is_being_started(job: Job<'_>, server_minor: Option<u32>) -> bool 
 pub(super) async fn until_changed<C: Cluster>(
     cluster: &C,
     request: &Request,
+    longest: Duration,
     deadline: Instant,
 ) -> bool {
     let Some(old) = request.old_object.as_ref().map(Job::new) else { return false };
     let name = old.name().unwrap_or(&request.name);
     let begun = Instant::now();
-    let until = (begun + LONGEST).min(deadline.checked_sub(MARGIN).unwrap_or(begun));
+    let left = deadline.saturating_duration_since(begun).saturating_sub(MARGIN);
+    let until = begun + longest.min(left);
     let mut pause = FIRST_PAUSE;
     while Instant::now() + pause < until {
         sleep(pause).await;
@@ -99,9 +122,12 @@ mod tests {
 
     #[test]
     fn a_job_whose_first_pods_are_to_come_is_being_started() {
+        let now = "2026-01-01T00:01:00Z".parse().unwrap();
         for (spec, status, expected) in [
             (json!({ "parallelism": 1 }), json!({}), true),
             (json!({}), json!({ "startTime": "t", "active": 0, "ready": 0 }), true),
+            (json!({}), json!({ "startTime": "2026-01-01T00:00:55Z" }), true),
+            (json!({}), json!({ "startTime": "2026-01-01T00:00:00Z" }), false),
             (json!({ "parallelism": 1 }), json!({ "active": 1 }), false),
             (json!({ "parallelism": 1 }), json!({ "active": 1, "ready": 0 }), false),
             (json!({ "parallelism": 1 }), json!({ "active": 0, "failed": 1 }), false),
@@ -116,9 +142,9 @@ mod tests {
         ] {
             let job = json!({ "spec": spec, "status": status });
             let job = Job::new(&job);
-            assert_eq!(is_being_started(job, Some(FORGETS - 1)), expected, "{spec} {status}");
-            assert_eq!(is_being_started(job, None), expected, "an unknown version may be old");
-            assert!(!is_being_started(job, Some(FORGETS)), "later versions forget");
+            assert_eq!(is_being_started(job, Some(FORGETS - 1), now), expected, "{spec} {status}");
+            assert_eq!(is_being_started(job, None, now), expected, "an unknown version may be old");
+            assert!(!is_being_started(job, Some(FORGETS), now), "later versions forget");
         }
     }
 }

@@ -121,7 +121,8 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
     let cluster = connection.map(|connection| connection.cluster);
     if let Some(cluster) = cluster.clone().filter(|_| policies.replaces()) {
         let (flags, metrics) = (args.cluster.clone(), metrics.clone());
-        tokio::spawn(async move { flags.reap(cluster, metrics).await });
+        let (policies, own) = (policies.clone(), identity.namespace.clone());
+        tokio::spawn(async move { flags.reap(cluster, metrics, policies, own).await });
     }
     let reviewer = Admission::new(&policies, cluster, identity, metrics.clone());
 

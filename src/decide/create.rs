@@ -59,11 +59,14 @@ pub(super) fn offline(
 /// `<name>-<hash>`; a Job that has been named so before (an exported manifest, a second run of
 /// admission) is named anew from its base name, never suffixed twice.
 fn rename(name: &str, job: Job<'_>, hash: &TemplateHash, draft: &mut Draft<'_>) -> Reason {
-    if is_hashed_name(name, hash) {
+    let named_before = job.annotation(keys::BASE_NAME);
+    if is_hashed_name(name, hash)
+        || named_before.is_some_and(|base| hashed_name(base, job, hash) == name)
+    {
         return Reason::AlreadyNamed;
     }
     let before = job.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse);
-    let base = match (job.annotation(keys::BASE_NAME), before) {
+    let base = match (named_before, before) {
         (Some(base), Some(before)) if hashed_name(base, job, &before) == name => base,
         _ => name,
     };

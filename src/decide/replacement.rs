@@ -12,12 +12,16 @@ use crate::reason::Reason;
 use crate::replace::{Mode, Plan, Record, new_job};
 
 use super::update::{Update, put_back};
-use super::{Decision, Verdict, Warnings, words};
+use super::{Decision, Verdict, Warnings, left_alone, words};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.
 const LONGEST_DESCRIPTION: usize = 1024;
 /// The most of managedFields that a record holds, in bytes.
 const LARGEST_OWNERS: usize = 32 * 1024;
+
+/// The field manager of `kubectl replace`, which sends the same file again however often it is told
+/// that its uid is no longer the stored one. Other clients that name a uid read before they try again.
+const NEVER_READS_AGAIN: &str = "kubectl-replace";
 
 /// Turn 1 of a replacement (or `Keep` on a Job that is being deleted, which has nothing to keep).
 pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warnings) -> Decision {
@@ -32,6 +36,15 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let moved_on = differs(job.resource_version(), resource_version) && !update.context.held;
     if moved_on || differs(job.uid(), uid) {
         return stale(old, job);
+    }
+    if job.uid().is_some() && request.field_manager.as_deref() == Some(NEVER_READS_AGAIN) {
+        return Decision::deny(
+            Reason::UidDenied,
+            format!(
+                "job {name} cannot be replaced by a manifest with a metadata.uid, which is the old \
+                 Job's; take metadata.uid and metadata.resourceVersion out and send it again"
+            ),
+        );
     }
     if old.is_being_deleted() || job.is_being_deleted() {
         if let Some(decision) = being_deleted(update, name, &mut warnings) {
@@ -93,6 +106,11 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
     let stored = Stored { name, uid, resource_version };
     let plan = plan(update, &stored, changes, mode, intended, described);
+    if let Some(applied) = &plan.applied
+        && let Some(refusal) = refusal_of_the_creation(update, applied)
+    {
+        return refusal;
+    }
     let mut decision = Decision {
         verdict: Verdict::Replace(Box::new(plan)),
         patch,
@@ -103,6 +121,19 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     decision.audit.insert("changed", words::cut(&what, 256));
     decision.audit.insert("replaced-uid", uid.to_owned());
     decision
+}
+
+/// What this webhook will say when the API server creates the Job of an apply. An annotation that is
+/// invalid is borne in a stored Job, but not in a new one.
+fn refusal_of_the_creation(update: &Update<'_>, applied: &Value) -> Option<Decision> {
+    let applied = Job::new(applied);
+    if left_alone::by_job(applied, None).is_some() {
+        return None;
+    }
+    let (_, invalid) = update.policy.for_job(applied);
+    let annotation = invalid.first()?;
+    let name = update.name();
+    Some(Decision::deny(Reason::InvalidAnnotation, format!("job {name}: {annotation}")))
 }
 
 /// What names the Job that is to go.

@@ -25,7 +25,17 @@ impl TemplateHash {
     /// The hash of a Job's immutable part (manifest or stored form, both hash alike).
     #[must_use]
     pub fn of(job: &Value) -> Self {
-        let digest = Sha256::digest(immutable_part(job).to_string());
+        Self::of_text(&immutable_part(job).to_string())
+    }
+
+    /// The hash that stands for this one and a name of which only a part can be kept.
+    #[must_use]
+    pub fn of_name(&self, name: &str) -> Self {
+        Self::of_text(&format!("{self} {name}"))
+    }
+
+    fn of_text(text: &str) -> Self {
+        let digest = Sha256::digest(text);
         // 16 bytes are plenty: the remainder by 27^10 favors no character by more than 2^-80.
         let mut number = digest.iter().take(16).fold(0_u128, |n, byte| n << 8 | u128::from(*byte));
         let mut text = String::with_capacity(Self::LEN);

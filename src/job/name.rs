@@ -17,12 +17,16 @@ pub fn hashed_name(base: &str, job: Job<'_>, hash: &TemplateHash) -> String {
         _ => 0,
     };
     let room = MAX.saturating_sub(1 + hash.as_str().len() + index);
-    let cut =
-        base.char_indices().nth(room).map_or(base, |(end, _)| base.get(..end).unwrap_or(base));
+    let Some((end, _)) = base.char_indices().nth(room) else {
+        return format!("{}-{hash}", base.trim_end_matches(['-', '.']));
+    };
+    // Two Jobs may begin alike and have one template: what was cut off tells them apart.
+    let (cut, hash) = (base.get(..end).unwrap_or(base), hash.of_name(base));
     format!("{}-{hash}", cut.trim_end_matches(['-', '.']))
 }
 
-/// Whether the name already ends in the hash, as [`hashed_name`] makes it.
+/// Whether the name already ends in the hash, as [`hashed_name`] makes it of a name that need not be
+/// cut.
 #[must_use]
 pub fn is_hashed_name(name: &str, hash: &TemplateHash) -> bool {
     name.strip_suffix(hash.as_str()).is_some_and(|base| base.len() > 1 && base.ends_with('-'))
@@ -47,9 +51,18 @@ mod tests {
     #[test]
     fn a_long_name_is_cut_to_63() {
         let job = json!({ "spec": {} });
-        let name = hashed_name(&"x".repeat(63), Job::new(&job), &hash());
-        assert_eq!(name.len(), 63);
-        assert!(is_hashed_name(&name, &hash()));
+        let long = "x".repeat(62);
+        let names = ["a", "b", ""].map(|end| {
+            let name = hashed_name(&format!("{long}{end}"), Job::new(&job), &hash());
+            assert_eq!(name.len(), 63);
+            assert!(name.starts_with(&"x".repeat(52)), "{name}");
+            name
+        });
+        let different: std::collections::BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), 3, "{names:?}");
+        // What just fits is not cut.
+        let name = hashed_name(&"x".repeat(52), Job::new(&job), &hash());
+        assert!(is_hashed_name(&name, &hash()), "{name}");
     }
 
     #[test]
@@ -66,9 +79,7 @@ mod tests {
     fn a_cut_never_leaves_a_dash_or_dot_before_the_dash() {
         let job = json!({ "spec": {} });
         let base = format!("{}-.-{}", "x".repeat(50), "y".repeat(20));
-        assert_eq!(
-            hashed_name(&base, Job::new(&job), &hash()),
-            format!("{}-bcdfghjklm", "x".repeat(50))
-        );
+        let name = hashed_name(&base, Job::new(&job), &hash());
+        assert_eq!(name, format!("{}-{}", "x".repeat(50), hash().of_name(&base)));
     }
 }

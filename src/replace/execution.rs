@@ -213,8 +213,8 @@ impl<'a> Execution<'a> {
                     Reason::InvalidDenied,
                     format!(
                         "job {name} was not replaced: the API server refuses the new one in the form \
-                         in which rejob makes it, with parallelism 0 until it is started (exempt \
-                         rejob's user from that policy): {}",
+                         in which rejob makes it, with parallelism 0 until it is started (let that \
+                         policy pass Jobs with the label rejob.dev/dormant): {}",
                         error.message
                     ),
                 ))

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::job::Job;
+use crate::policy::PolicySet;
 
 use super::Record;
 
@@ -38,6 +39,20 @@ pub struct Due {
 pub struct Reaper {
     grace: Duration,
     seen: HashMap<String, Instant>,
+}
+
+/// Whether the webhook guards the marks of dormant Jobs in a namespace with this label value. Where
+/// it does not, anyone who may patch a Job could set them, to have it deleted.
+#[must_use]
+pub fn is_guarded(
+    namespace: &str,
+    label: Option<&str>,
+    policies: &PolicySet,
+    own_namespace: Option<&str>,
+) -> bool {
+    namespace != "kube-system"
+        && Some(namespace) != own_namespace
+        && label.is_some_and(|label| policies.get(label).is_some())
 }
 
 impl Reaper {
@@ -93,6 +108,22 @@ mod tests {
         make_dormant(&mut job, &recorded("deployer", None));
         change(&mut job);
         job
+    }
+
+    #[test]
+    fn only_where_the_webhook_guards_the_marks_is_anything_reaped() {
+        let policies = PolicySet::builtin();
+        for (namespace, label, expected) in [
+            ("team", Some("replace"), true),
+            ("team", Some("ttl"), true),
+            ("team", Some("replase"), false),
+            ("team", None, false),
+            ("kube-system", Some("replace"), false),
+            ("rejob", Some("replace"), false),
+        ] {
+            let guarded = is_guarded(namespace, label, &policies, Some("rejob"));
+            assert_eq!(guarded, expected, "{namespace} {label:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::review::Request;
 
 /// The annotation `rejob.dev/dormant`: compact JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")] // a later version's fields are borne, in a rolling update
 pub struct Record {
     /// The parallelism to release it with; `None` leaves it to the API server's default.
     pub parallelism: Option<i64>,

@@ -152,6 +152,7 @@ where
     });
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
+        .half_close(true) // who ends its side after the request still gets the answer
         .max_buf_size(MAX_BUFFER)
         .serve_connection(TokioIo::new(Muted::new(stream)), service);
     let ended = tokio::select! {

@@ -271,3 +271,15 @@ async fn a_head_that_breaks_off_is_answered() {
     assert!(response.error().contains("breaks off"), "{response:?}");
     client.closed().await;
 }
+
+#[tokio::test]
+async fn who_ends_its_side_after_the_request_still_gets_the_answer() {
+    let server = TestServer::start().await;
+    for (policy, status) in [("ok", 200), ("slow", 504), ("nope", 404)] {
+        let mut client = server.connect().await;
+        client.send(post(&format!("/v1/policies/{policy}"), "{}")).await.unwrap();
+        client.half_close().await;
+        assert_eq!(client.response().await.status, status, "{policy}");
+        client.closed().await;
+    }
+}

@@ -122,6 +122,8 @@ async fn what_was_asked_for_is_remembered_though_hooks_rewrote_and_added() {
     let stored = |image: &str| {
         let mut job = job(image);
         job["metadata"]["uid"] = json!("new");
+        let recorded = TemplateHash::of(&super::job("a:2"));
+        job["metadata"]["annotations"] = json!({ "rejob.dev/template-hash": recorded.as_str() });
         let containers = &mut job["spec"]["template"]["spec"]["containers"];
         containers.as_array_mut().unwrap().push(json!({ "name": "sidecar", "image": "s:1" }));
         job

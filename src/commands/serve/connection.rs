@@ -9,6 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::cluster::{self, Facts, KubeCluster};
 use crate::metrics::Metrics;
+use crate::policy::PolicySet;
+use crate::replace::reaper::is_guarded;
 use crate::replace::{Cluster, Reaper, reaper};
 
 /// How often the API server is asked at start before rejob gives up, and the pause between.
@@ -81,7 +83,13 @@ impl Args {
     }
 
     /// Looks for dormant Jobs that nobody came back for, and deletes them; never ends.
-    pub async fn reap(&self, cluster: Arc<KubeCluster>, metrics: Metrics) {
+    pub async fn reap(
+        &self,
+        cluster: Arc<KubeCluster>,
+        metrics: Metrics,
+        policies: PolicySet,
+        own_namespace: Option<String>,
+    ) {
         let mut reaper = Reaper::new(Duration::from_secs(self.reaper_grace_seconds));
         let mut ticks = interval(Duration::from_secs(self.reaper_interval_seconds));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -97,13 +105,18 @@ impl Args {
             for due in reaper.look(&jobs, Instant::now()) {
                 let (namespace, name) = (due.namespace.as_str(), due.name.as_str());
                 match cluster.opted_in(namespace).await {
-                    // Where nobody guards the label, anyone who may patch Jobs could set it.
-                    Ok(None) => continue,
+                    Ok(label)
+                        if is_guarded(
+                            namespace,
+                            label.as_deref(),
+                            &policies,
+                            own_namespace.as_deref(),
+                        ) => {}
+                    Ok(_) => continue,
                     Err(error) => {
                         tracing::warn!(namespace, name, "cannot read the namespace: {error}");
                         continue;
                     }
-                    Ok(Some(_)) => {}
                 }
                 match cluster.delete(namespace, name, &due.uid, &due.resource_version).await {
                     Ok(()) => {
