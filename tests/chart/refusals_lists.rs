@@ -135,6 +135,36 @@ fn an_argument_that_the_chart_sets_is_not_repeated() {
     renders("server: {extraArgs: [--max-connections, '5', --idle-timeout=1m]}");
 }
 
+#[test]
+fn an_argument_that_the_server_would_not_take_is_refused() {
+    for (args, sentence) in [
+        ("[foo]", "server.extraArgs has \"foo\", which is no flag"),
+        ("[-h]", "server.extraArgs has \"-h\", which is no flag"),
+        ("[--idle-timeout=1m, foo]", "server.extraArgs has \"foo\", which is no flag"),
+        ("[--nope=1]", "server.extraArgs has --nope, which rejob serve does not know"),
+    ] {
+        refused(&format!("server: {{extraArgs: {args}}}"), &[sentence]);
+    }
+}
+
+/// The flags of `rejob.freeFlags` in the template.
+fn free_flags() -> Vec<String> {
+    let text = file("templates/_validate_lists.tpl");
+    let block = text.split("{{- define \"rejob.freeFlags\" -}}\n").nth(1).expect("the flags");
+    block.lines().next().unwrap().split(' ').map(str::to_owned).collect()
+}
+
+#[test]
+fn the_flags_of_the_server_are_the_charts_or_free() {
+    let cli = rejob::cli::Cli::command();
+    let serve = cli.find_subcommand("serve").expect("serve");
+    let all: std::collections::BTreeSet<_> =
+        serve.get_arguments().filter_map(|arg| arg.get_long()).map(str::to_owned).collect();
+    let known: std::collections::BTreeSet<_> = flags().into_iter().chain(free_flags()).collect();
+    assert_eq!(all.difference(&known).collect::<Vec<_>>(), [] as [&String; 0]);
+    assert_eq!(known.difference(&all).collect::<Vec<_>>(), [] as [&String; 0]);
+}
+
 /// The flags of `rejob.flags` in the template.
 fn flags() -> Vec<String> {
     let text = file("templates/_validate_lists.tpl");

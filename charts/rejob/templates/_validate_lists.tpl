@@ -117,15 +117,30 @@ cert-secret: certificates.self.secretName
 webhook-configuration: fullnameOverride
 service-name: fullnameOverride
 client-ca: certificates.clientCA
+pod-namespace: the namespace of the release
+{{- end }}
+
+{{/* The flags of `rejob serve` that are left for server.extraArgs. */}}
+{{- define "rejob.freeFlags" -}}
+ca-life cert-life drain-grace handshake-timeout header-timeout idle-timeout kubeconfig max-body-bytes max-concurrent-reviews max-connections reaper-grace-seconds reaper-interval-seconds tls-reload-interval
 {{- end }}
 
 {{- define "rejob.validate.arguments" -}}
 {{- $own := include "rejob.flags" . | fromYaml -}}
+{{- $free := include "rejob.freeFlags" . | splitList " " -}}
 {{- $seen := list -}}
+{{- $takesValue := false -}}
 {{- range . -}}
 {{- $flag := regexFind "^--[^=]+" . -}}
+{{- if and (not $flag) (not $takesValue) -}}
+{{- fail (printf "server.extraArgs has %q, which is no flag: write --flag=value" .) -}}
+{{- end -}}
+{{- $takesValue = and $flag (not (contains "=" .)) -}}
 {{- with get $own (trimPrefix "--" $flag) -}}
 {{- fail (printf "server.extraArgs has %s, which the chart sets itself: use %s" $flag .) -}}
+{{- end -}}
+{{- if and $flag (not (has (trimPrefix "--" $flag) $free)) -}}
+{{- fail (printf "server.extraArgs has %s, which rejob serve does not know: choose one of %s" $flag (join ", " $free)) -}}
 {{- end -}}
 {{- if has $flag $seen -}}
 {{- fail (printf "server.extraArgs has %s twice: keep one of them" $flag) -}}
