@@ -102,6 +102,12 @@ impl<'a> Job<'a> {
         (!version.is_empty()).then_some(version)
     }
 
+    /// The template hash that is recorded on the Job, if it is one.
+    #[must_use]
+    pub fn recorded_hash(self) -> Option<TemplateHash> {
+        self.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse)
+    }
+
     /// Whether the Job is being deleted.
     #[must_use]
     pub fn is_being_deleted(self) -> bool {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::job::{Job, TemplateHash, asked_for, entry_index, keys};
+use crate::job::{Job, TemplateHash, asked_for, entry_index};
 use crate::replace::Plan;
 use crate::review::{Operation, Request};
 
@@ -116,7 +116,7 @@ impl Memory {
     /// had another hash recorded since, on whichever replica.
     #[must_use]
     pub fn of(&self, job: Job<'_>, now: Instant) -> Option<Made> {
-        let recorded = recorded_hash(job);
+        let recorded = job.recorded_hash();
         let entries = self.entries();
         let (kept, at) = entries.made.get(job.uid()?)?;
         let stands = recorded.as_ref() == Some(&kept.hash) || recorded == kept.recorded;
@@ -191,7 +191,7 @@ impl Memory {
             && !expected.contended
             && expected.others.len() <= 1
         {
-            let kept = Kept { recorded: recorded_hash(job), ..expected.kept };
+            let kept = Kept { recorded: job.recorded_hash(), ..expected.kept };
             entries.keep(uid.to_owned(), kept, now);
         }
     }
@@ -208,10 +208,6 @@ impl Memory {
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn recorded_hash(job: Job<'_>) -> Option<TemplateHash> {
-    job.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse)
 }
 
 impl Entries {
@@ -238,6 +234,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::job::keys;
 
     fn made(asked: Option<Value>) -> Made {
         Made { hash: TemplateHash::of(&json!({})), asked }

@@ -65,7 +65,7 @@ fn rename(name: &str, job: Job<'_>, hash: &TemplateHash, draft: &mut Draft<'_>) 
     {
         return Reason::AlreadyNamed;
     }
-    let before = job.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse);
+    let before = job.recorded_hash();
     let base = match (named_before, before) {
         (Some(base), Some(before)) if hashed_name(base, job, &before) == name => base,
         _ => name,

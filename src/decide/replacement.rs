@@ -192,8 +192,7 @@ fn inject_ttl(update: &Update<'_>, new: &mut Value) {
 /// The hash of what was asked for. Where only a rerun is asked for, that is what was asked for last
 /// time, whatever other hooks have made of it.
 fn asked_hash(old: Job<'_>, job: Job<'_>, changes: &[Change]) -> TemplateHash {
-    let recorded = || old.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse);
-    let recorded = if changes.is_empty() { recorded() } else { None };
+    let recorded = if changes.is_empty() { old.recorded_hash() } else { None };
     recorded.unwrap_or_else(|| TemplateHash::of(job.value()))
 }
 

@@ -89,7 +89,7 @@ pub(super) fn decide(
 /// The hash of that. It is the request's, unless another hook both rewrote and added something: then
 /// the request is compared with what this replica, or the dormant Job's record, knows was asked for.
 fn asked_before(update: &Update<'_>, hash: &TemplateHash) -> Option<TemplateHash> {
-    let recorded = update.old.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse);
+    let recorded = update.old.recorded_hash();
     if recorded.as_ref() == Some(hash) || update.context.remembered.as_ref() == Some(hash) {
         return Some(hash.clone());
     }
