@@ -104,10 +104,11 @@ impl<C: Cluster> Admission<C> {
         let mut decision = decide(request, policy, &context);
         if let Verdict::Replace(plan) = &decision.verdict {
             let plan = plan.clone();
-            if !plan.dry_run && self.is_started_meanwhile(request, deadline).await {
-                return stale_view(request);
-            }
-            decision = self.replace(policy_name, &plan, decision, deadline).await;
+            decision = if !plan.dry_run && self.is_started_meanwhile(request, deadline).await {
+                stale(decision)
+            } else {
+                self.replace(policy_name, &plan, decision, deadline).await
+            };
         } else if decision.reason == Reason::RunningWait {
             self.held.keep(request, Instant::now());
         } else if decision.reason == Reason::MeetsDormant
@@ -193,10 +194,7 @@ impl<C: Cluster> Admission<C> {
                 planned
             }
             Outcome::WouldReplace => planned,
-            Outcome::StaleView => {
-                // Nothing of it happened here: what is told comes with the turn that does it.
-                Decision { patch: planned.patch, ..Decision::admit(Reason::StaleView) }
-            }
+            Outcome::StaleView => stale(planned),
             Outcome::Busy(message) if !plan.dry_run => {
                 Decision::retry(Reason::ClusterError, message, 1)
             }
@@ -206,6 +204,13 @@ impl<C: Cluster> Admission<C> {
             }
         }
     }
+}
+
+/// The answer of a replacement that its view was too old for: the patch alone, so that the write
+/// fails and the API server comes back. Nothing happened here: what is told comes with the turn
+/// that does it.
+fn stale(planned: Decision) -> Decision {
+    Decision { patch: planned.patch, ..Decision::admit(Reason::StaleView) }
 }
 
 /// Whether the request's manager applied the Job within the last three seconds by this clock.

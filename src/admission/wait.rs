@@ -43,7 +43,7 @@ pub(super) fn for_a_start(deadline: Instant) -> Duration {
 }
 
 /// Whether the Job controller may be making the first Pods of a Job, and a new Job of the name
-/// would wait for them: it has not counted any, and is to start some. `now` is this clock's; that
+/// would wait for them: it has not counted any, has not seen any end, and is to start some. `now` is this clock's; that
 /// it and the cluster's differ does no harm but a wait too much or too little.
 pub(super) fn is_being_started(
     job: Job<'_>,
@@ -58,7 +58,10 @@ pub(super) fn is_being_started(
     }
     let counts = ["active", "succeeded", "failed", "terminating"];
     let counted = |field| job.status(field).and_then(Value::as_i64).is_some_and(|count| count > 0);
+    let ended = job.value().pointer("/status/uncountedTerminatedPods").and_then(Value::as_object);
+    let ended = ended.is_some_and(|pods| !pods.is_empty());
     server_minor.is_none_or(|minor| minor < FORGETS)
+        && !ended
         && job.parallelism() != Some(0)
         && !job.is_suspended()
         && progress(job) == Progress::Idle
@@ -132,6 +135,12 @@ mod tests {
             (json!({ "parallelism": 1 }), json!({ "active": 1, "ready": 0 }), false),
             (json!({ "parallelism": 1 }), json!({ "active": 0, "failed": 1 }), false),
             (json!({ "parallelism": 1 }), json!({ "active": 0, "terminating": 1 }), false),
+            (json!({}), json!({ "active": 0, "uncountedTerminatedPods": {} }), true),
+            (
+                json!({}),
+                json!({ "active": 0, "uncountedTerminatedPods": { "succeeded": ["u"] } }),
+                false,
+            ),
             (json!({ "parallelism": 0 }), json!({}), false),
             (json!({ "parallelism": 1, "suspend": true }), json!({}), false),
             (
