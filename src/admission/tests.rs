@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::Duration;
 
 use super::*;
-use crate::job::TemplateHash;
+use crate::job::{TemplateHash, keys};
 use crate::replace::fake::{Answer, Fake, NEVER, error};
 use crate::replace::record::{make_dormant, recorded};
 
@@ -31,6 +31,13 @@ fn job(image: &str) -> Value {
     })
 }
 
+/// With the hash recorded that rejob records when it is created like this.
+fn recorded_as_created(mut job: Value) -> Value {
+    let hash = TemplateHash::of(&job);
+    job["metadata"]["annotations"][keys::TEMPLATE_HASH] = json!(hash.as_str());
+    job
+}
+
 fn apply_entry(manager: &str) -> Value {
     json!({
         "manager": manager, "operation": "Apply",
@@ -50,6 +57,13 @@ fn review(old: &Value, object: &Value, dry_run: bool) -> Bytes {
             "object": object, "oldObject": old
         }
     });
+    Bytes::from(review.to_string())
+}
+
+fn creation(image: &str) -> Bytes {
+    let mut review: Value =
+        serde_json::from_slice(&review(&Value::Null, &job(image), false)).unwrap();
+    review["request"]["operation"] = json!("CREATE");
     Bytes::from(review.to_string())
 }
 
@@ -155,7 +169,7 @@ fn after_an_apply(manager: &'static str) -> Arc<Fake> {
             let mut new = job("a:2");
             new["metadata"]["uid"] = json!("made by the API server");
             new["metadata"]["managedFields"] = json!([apply_entry(manager)]);
-            Some((Duration::ZERO, Ok(new)))
+            Some((Duration::ZERO, Ok(recorded_as_created(new))))
         }
         _ => None,
     }))
@@ -174,7 +188,8 @@ async fn apply(fake: &Arc<Fake>) -> Admission<Fake> {
 }
 
 fn remembered(service: &Admission<Fake>, uid: &str) -> Option<Made> {
-    let job = json!({ "metadata": { "uid": uid } });
+    let mut job = recorded_as_created(job("a:2"));
+    job["metadata"]["uid"] = json!(uid);
     service.memory.of(Job::new(&job), Instant::now())
 }
 
@@ -193,9 +208,10 @@ async fn an_applys_new_job_is_known_when_the_next_request_comes_before_the_look_
     let service = apply(&fake).await;
     assert_eq!(fake.count("get"), 0);
     // Another hook has rewritten the template on CREATE, and rejob has recorded that one's hash.
+    answer(&service, creation("a@sha256:1")).await;
     let repeated = |uid: &str, manager: &str| {
         let stored = |image| {
-            let mut job = job(image);
+            let mut job = recorded_as_created(job(image));
             job["metadata"]["uid"] = json!(uid);
             job["metadata"]["managedFields"] = json!([apply_entry(manager)]);
             job
