@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn creation(image: &str) -> Bytes {
+pub(super) fn creation(image: &str) -> Bytes {
     let mut review: Value =
         serde_json::from_slice(&review(&Value::Null, &job(image), false)).unwrap();
     review["request"]["operation"] = json!("CREATE");
