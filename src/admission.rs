@@ -17,12 +17,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::time::Instant as Deadline;
 
+use crate::cluster::ServerVersion;
 use crate::decide::{Context, Decision, Verdict, decide, stale_view};
 use crate::job::{Job, last_apply};
 use crate::metrics::{Metrics, Operation as MetricOperation, PolicyMetrics};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
-use crate::replace::{Cluster, Mode, Outcome, Plan, run};
+use crate::replace::{Cluster, Mode, Outcome, Plan, fail_point, run};
 use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
@@ -37,8 +38,8 @@ pub struct Identity {
     pub user: Option<String>,
     /// The namespace that it runs in.
     pub namespace: Option<String>,
-    /// The minor version of the API server.
-    pub server_minor: Option<u32>,
+    /// The version of the API server.
+    pub server: Option<ServerVersion>,
 }
 
 /// The webhook's service: policies, a cluster perhaps, metrics.
@@ -95,7 +96,7 @@ impl<C: Cluster> Admission<C> {
         let context = Context {
             own_user: self.identity.user.as_deref(),
             own_namespace: self.identity.namespace.as_deref(),
-            server_minor: self.identity.server_minor,
+            server_minor: self.identity.server.map(|server| server.minor),
             remembered: made.as_ref().map(|made| made.hash.clone()),
             asked: made.and_then(|made| made.asked),
             applied_just_now: applied_just_now(request, jiff::Timestamp::now()),
@@ -134,7 +135,7 @@ impl<C: Cluster> Admission<C> {
     async fn is_started_meanwhile(&self, request: &Request, deadline: Deadline) -> bool {
         let (Some(cluster), Some(old)) = (&self.cluster, &request.old_object) else { return false };
         let now = jiff::Timestamp::now();
-        if !wait::is_being_started(Job::new(old), self.identity.server_minor, now) {
+        if !wait::is_being_started(Job::new(old), self.identity.server, now) {
             return false;
         }
         // A PUT that names its revision: what changes meanwhile is the status.
@@ -254,6 +255,7 @@ impl<C: Cluster> Reviewer for Admission<C> {
             review::parse(&body).map_err(|error| ReviewError::NotAReview(error.to_string()))?;
         drop(body);
         let decision = self.decide(policy, knobs, &request, deadline).await;
+        fail_point::answers(decision.reason);
         let answer = review::answer(&request.uid, &decision);
         let took = begun.elapsed();
         metrics.reviewed(operation(request.operation), decision.reason.label(), took);

@@ -3,6 +3,8 @@
 //! Jobs go through as raw JSON: a typed round trip would drop fields that this build does not
 //! know. Every call is counted by verb, resource and code.
 
+mod version;
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -17,6 +19,8 @@ use crate::job::keys;
 use crate::metrics::Metrics;
 use crate::replace::{ApiError, Cluster, Right};
 use crate::review::UserInfo;
+
+pub use version::ServerVersion;
 
 /// The label by which a namespace opts in.
 pub const POLICY_LABEL: &str = "rejob.dev/policy";
@@ -70,8 +74,8 @@ const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 pub struct Facts {
     /// The user that rejob's own requests carry.
     pub own_user: String,
-    /// The minor version of the API server.
-    pub server_minor: Option<u32>,
+    /// The version of the API server.
+    pub server: Option<ServerVersion>,
 }
 
 /// The configuration of a kubeconfig file, else of the pod, else none.
@@ -127,8 +131,6 @@ impl KubeCluster {
     pub async fn facts(&self) -> Result<Facts, ApiError> {
         let version: Value =
             self.send("get", "version", Method::GET, "/version", None::<&()>).await?;
-        let minor = version.get("minor").and_then(Value::as_str).unwrap_or_default();
-        let digits: String = minor.chars().take_while(char::is_ascii_digit).collect();
         let review = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"
         });
@@ -139,7 +141,7 @@ impl KubeCluster {
             .pointer("/status/userInfo/username")
             .and_then(Value::as_str)
             .ok_or_else(|| ApiError::unanswered("the SelfSubjectReview names no user"))?;
-        Ok(Facts { own_user: own_user.to_owned(), server_minor: digits.parse().ok() })
+        Ok(Facts { own_user: own_user.to_owned(), server: ServerVersion::of(&version) })
     }
 
     /// One call: JSON out, JSON in.

@@ -8,7 +8,7 @@
 
 pub mod effects;
 pub mod execution;
-mod fail_point;
+pub(crate) mod fail_point;
 #[cfg(test)]
 pub(crate) mod fake;
 mod plan;

@@ -5,7 +5,7 @@
 //! nobody comes back for stays for the reaper, and the client gets its 429.
 //!
 //! One that replaces a Job which is just being started waits until the Job controller has counted
-//! its Pods. Until a patch release of Kubernetes 1.37 the controller keeps what it expects of Pods
+//! its Pods. Before Kubernetes 1.37.2 the controller keeps what it expects of Pods
 //! under the Job's name: a Pod that appears when its Job has been replaced is never counted, and
 //! the new Job gets none before it is changed again, over five minutes later.
 
@@ -14,6 +14,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::cluster::ServerVersion;
 use crate::job::{Job, Progress, progress};
 use crate::replace::Cluster;
 use crate::review::Request;
@@ -28,9 +29,9 @@ const MARGIN: Duration = Duration::from_millis(200);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 
-/// The first minor version of Kubernetes whose Job controller always forgets what it expects of
-/// Pods when a Job is deleted (`deleteJob` in `pkg/controller/job/job_controller.go`).
-const FORGETS: u32 = 38;
+/// The first version of Kubernetes whose Job controller forgets what it expects of Pods when a Job
+/// is deleted (`deleteJob` in `pkg/controller/job/job_controller.go`).
+const FORGETS: ServerVersion = ServerVersion { minor: 37, patch: 2 };
 
 /// How long the first Pods of a Job may take to be made; where there are none later, they are
 /// refused (a quota, a policy), and the Job only hangs.
@@ -47,7 +48,7 @@ pub(super) fn for_a_start(deadline: Instant) -> Duration {
 /// it and the cluster's differ does no harm but a wait too much or too little.
 pub(super) fn is_being_started(
     job: Job<'_>,
-    server_minor: Option<u32>,
+    server: Option<ServerVersion>,
     now: jiff::Timestamp,
 ) -> bool {
     let created = || job.value().pointer("/metadata/creationTimestamp");
@@ -60,7 +61,7 @@ pub(super) fn is_being_started(
     let counted = |field| job.status(field).and_then(Value::as_i64).is_some_and(|count| count > 0);
     let ended = job.value().pointer("/status/uncountedTerminatedPods").and_then(Value::as_object);
     let ended = ended.is_some_and(|pods| !pods.is_empty());
-    server_minor.is_none_or(|minor| minor < FORGETS)
+    server.is_none_or(|version| version < FORGETS)
         && !ended
         && job.parallelism() != Some(0)
         && !job.is_suspended()
@@ -126,6 +127,7 @@ mod tests {
     #[test]
     fn a_job_whose_first_pods_are_to_come_is_being_started() {
         let now = "2026-01-01T00:01:00Z".parse().unwrap();
+        let older = ServerVersion { minor: 37, patch: 1 };
         for (spec, status, expected) in [
             (json!({ "parallelism": 1 }), json!({}), true),
             (json!({}), json!({ "startTime": "t", "active": 0, "ready": 0 }), true),
@@ -151,7 +153,7 @@ mod tests {
         ] {
             let job = json!({ "spec": spec, "status": status });
             let job = Job::new(&job);
-            assert_eq!(is_being_started(job, Some(FORGETS - 1), now), expected, "{spec} {status}");
+            assert_eq!(is_being_started(job, Some(older), now), expected, "{spec} {status}");
             assert_eq!(is_being_started(job, None, now), expected, "an unknown version may be old");
             assert!(!is_being_started(job, Some(FORGETS), now), "later versions forget");
         }

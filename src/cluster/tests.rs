@@ -231,14 +231,15 @@ async fn a_replacement_is_told_in_an_event_on_the_new_job() {
 
 #[tokio::test]
 async fn the_facts_are_the_version_and_the_own_name() {
-    for (minor, expected) in [("37", Some(37)), ("30+", Some(30)), ("", None)] {
+    for (version, expected) in [("v1.37.2", Some((37, 2))), ("", None)] {
         let (cluster, mut server, _) = connected(&[]);
         let who = json!({ "status": { "userInfo": { "username": "me" } } });
         let (facts, _) = tokio::join!(cluster.facts(), async {
-            server.answers(200, json!({ "major": "1", "minor": minor })).await;
+            server.answers(200, json!({ "gitVersion": version })).await;
             server.answers(201, who.clone()).await
         });
         let facts = facts.unwrap();
-        assert_eq!((facts.server_minor, facts.own_user.as_str()), (expected, "me"));
+        let server = facts.server.map(|server| (server.minor, server.patch));
+        assert_eq!((server, facts.own_user.as_str()), (expected, "me"));
     }
 }

@@ -115,7 +115,7 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
     let readiness = supply.readiness.clone();
     let identity = Identity {
         user: connection.as_ref().map(|connection| connection.facts.own_user.clone()),
-        server_minor: connection.as_ref().and_then(|connection| connection.facts.server_minor),
+        server: connection.as_ref().and_then(|connection| connection.facts.server),
         namespace: args.certs.pod_namespace.clone(),
     };
     let cluster = connection.map(|connection| connection.cluster);

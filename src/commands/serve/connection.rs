@@ -78,7 +78,8 @@ impl Args {
                 }
             }
         };
-        tracing::info!(server, user = facts.own_user, minor = facts.server_minor, "connected");
+        let kubernetes = facts.server.map(|version| version.to_string()).unwrap_or_default();
+        tracing::info!(server, user = facts.own_user, kubernetes, "connected");
         Ok(Some(Connection { cluster: Arc::new(cluster), facts }))
     }
 

@@ -1,0 +1,62 @@
+//! The version of an API server, as `GET /version` tells it.
+
+use serde_json::Value;
+
+/// The version of an API server: of `v1.37.2-gke.1`, 37 and 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServerVersion {
+    /// The second number.
+    pub minor: u32,
+    /// The third one; 0 where only the minor version is told.
+    pub patch: u32,
+}
+
+impl ServerVersion {
+    /// Reads `gitVersion` of an answer to `GET /version`, else its `minor` (`30+`); `None` when
+    /// neither is a version.
+    #[must_use]
+    pub fn of(answer: &Value) -> Option<Self> {
+        let text = |field| answer.get(field).and_then(Value::as_str).unwrap_or_default();
+        let mut numbers =
+            text("gitVersion").trim_start_matches('v').split('.').skip(1).map(leading);
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(minor), Some(patch)) => Some(Self { minor, patch }),
+            _ => leading(text("minor")).map(|minor| Self { minor, patch: 0 }),
+        }
+    }
+}
+
+impl std::fmt::Display for ServerVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "1.{}.{}", self.minor, self.patch)
+    }
+}
+
+/// The number that a text begins with.
+fn leading(text: &str) -> Option<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn distributions_add_to_the_version_and_some_tell_only_the_minor_one() {
+        for (answer, expected) in [
+            (json!({ "gitVersion": "v1.37.2", "minor": "37" }), Some((37, 2))),
+            (json!({ "gitVersion": "v1.36.10-gke.1000", "minor": "36+" }), Some((36, 10))),
+            (json!({ "gitVersion": "v1.34.4+k3s1" }), Some((34, 4))),
+            (json!({ "gitVersion": "", "minor": "30+" }), Some((30, 0))),
+            (json!({ "gitVersion": "unknown", "minor": "37" }), Some((37, 0))),
+            (json!({ "minor": "" }), None),
+            (json!({}), None),
+        ] {
+            let version = ServerVersion::of(&answer).map(|version| (version.minor, version.patch));
+            assert_eq!(version, expected, "{answer}");
+        }
+    }
+}
