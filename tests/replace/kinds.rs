@@ -234,13 +234,15 @@ fn kubectl_replace_of_what_kubectl_get_shows_is_refused_until_the_uid_is_taken_o
     place.assert_ran(2);
 }
 
+/// The resourceVersion that is sent, made from the stored one.
+type Revision = fn(&str) -> String;
+
 /// The API server reads a revision as a number, and 0 as none. Whatever it makes of one, the client
 /// is not told success where nothing was replaced.
 #[test]
 fn a_put_with_any_revision_either_replaces_or_conflicts() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    type Revision = fn(&str) -> String;
     let revisions: [(Revision, u16); 5] = [
         (|_| String::new(), 200),
         (|_| "0".to_owned(), 200),
