@@ -238,18 +238,19 @@ async fn schedule(seed: u64, clients: usize, replicas: usize) {
     assert!(left.as_ref().is_some_and(|job| !job::is_dormant(job)), "seed {seed}: {left:?}");
     let last = Sender::new(Kind::Patch, "ada", &["a:9"]);
     Arc::clone(&service).deploys(last, true).await;
-    loop {
-        let storage = service.cluster.storage();
-        let runs = |image: &str| storage.runs.get(image).copied().unwrap_or(0);
-        for (image, asked) in &storage.asked {
-            assert!(runs(image) <= *asked, "seed {seed}: {image} ran {} times", runs(image));
-        }
-        if runs("a:9") == 1 {
-            return;
-        }
-        drop(storage);
+    while !has_run(&service, "a:9") {
         service.cluster.pause(100).await;
     }
+}
+
+/// Whether an image has run; none has run more often than it was asked for.
+fn has_run(service: &Service, image: &str) -> bool {
+    let storage = service.cluster.storage();
+    for (image, runs) in &storage.runs {
+        let asked = storage.asked.get(image).copied().unwrap_or(0);
+        assert!(*runs <= asked, "seed {}: {image} ran {runs} times", service.seed);
+    }
+    storage.runs.contains_key(image)
 }
 
 /// `REJOB_MODEL_SEED` begins elsewhere.
