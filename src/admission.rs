@@ -105,11 +105,7 @@ impl<C: Cluster> Admission<C> {
         let mut decision = decide(request, policy, &context);
         if let Verdict::Replace(plan) = &decision.verdict {
             let plan = plan.clone();
-            decision = if !plan.dry_run && self.is_started_meanwhile(request, deadline).await {
-                stale(decision)
-            } else {
-                self.replace(policy_name, &plan, decision, deadline).await
-            };
+            decision = self.replace(policy_name, request, &plan, decision, deadline).await;
         } else if decision.reason == Reason::RunningWait {
             self.held.keep(request, Instant::now());
         } else if decision.reason == Reason::MeetsDormant
@@ -132,8 +128,13 @@ impl<C: Cluster> Admission<C> {
     }
 
     /// Whether the Job was just being started, and is changed now: nothing is done for this view.
-    async fn is_started_meanwhile(&self, request: &Request, deadline: Deadline) -> bool {
-        let (Some(cluster), Some(old)) = (&self.cluster, &request.old_object) else { return false };
+    async fn is_started_meanwhile(
+        &self,
+        cluster: &C,
+        request: &Request,
+        deadline: Deadline,
+    ) -> bool {
+        let Some(old) = &request.old_object else { return false };
         let now = jiff::Timestamp::now();
         if !wait::is_being_started(Job::new(old), self.identity.server, now) {
             return false;
@@ -141,16 +142,24 @@ impl<C: Cluster> Admission<C> {
         // A PUT that names its revision: what changes meanwhile is the status.
         self.held.keep(request, Instant::now());
         let longest = wait::for_a_start(deadline);
-        wait::until_changed(cluster.as_ref(), request, longest, deadline).await
+        wait::until_changed(cluster, request, longest, deadline).await
     }
 
-    /// Carries a plan out when no other one of the same Job is under way here.
-    async fn in_turn(&self, cluster: &C, plan: &Plan, policy: &str, deadline: Deadline) -> Outcome {
+    /// Carries a plan out when no other one of the same Job is under way here. Those that wait for
+    /// the Job's start do so in turn as well: who came first is first to come back.
+    async fn in_turn(
+        &self,
+        cluster: &C,
+        policy: &str,
+        request: &Request,
+        plan: &Plan,
+        deadline: Deadline,
+    ) -> Outcome {
         if plan.dry_run {
             return run(cluster, plan, policy, deadline).await;
         }
         let _turn = self.turns.wait(plan, deadline).await;
-        if self.turns.is_gone(plan) {
+        if self.turns.is_gone(plan) || self.is_started_meanwhile(cluster, request, deadline).await {
             return Outcome::StaleView;
         }
         // Before the deletion: another one's Job may be there before the answer to it.
@@ -169,13 +178,14 @@ impl<C: Cluster> Admission<C> {
     async fn replace(
         &self,
         policy: &str,
+        request: &Request,
         plan: &Plan,
         planned: Decision,
         deadline: Deadline,
     ) -> Decision {
         let Some(cluster) = &self.cluster else { return no_cluster(plan) };
         let begun = Instant::now();
-        let outcome = self.in_turn(cluster.as_ref(), plan, policy, deadline).await;
+        let outcome = self.in_turn(cluster.as_ref(), policy, request, plan, deadline).await;
         let result = match &outcome {
             Outcome::Replaced(_) => "replaced",
             Outcome::WouldReplace => "dry_run",

@@ -91,3 +91,26 @@ async fn a_put_that_waited_is_no_conflict_when_its_job_changes_once_more() {
     assert_eq!(patched(&told, &put)["metadata"]["resourceVersion"], "8");
     assert_eq!(fake.count("delete"), 0);
 }
+
+/// Else the one that has waited for many others' Jobs to start loses the race for the next one too.
+#[tokio::test(start_paused = true)]
+async fn those_that_wait_for_a_start_do_so_in_turn() {
+    let mut starting = job("a:1");
+    starting["status"] = json!({});
+    let stored = starting.clone();
+    let fake = Arc::new(Fake::new(move |name, _| {
+        (name == "get").then(|| (Duration::ZERO, Ok(stored.clone())))
+    }));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let (first, second) = (job("a:2"), job("a:3"));
+    let looks_of_first = async {
+        let told = answer(&service, review(&starting, &first, false)).await;
+        assert_eq!(told["auditAnnotations"]["reason"], "replaced");
+        fake.count("get")
+    };
+    let told = answer(&service, review(&starting, &second, false));
+    let (looks, told) = tokio::join!(looks_of_first, told);
+    assert_eq!(fake.count("get"), looks, "the second one looked too");
+    assert_eq!(told["auditAnnotations"], Value::Null, "a stale view");
+    assert_eq!(fake.count("delete"), 1);
+}
