@@ -97,6 +97,44 @@ fn mutating_twice_is_mutating_once() {
     }
 }
 
+/// A Job in a document of its own.
+fn job(namespace: &str, name: &str, image: &str) -> String {
+    format!(
+        "---\napiVersion: batch/v1\nkind: Job\nmetadata: {{namespace: {namespace}, name: {name}}}\n\
+         spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: app, image: {image}}}]}}}}}}\n"
+    )
+}
+
+#[test]
+fn two_jobs_that_come_to_share_a_name_are_told() {
+    let hash_name = ["--policy".to_owned(), "hash-name".to_owned()];
+    let pair = |namespace, image| job("team", "import", "app:1") + &job(namespace, "import", image);
+    let said = |stream: &str| {
+        let got = mutate(&hash_name, stream.as_bytes());
+        assert!(got.status.success(), "{got:?}");
+        String::from_utf8(got.stderr).unwrap()
+    };
+    for stream in [pair("other", "app:1"), pair("team", "app:2")] {
+        assert_eq!(said(&stream), "");
+    }
+    let warning = said(&pair("team", "app:1"));
+    let wanted = "two jobs import both become import-";
+    assert!(warning.contains(wanted) && warning.lines().count() == 1, "{warning}");
+    // In files of one command too: they come out as one stream.
+    let dir = tempfile::tempdir().unwrap();
+    let files = ["a.yaml", "b.yaml"].map(|name| {
+        let file = dir.path().join(name);
+        fs::write(&file, job("team", "import", "app:1")).unwrap();
+        file.display().to_string()
+    });
+    let got = mutate(&[hash_name.as_slice(), &files].concat(), b"");
+    assert!(String::from_utf8(got.stderr).unwrap().contains(wanted));
+    // Names that stay as they are, are the user's own.
+    let stable =
+        mutate(&["--policy".to_owned(), "ttl".to_owned()], pair("team", "app:1").as_bytes());
+    assert!(stable.status.success() && stable.stderr.is_empty(), "{stable:?}");
+}
+
 /// Documents without a Job, in the spellings people use.
 fn document_without_a_job() -> impl Strategy<Value = String> {
     let name = "[a-z]{1,8}";

@@ -92,6 +92,12 @@ impl Expected {
     fn is_current(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.since) < LONGEST_EXPECTATION
     }
+
+    /// Whether a Job with this recorded hash comes from a creation that was seen here: a Job that
+    /// another replica made dormant has the owners of the one before, this manager among them.
+    fn made(&self, recorded: &TemplateHash) -> bool {
+        self.kept.hash == *recorded || self.others.contains(recorded)
+    }
 }
 
 /// What a Job was made for.
@@ -173,7 +179,8 @@ impl Memory {
     }
 
     /// A stored Job is seen: if it is an expected one, it is known by its uid from now on. Another
-    /// client may have been faster: only a Job that the same manager's apply made is the one.
+    /// client may have been faster: only a Job that the same manager's apply made is the one, of the
+    /// hash that was expected or of the one creation that was seen.
     pub fn meet(&self, namespace: &str, job: Job<'_>, now: Instant) {
         let (Some(name), Some(uid)) = (job.name(), job.uid()) else { return };
         let mut entries = self.entries();
@@ -185,13 +192,15 @@ impl Memory {
         if entries.expected.get(&key).is_none_or(|expected| expected.replaced_uid == uid) {
             return;
         }
+        let recorded = job.recorded_hash();
         if let Some(expected) = entries.expected.remove(&key)
+            && recorded.as_ref().is_some_and(|recorded| expected.made(recorded))
             && entry_index(job, &expected.manager).is_some()
             && expected.is_current(now)
             && !expected.contended
             && expected.others.len() <= 1
         {
-            let kept = Kept { recorded: job.recorded_hash(), ..expected.kept };
+            let kept = Kept { recorded, ..expected.kept };
             entries.keep(uid.to_owned(), kept, now);
         }
     }
@@ -271,9 +280,9 @@ mod tests {
     #[test]
     fn an_expectation_that_was_left_behind_ends() {
         let now = Instant::now();
-        let job = json!({ "metadata": {
-            "name": "a", "uid": "new", "managedFields": [{ "manager": "m", "operation": "Apply" }],
-        }});
+        let mut job = stored("new");
+        job["metadata"]["name"] = json!("a");
+        job["metadata"]["managedFields"] = json!([{ "manager": "m", "operation": "Apply" }]);
         for (later, kept) in [(Duration::ZERO, true), (LONGEST_EXPECTATION, false)] {
             let memory = Memory::default();
             let expected = Expected {

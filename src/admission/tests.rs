@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use tokio::time::Duration;
 
 use super::*;
-use crate::job::TemplateHash;
+use crate::job::{TemplateHash, keys};
 use crate::replace::fake::{Answer, Fake, NEVER, error};
 use crate::replace::record::{make_dormant, recorded};
 
 mod expected;
 mod released;
+mod waits;
 
 const TIME: Duration = Duration::from_secs(8);
 
@@ -29,6 +30,13 @@ fn job(image: &str) -> Value {
         },
         "status": { "active": 1, "ready": 0 }
     })
+}
+
+/// With the hash recorded that rejob records when it is created like this.
+fn recorded_as_created(mut job: Value) -> Value {
+    let hash = TemplateHash::of(&job);
+    job["metadata"]["annotations"][keys::TEMPLATE_HASH] = json!(hash.as_str());
+    job
 }
 
 fn apply_entry(manager: &str) -> Value {
@@ -50,6 +58,13 @@ fn review(old: &Value, object: &Value, dry_run: bool) -> Bytes {
             "object": object, "oldObject": old
         }
     });
+    Bytes::from(review.to_string())
+}
+
+fn creation(image: &str) -> Bytes {
+    let mut review: Value =
+        serde_json::from_slice(&review(&Value::Null, &job(image), false)).unwrap();
+    review["request"]["operation"] = json!("CREATE");
     Bytes::from(review.to_string())
 }
 
@@ -155,7 +170,7 @@ fn after_an_apply(manager: &'static str) -> Arc<Fake> {
             let mut new = job("a:2");
             new["metadata"]["uid"] = json!("made by the API server");
             new["metadata"]["managedFields"] = json!([apply_entry(manager)]);
-            Some((Duration::ZERO, Ok(new)))
+            Some((Duration::ZERO, Ok(recorded_as_created(new))))
         }
         _ => None,
     }))
@@ -174,7 +189,8 @@ async fn apply(fake: &Arc<Fake>) -> Admission<Fake> {
 }
 
 fn remembered(service: &Admission<Fake>, uid: &str) -> Option<Made> {
-    let job = json!({ "metadata": { "uid": uid } });
+    let mut job = recorded_as_created(job("a:2"));
+    job["metadata"]["uid"] = json!(uid);
     service.memory.of(Job::new(&job), Instant::now())
 }
 
@@ -193,9 +209,10 @@ async fn an_applys_new_job_is_known_when_the_next_request_comes_before_the_look_
     let service = apply(&fake).await;
     assert_eq!(fake.count("get"), 0);
     // Another hook has rewritten the template on CREATE, and rejob has recorded that one's hash.
+    answer(&service, creation("a@sha256:1")).await;
     let repeated = |uid: &str, manager: &str| {
         let stored = |image| {
-            let mut job = job(image);
+            let mut job = recorded_as_created(job(image));
             job["metadata"]["uid"] = json!(uid);
             job["metadata"]["managedFields"] = json!([apply_entry(manager)]);
             job
@@ -353,52 +370,4 @@ async fn the_api_servers_own_message_is_passed_on_without_the_words_that_flux_lo
         assert!(told.contains("spec.template: Invalid value"), "{check}: {told}");
         assert!(!told.to_ascii_lowercase().contains("immutable"), "{check}: {told}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_job_that_is_just_being_started_is_not_replaced_before_its_pods_are_counted() {
-    let mut starting = job("a:1");
-    starting["status"] = json!({});
-    for in_time in [true, false] {
-        let stored = starting.clone();
-        let fake = Arc::new(Fake::new(move |name, nth| {
-            let mut stored = stored.clone();
-            if in_time && nth == 3 {
-                stored["metadata"]["resourceVersion"] = json!("8");
-            }
-            (name == "get").then_some((Duration::ZERO, Ok(stored)))
-        }));
-        let (service, metrics) = service(Some(Arc::clone(&fake)));
-        let begun = tokio::time::Instant::now();
-        let answer = answer(&service, review(&starting, &job("a:2"), false)).await;
-        assert_eq!(answer["allowed"], true);
-        assert_eq!(fake.count("delete"), usize::from(!in_time), "{:?}", fake.names());
-        assert_eq!(counted(&metrics, "reason=\"stale_view\""), in_time);
-        assert!(begun.elapsed() < Duration::from_secs(3));
-    }
-}
-
-/// A PUT that was told to wait comes back with the revision it has seen, and meets a Job whose
-/// controller is at work: the API server must not take it for a conflict.
-#[tokio::test(start_paused = true)]
-async fn a_put_that_waited_is_no_conflict_when_its_job_changes_once_more() {
-    let ready = |revision: &str, status: Value| {
-        let mut job = job("a:1");
-        job["metadata"]["resourceVersion"] = json!(revision);
-        job["status"] = status;
-        job
-    };
-    let fake = Arc::new(Fake::new(move |name, _| {
-        (name == "get").then(|| (Duration::ZERO, Ok(ready("9", json!({ "succeeded": 1 })))))
-    }));
-    let (service, metrics) = service(Some(Arc::clone(&fake)));
-    let put = job("a:2");
-    let running = ready("7", json!({ "active": 1, "ready": 1 }));
-    let told = answer(&service, review(&running, &put, false)).await;
-    assert_eq!(told["status"]["code"], 429, "{told}");
-    let between = ready("8", json!({ "active": 0, "ready": 0 }));
-    let told = answer(&service, review(&between, &put, false)).await;
-    assert!(counted(&metrics, "reason=\"stale_view\""), "{told}");
-    assert_eq!(patched(&told, &put)["metadata"]["resourceVersion"], "8");
-    assert_eq!(fake.count("delete"), 0);
 }

@@ -6,6 +6,7 @@
 
 mod check;
 mod krm;
+mod names;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ use crate::reason::Reason;
 use crate::telemetry;
 
 use super::policies::{self, PolicyArg};
+use names::Names;
 
 /// The flags of `rejob mutate`.
 #[derive(Debug, clap::Args)]
@@ -45,11 +47,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let policies = args.policy.set.load()?;
     let policy = policies::find(&policies, &args.policy.policy, "--policy")?;
     let inputs = Input::read_all(&args.files)?;
+    let mut names = Names::default();
     let mut output = String::with_capacity(inputs.iter().map(|input| input.text.len() + 4).sum());
     for input in &inputs {
         begin(&mut output, input);
         for document in input.documents() {
-            match rewritten(&document, &policies, policy)? {
+            match rewritten(&document, &policies, policy, &mut names)? {
                 Some(text) => output.push_str(&text),
                 None => output.push_str(document.text()),
             }
@@ -84,6 +87,7 @@ fn rewritten(
     document: &Document<'_>,
     policies: &PolicySet,
     policy: &Policy,
+    names: &mut Names,
 ) -> anyhow::Result<Option<String>> {
     let Some(mut root) = document.read()? else { return Ok(None) };
     let refuse = |message: String| anyhow!(document.refuse(message));
@@ -95,7 +99,7 @@ fn rewritten(
     let mut changed = false;
     let mut results = Vec::new();
     kinds::for_each_job(&mut root, &mut |job| {
-        let (job_changed, warnings) = decide(job, policy).map_err(refuse)?;
+        let (job_changed, warnings) = decide(job, policy, names).map_err(refuse)?;
         changed |= job_changed;
         for warning in warnings {
             tracing::warn!("{}: {warning}", document.file());
@@ -113,7 +117,11 @@ fn rewritten(
 }
 
 /// Decides one Job; says whether it changed, and what to warn of.
-fn decide(job: &mut Node, policy: &Policy) -> Result<(bool, Vec<String>), String> {
+fn decide(
+    job: &mut Node,
+    policy: &Policy,
+    names: &mut Names,
+) -> Result<(bool, Vec<String>), String> {
     let mut value = job.to_value();
     if !value.is_object() {
         return Err("an item of a JobList is not a map".to_owned());
@@ -136,7 +144,9 @@ fn decide(job: &mut Node, policy: &Policy) -> Result<(bool, Vec<String>), String
             if changed {
                 job.update(&value);
             }
-            Ok((changed, decision.warnings))
+            let mut warnings = decision.warnings;
+            warnings.extend(names.take(&before, &value));
+            Ok((changed, warnings))
         }
     }
 }

@@ -4,8 +4,10 @@
 //! document is found without reading it, one at a time is in memory as a tree, and what is not
 //! changed is copied. Joined together, the texts of the documents are the stream.
 
+use std::borrow::Cow;
+
 use super::node::Node;
-use super::{ManifestError, Problem, emit, json, yaml};
+use super::{BOM, ManifestError, Problem, emit, json, yaml};
 
 /// A document of a stream.
 #[derive(Debug, Clone)]
@@ -48,7 +50,7 @@ impl<'a> Document<'a> {
                 line: problem.line + before.matches('\n').count(),
                 ..problem
             }),
-            None => yaml::read(self.text),
+            None => yaml::read(&without_mark(self.text)),
         };
         read.map_err(|problem| self.error(problem))
     }
@@ -60,9 +62,14 @@ impl<'a> Document<'a> {
         let text = if let Some((before, value, after)) = self.json_value() {
             format!("{before}{}{after}", json::write(node, &json::Layout::of(value)))
         } else {
-            let head = head(self.text);
+            let text = without_mark(self.text);
+            let head = head(&text);
             let newline = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
-            format!("{head}{newline}{}{}", emit::document(node), tail(self.text))
+            let mut written = format!("{head}{newline}{}{}", emit::document(node), tail(&text));
+            if let Some(at) = mark(self.text) {
+                written.insert_str(at, BOM);
+            }
+            written
         };
         if self.text.contains("\r\n") {
             text.replace("\r\n", "\n").replace('\n', "\r\n")
@@ -207,6 +214,33 @@ fn json_values(text: &str) -> Vec<(usize, usize)> {
     values
 }
 
+/// Where a byte order mark begins what follows the document's marker, as in files that were joined:
+/// kubectl reads over it there, and nowhere else.
+fn mark(text: &str) -> Option<usize> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        at += line.len();
+        if is_marker(line, "---") {
+            let alone = line.get(3..).is_some_and(is_blank_or_comment);
+            return text.get(at..).filter(|rest| alone && rest.starts_with(BOM)).map(|_| at);
+        }
+        if !is_blank_or_comment(line) && !line.starts_with('%') {
+            return None;
+        }
+    }
+    None
+}
+
+/// The text without that mark.
+fn without_mark(text: &str) -> Cow<'_, str> {
+    match mark(text).and_then(|at| text.split_at_checked(at)) {
+        Some((before, rest)) => {
+            Cow::Owned(format!("{before}{}", rest.strip_prefix(BOM).unwrap_or(rest)))
+        }
+        None => Cow::Borrowed(text),
+    }
+}
+
 /// What stands before the content: directives, comments and the marker.
 fn head(text: &str) -> &str {
     let start = yaml::start(text).unwrap_or_else(|| content_start(text));
@@ -288,10 +322,29 @@ mod tests {
             ("a: 1", "a: 1\n"),
             (" {\"a\": 1}\n", " {\"a\":1}\n"),
             ("a: |+\n  x\n\n# c\n", "a: |+\n  x\n\n# c\n"),
+            ("---\n\u{feff}a: 1 # gone\n", "---\n\u{feff}a: 1\n"),
+            ("--- # c\r\n\u{feff}# d\r\na: 1\r\n", "--- # c\r\n\u{feff}# d\r\na: 1\r\n"),
         ] {
             let documents = documents("f", text);
             let node = documents[0].read().unwrap().unwrap();
             assert_eq!(documents[0].write(&node), wanted, "{text:?}");
+        }
+    }
+    #[test]
+    fn a_byte_order_mark_stands_only_where_kubectl_reads_over_it() {
+        for (text, read) in [
+            ("a: 1\n---\n\u{feff}a: 2\n", true),
+            ("a: 1\n--- # c\n\u{feff}\na: 2\n", true),
+            ("a: 1\n\u{feff}---\na: 2\n", false),
+            ("a: 1\n--- \u{feff}\na: 2\n", false),
+            ("a: 1\n---\n\u{feff}\u{feff}a: 2\n", false),
+            ("a: 1\n---\n# c\n\u{feff}a: 2\n", false),
+        ] {
+            let documents = documents("f", text);
+            let nodes: Result<Vec<_>, _> = documents.iter().map(Document::read).collect();
+            assert_eq!(nodes.is_ok(), read, "{text:?}: {nodes:?}");
+            let nodes = nodes.unwrap_or_default();
+            assert!(nodes.iter().flatten().all(|node| node.get("a").is_some()), "{nodes:?}");
         }
     }
 }

@@ -5,6 +5,7 @@
 //! and a key given twice is never meant), merge keys are expanded, and aliases are expanded within
 //! a budget, so that a few lines of YAML cannot fill the memory.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use granit_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
@@ -23,7 +24,7 @@ const MAX_DEPTH: usize = 500;
 /// When the text is no YAML, has more than one document, a key twice, or more aliases than fit.
 pub fn read(text: &str) -> Result<Option<Node>, Problem> {
     let mut builder = Builder::default();
-    for event in events(text) {
+    for event in events(&with_known_breaks(text)) {
         let (event, span) = event.map_err(|error| Problem {
             line: error.marker().line(),
             message: format!("not YAML: {}", error.info()),
@@ -35,8 +36,20 @@ pub fn read(text: &str) -> Result<Option<Node>, Problem> {
 
 /// The byte at which the node of a document begins; `None` when there is none.
 pub(super) fn start(text: &str) -> Option<usize> {
-    let first = events(text).map_while(Result::ok).find(|(event, _)| event.is_node());
+    let text = with_known_breaks(text);
+    let first = events(&text).map_while(Result::ok).find(|(event, _)| event.is_node());
     first.and_then(|(_, span)| span.start.byte_offset())
+}
+
+/// The text with each U+0085, which YAML 1.1 takes for a line break and 1.2 for a letter, as a break
+/// that both know, of the same length. (The other two, U+2028 and U+2029, stay what they are inside
+/// of quotes in 1.1 as well; elsewhere kubectl breaks the line there, and we do not.)
+fn with_known_breaks(text: &str) -> Cow<'_, str> {
+    if text.contains('\u{85}') {
+        Cow::Owned(text.replace('\u{85}', "\r\n"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// The events of a text, without its comments.
@@ -273,6 +286,10 @@ mod tests {
             ("a: \"\\u00e9\\x41\\ud83d\\ude00\"\n", json!({"a": "\u{e9}A\u{1f600}"})),
             ("a:\r\n- 1\r\n- |\r\n  x\r\n", json!({"a": [1, "x\n"]})),
             ("%YAML 1.1\n---\non: off\n...\n", json!({"true": false})),
+            ("a: \"x \u{85} \u{85} y\"\nb: 'x\u{85}y'\n", json!({"a": "x\ny", "b": "x y"})),
+            ("a: x\u{85} y\nb: z # c\u{85}c: 1\n", json!({"a": "x y", "b": "z", "c": 1})),
+            ("a: |\n  x\u{85}  y\n", json!({"a": "x\ny\n"})),
+            ("a: \"x\\Ny\u{2028}z\"\n", json!({"a": "x\u{85}y\u{2028}z"})),
         ] {
             assert_eq!(value(text), wanted, "{text:?}");
         }

@@ -40,7 +40,8 @@ impl Deadline {
     }
 }
 
-/// The timeout that a query string asks for; the last one counts if there are several.
+/// The timeout that a query string asks for; the last one counts if there are several. One that is
+/// longer than anyone can wait is a long one, whatever Go would say: see [`MAX`].
 ///
 /// # Errors
 /// The sentence for the client when the value is not a positive duration.
@@ -49,7 +50,7 @@ pub fn from_query(query: Option<&str>) -> Result<Option<Duration>, String> {
     for pair in query.unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if name == "timeout" {
-            timeout = Some(parse_duration(value).filter(|d| !d.is_zero()).ok_or_else(|| {
+            timeout = Some(read(value).filter(|d| !d.is_zero()).ok_or_else(|| {
                 format!(
                     "timeout={value} is not a positive duration; write it as 10s, 1m30s or 500ms"
                 )
@@ -62,6 +63,12 @@ pub fn from_query(query: Option<&str>) -> Result<Option<Duration>, String> {
 /// Reads a duration as Go's `time.ParseDuration` does: `10s`, `1m30s`, `1.5h`, `500ms`; no sign.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
+    // Go counts nanoseconds in an int64.
+    read(text).filter(|duration| *duration <= Duration::from_nanos(i64::MAX.unsigned_abs()))
+}
+
+/// A duration of any length; [`Duration::MAX`] for what is longer still.
+fn read(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
@@ -85,11 +92,11 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
             return None;
         }
         let part = number.parse::<f64>().ok()? * seconds_per_unit;
-        total = total.checked_add(Duration::try_from_secs_f64(part).ok()?)?;
+        // No sign and no NaN can be in it: what does not fit is too long.
+        total = total.saturating_add(Duration::try_from_secs_f64(part).unwrap_or(Duration::MAX));
         rest = tail;
     }
-    // Go counts nanoseconds in an int64.
-    (!text.is_empty() && total <= Duration::from_nanos(i64::MAX.unsigned_abs())).then_some(total)
+    (!text.is_empty()).then_some(total)
 }
 
 /// The longest duration that a flag takes; nothing here is meant to last longer.
@@ -156,6 +163,14 @@ mod tests {
         assert_eq!(from_query(None), Ok(None));
         assert_eq!(from_query(Some("a=b")), Ok(None));
         assert_eq!(from_query(Some("a=b&timeout=3s")), Ok(Some(Duration::from_secs(3))));
+        let now = Instant::now();
+        let longest = Deadline::new(now, MAX);
+        let endless = format!("{}s", "9".repeat(400));
+        for long in ["31s", "9999999h", "999999999999999h9s", &endless] {
+            let timeout = from_query(Some(&format!("timeout={long}"))).unwrap().unwrap();
+            let deadline = Deadline::new(now, timeout);
+            assert_eq!((deadline.review, deadline.answer), (longest.review, longest.answer));
+        }
         for query in ["timeout", "timeout=", "timeout=soon", "timeout=0s", "timeout=3s&timeout=x"] {
             assert!(from_query(Some(query)).unwrap_err().contains("10s, 1m30s"), "{query}");
         }

@@ -152,6 +152,12 @@ fn requests_beyond_the_limits_are_refused() {
             )],
         );
     }
+    for (request, limit) in [("100u", "99999n"), ("1E3", ".9k"), ("1E", "1e17"), ("+2", "1.")] {
+        refused(
+            &format!("resources: {{requests: {{cpu: '{request}'}}, limits: {{cpu: '{limit}'}}}}"),
+            &[&format!("resources.requests.cpu is {request} and more than")],
+        );
+    }
     refused(
         "resources: {limits: {memory: 32M}}",
         &["resources.requests.memory is 32Mi", "limits.memory, 32M"],

@@ -219,6 +219,51 @@ fn the_schema_knows_the_knobs_and_limits_of_the_policy_file() {
     }
 }
 
+/// `ParseQuantity` of k8s.io/apimachinery/pkg/api/resource, without what no container may ask for (a
+/// negative amount) and what nobody means (`+`, `.`).
+#[test]
+fn quantities_are_what_kubernetes_takes_for_one() {
+    for (number, quantity) in [
+        "1e9",
+        "1E9",
+        "'1e9'",
+        "'1E3'",
+        "1e+3",
+        "'1e-3'",
+        "'100u'",
+        "5n",
+        "1E",
+        "1Ei",
+        "+1",
+        "'+1Gi'",
+        "'1.'",
+        "'.5'",
+        "'1.G'",
+        "0.1234567890123",
+        "1234567890123456789",
+        "'007'",
+        "128974848",
+        "129e6",
+        "129M",
+        "123Mi",
+        "1073741824000m",
+    ]
+    .iter()
+    .enumerate()
+    {
+        let values = format!("resources: {{requests: {{cpu: 0}}, limits: {{cpu: {quantity}}}}}");
+        template_with(HELMS[number % 2], &[], &values).ok();
+    }
+    for (number, none) in
+        ["1e", "e3", "'1 '", "1KI", "1ki", "1mi", "1e1.5", "1e9Gi", "1Gie3", "0x10i", "''", "1,5"]
+            .iter()
+            .enumerate()
+    {
+        let values = format!("resources: {{limits: {{cpu: '{}'}}}}", none.trim_matches('\''));
+        assert_refused(HELMS[number % 2], &values, "");
+    }
+}
+
 #[test]
 fn what_kubernetes_takes_for_no_name_no_address_and_no_quantity_is_refused() {
     for values in [

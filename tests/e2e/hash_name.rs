@@ -130,3 +130,31 @@ fn a_generated_name_is_left_to_the_api_server() {
     }
     assert_names_agree(&plane, &namespace, &[&first, &second]);
 }
+
+#[test]
+fn two_long_names_that_differ_only_in_what_is_cut_off_are_two_jobs() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let namespace = rejob.namespace("hash-name");
+    let bases = ["east", "west"].map(|end| format!("{}in-{end}", "import-".repeat(8)));
+    let stored = bases.each_ref().map(|base| {
+        assert!(base.len() > 60, "{base}");
+        let name = create(&namespace, &job(base, "app:1"));
+        assert_eq!(
+            annotation(&namespace.job(&name).unwrap(), "rejob.dev/base-name"),
+            Some(&**base)
+        );
+        name
+    });
+    assert_ne!(stored[0], stored[1]);
+    assert_names_agree(&plane, &namespace, &[&stored[0], &stored[1]]);
+    let hashes = stored.each_ref().map(|name| {
+        annotation(&namespace.job(name).unwrap(), "rejob.dev/template-hash").unwrap().to_owned()
+    });
+    assert_eq!(hashes[0], hashes[1], "one template");
+    // Each of them is the same Job when it is created again.
+    for (base, name) in bases.iter().zip(&stored) {
+        let again = job(base, "app:1").to_string();
+        namespace.kubectl_with(&again, &["create", "-f", "-"]).exited(1).warns(name);
+    }
+}

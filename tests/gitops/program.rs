@@ -10,7 +10,7 @@ use crate::support::gobuild::{self, Build, Program};
 pub fn program(name: &'static str, title: &str) -> PathBuf {
     let module = gobuild::module(name);
     let mut sources = DefaultHasher::new();
-    for file in ["main.go", "go.mod"] {
+    for file in ["main.go", "go.mod", "../program/program.go"] {
         fs::read(module.join(file)).expect("read a source").hash(&mut sources);
     }
     let into = gobuild::root().join(format!("{name}-{:016x}", sources.finish()));

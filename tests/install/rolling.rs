@@ -7,6 +7,7 @@ use super::replica::Replica;
 use super::service::Service;
 use super::site::{self, Site};
 use super::support::helm::Helm;
+use super::support::namespace::Namespace;
 
 const FAIL: [&str; 1] = ["webhook.failurePolicy=Fail"];
 
@@ -14,10 +15,7 @@ const FAIL: [&str; 1] = ["webhook.failurePolicy=Fail"];
 fn a_rolling_restart_of_both_replicas_fails_no_review() {
     let cluster = site::cluster();
     let site = Site::install(&cluster.plane, Helm::V4_3, &FAIL);
-    let mut replicas = site.replicas();
-    let service = Service::of(&site, &replicas);
-    let team = site.team("replace");
-    site.wait_until_called(&team);
+    let (mut replicas, service, team) = serving(&site);
     let (mut restarts, mut busy) = (0, 0);
     let load = Load::during(&team, |load| {
         // As the Deployment does it (maxSurge 1, maxUnavailable 0), and then with one less instead
@@ -52,10 +50,7 @@ fn a_rolling_restart_of_both_replicas_fails_no_review() {
 fn a_replica_that_dies_costs_what_it_had_in_hand_and_nothing_later() {
     let cluster = site::cluster();
     let site = Site::install(&cluster.plane, Helm::V4_3, &FAIL);
-    let mut replicas = site.replicas();
-    let service = Service::of(&site, &replicas);
-    let team = site.team("replace");
-    site.wait_until_called(&team);
+    let (mut replicas, service, team) = serving(&site);
     let mut gone = None;
     let load = Load::during(&team, |load| {
         load.wait_for(50);
@@ -96,4 +91,13 @@ fn successor<'p>(site: &Site<'p>, service: &Service) -> Replica<'p> {
     replica.wait_until_ready();
     service.add(&replica);
     replica
+}
+
+/// Both replicas behind the Service, and a namespace that the API server calls them for.
+fn serving<'p>(site: &Site<'p>) -> (Vec<Replica<'p>>, Service, Namespace) {
+    let replicas = site.replicas();
+    let service = Service::of(site, &replicas);
+    let team = site.team("replace");
+    site.wait_until_called(&team);
+    (replicas, service, team)
 }

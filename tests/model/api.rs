@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use super::check::Checked;
 use super::job::{self, Refusal, Shared};
 use super::review::{Reviewed, Who};
-use super::scenario::{FailurePolicy, Kind};
+use super::scenario::{FailurePolicy, Kind, Sender};
 use super::world::{Answer, Client, Phase, Run, Turn, World};
 
-const ARG: &str = "arg";
+pub const ARG: &str = "arg";
 
 /// Where the first read comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,11 +123,22 @@ fn changed(
 ) -> Result<Value, Refusal> {
     let sender = &model.scenario.senders[client];
     let image = wanted(model, world, client);
+    change(sender, image, old.map(AsRef::as_ref), body.map(AsRef::as_ref))
+}
+
+/// What a sender's request for an image makes of the object that was read; `body` is what a PUT at
+/// a revision has read before.
+pub fn change(
+    sender: &Sender,
+    image: &str,
+    old: Option<&Value>,
+    body: Option<&Value>,
+) -> Result<Value, Refusal> {
     if sender.kind == Kind::Apply {
-        return job::apply(old.map(AsRef::as_ref), image, ARG, sender.manager);
+        return job::apply(old, image, ARG, sender.manager);
     }
     let old = old.ok_or(job::MISSING)?;
-    let mut new = (**old).clone();
+    let mut new = old.clone();
     match sender.kind {
         Kind::Patch => job::set_image(&mut new, image),
         Kind::Kubectl => {
@@ -220,30 +231,52 @@ pub fn write(
             }
         };
     };
-    let mut new = (**object).clone();
-    let theirs = job::revision(&new).to_owned();
-    if !theirs.is_empty() && theirs != job::revision(&old) {
-        return fail(model, world, client, turn, job::CONFLICT);
+    match update(&old, (**object).clone(), turn.current, world.job().map(AsRef::as_ref)) {
+        Update::Refused(refusal) => fail(model, world, client, turn, refusal),
+        Update::Same => success(model, world, client, &old, answered),
+        Update::Stale => {
+            let fresh = world.job().cloned();
+            self::turn(model, world, client, fresh, true, turn.body);
+        }
+        Update::Stored(new) => {
+            world.store(job::NAME, new);
+            let new = world.job().unwrap().clone();
+            success(model, world, client, &new, answered);
+        }
+    }
+}
+
+/// What comes of writing over what was read.
+pub enum Update {
+    Refused(Refusal),
+    /// The no-op short cut: nothing is written.
+    Same,
+    /// Another object is stored by now.
+    Stale,
+    Stored(Value),
+}
+
+/// Checks an update: `current` tells that `old` was read from storage, `stored` is there now.
+pub fn update(old: &Value, mut new: Value, current: bool, stored: Option<&Value>) -> Update {
+    let theirs = job::revision(&new);
+    if !theirs.is_empty() && theirs != job::revision(old) {
+        return Update::Refused(job::CONFLICT);
     }
     for field in ["resourceVersion", "uid"] {
         new["metadata"][field] = old["metadata"][field].clone();
     }
     new["status"] = old["status"].clone();
-    if let Err(refusal) = job::validate_update(&old, &new) {
-        return fail(model, world, client, turn, refusal);
+    if let Err(refusal) = job::validate_update(old, &new) {
+        return Update::Refused(refusal);
     }
-    let is_stored = world.job().is_some_and(|job| job::revision(job) == job::revision(&old));
-    if new == *old && (turn.current || is_stored) {
-        // The no-op short cut.
-        return success(model, world, client, &old, answered);
+    let is_stored = stored.is_some_and(|job| job::revision(job) == job::revision(old));
+    if new == *old && (current || is_stored) {
+        Update::Same
+    } else if is_stored {
+        Update::Stored(new)
+    } else {
+        Update::Stale
     }
-    if !is_stored {
-        let fresh = world.job().cloned();
-        return self::turn(model, world, client, fresh, true, turn.body);
-    }
-    world.store(job::NAME, new);
-    let new = world.job().unwrap().clone();
-    success(model, world, client, &new, answered);
 }
 
 /// The client is told success, about this object.

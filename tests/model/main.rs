@@ -5,7 +5,8 @@
 //! moves clients, the Job controller, rejob's effects, faults, the reaper and a forged review in
 //! every order. Decisions come from the real `decide`, the protocol from the real `Execution`.
 //! [`property`] says what must hold; [`breaks`] breaks one rule at a time and expects the checker
-//! to notice.
+//! to notice. [`whole`] plays the service itself, with what it waits for and remembers, on
+//! [`simulated`] time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -27,5 +28,7 @@ mod review;
 mod rules;
 mod run;
 mod scenario;
+mod simulated;
 mod step;
+mod whole;
 mod world;

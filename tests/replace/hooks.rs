@@ -180,3 +180,30 @@ impl Drop for Policy<'_> {
         }
     }
 }
+
+/// What a Job was made for stays known when something else of it changes: neither a label nor a
+/// controller's note makes the next unchanged deploy a run.
+#[test]
+fn a_change_of_something_else_does_not_make_an_unchanged_deploy_run() {
+    let plane = ControlPlane::shared();
+    let rejob = start(&plane);
+    let _hook = Hook::start(&plane, &rejob, BEFORE, &["CREATE"]);
+    for client in Client::ALL.into_iter().chain([Client::ForcedApply, Client::MergePatch]) {
+        let place = Place::new(rejob.namespace("replace"));
+        place.deploy(client, "busybox:1");
+        let first = place.uid();
+        place.deploy(client, "busybox:2");
+        let uid = place.uid();
+        assert_ne!(uid, first, "{client:?}");
+        let path = format!("{}?fieldManager=other", place.namespace.job_path(super::deploy::JOB));
+        for change in [
+            json!({ "metadata": { "labels": { "example.com/team": "a" } } }),
+            json!({ "spec": { "activeDeadlineSeconds": 3600 } }),
+        ] {
+            place.namespace.user().patch("merge", &path, &change).ok();
+            place.deploy(client, "busybox:2");
+            assert_eq!(place.uid(), uid, "{client:?}: an unchanged deploy ran again");
+        }
+        place.assert_runs(&pinned("busybox:2"));
+    }
+}

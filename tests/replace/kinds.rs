@@ -1,5 +1,6 @@
 //! Jobs that are not the plain one: Indexed, suspended, with a selector of their own; and requests
-//! that carry a uid.
+//! that carry a uid
+//! or a revision.
 
 use serde_json::{Value, json};
 
@@ -8,6 +9,7 @@ use crate::support::manifest::{image, job};
 use crate::support::plane::{ControlPlane, Options};
 use crate::support::rejob::Rejob;
 use crate::support::user::Answer;
+use crate::support::wait;
 
 use super::deploy::{JOB, Place};
 
@@ -174,7 +176,7 @@ fn a_put_with_a_uid_gets_409_and_succeeds_when_read_and_sent_again() {
     let answer = send();
     assert_eq!(answer.status, 409, "{}", answer.body);
     // Another write of the Job controller in between is a 409 as any other.
-    crate::support::wait::until("it succeeds when sent again", || match send() {
+    wait::until("it succeeds when sent again", || match send() {
         answer if answer.status == 409 => None,
         answer => Some(answer.ok()),
     });
@@ -197,5 +199,77 @@ fn whatever_parallelism_was_asked_for_is_what_the_new_job_gets() {
         assert_ne!(place.uid(), uid);
         assert_eq!((&new["spec"]["parallelism"], image(&new)), (&json!(parallelism), "app:2"));
         super::deploy::assert_unmarked(&new);
+    }
+}
+
+#[test]
+fn kubectl_replace_of_what_kubectl_get_shows_is_refused_until_the_uid_is_taken_out() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let place = place(&rejob, &job(JOB, "app:1"));
+    place.namespace.finish_pods(JOB);
+    let edited = || {
+        let shown = place.namespace.kubectl(&["get", "job", JOB, "-o", "yaml"]).ok().stdout;
+        assert!(shown.contains("\n  uid: ") && shown.contains("\n  resourceVersion: "), "{shown}");
+        shown.replace("image: app:1", "image: app:2")
+    };
+    let replace = |manifest: &str| place.namespace.kubectl_with(manifest, &["replace", "-f", "-"]);
+    let uid = place.uid();
+    // Another write of the Job controller in between is a conflict as any other.
+    let refused = wait::until("nobody else writes in between", || {
+        let said = replace(&edited()).exited(1);
+        (!said.stderr.contains("the object has been modified")).then_some(said)
+    });
+    refused.warns("job nightly cannot be replaced by a manifest with a metadata.uid");
+    refused.warns("take metadata.uid and metadata.resourceVersion out and send it again");
+    assert!(rejob.metrics().contains("reason=\"uid_denied\""));
+    assert_eq!((place.uid(), image(&place.job())), (uid, "app:1"));
+    super::deploy::assert_unmarked(&place.job());
+    // As the message says.
+    let named =
+        |line: &&str| line.starts_with("  uid: ") || line.starts_with("  resourceVersion: ");
+    let lines: Vec<_> = edited().lines().filter(|line| !named(line)).map(str::to_owned).collect();
+    replace(&lines.join("\n")).ok();
+    place.assert_runs("app:2");
+    place.assert_ran(2);
+}
+
+/// The resourceVersion that is sent, made from the stored one.
+type Revision = fn(&str) -> String;
+
+/// The API server reads a revision as a number, and 0 as none. Whatever it makes of one, the client
+/// is not told success where nothing was replaced.
+#[test]
+fn a_put_with_any_revision_either_replaces_or_conflicts() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let revisions: [(Revision, u16); 5] = [
+        (|_| String::new(), 200),
+        (|_| "0".to_owned(), 200),
+        (|stored| format!("00{stored}"), 200),
+        (|_| "1".to_owned(), 409),
+        (|stored| format!("1{stored}"), 409),
+    ];
+    for (revision, status) in revisions {
+        let place = place(&rejob, &job(JOB, "app:1"));
+        place.namespace.finish_pods(JOB);
+        let uid = place.uid();
+        let path = format!("{}?fieldManager=test", place.namespace.job_path(JOB));
+        let mut sent = String::new();
+        let answer = wait::until("nobody else writes in between", || {
+            let mut changed = job(JOB, "app:2");
+            sent = revision(place.job()["metadata"]["resourceVersion"].as_str().unwrap());
+            changed["metadata"]["resourceVersion"] = json!(sent);
+            let answer = place.namespace.user().put(&path, &changed);
+            (answer.status == status).then_some(answer)
+        });
+        if status == 200 {
+            assert_ne!(place.uid(), uid, "{sent:?}: {}", answer.body);
+            place.assert_runs("app:2");
+            place.assert_ran(2);
+        } else {
+            assert_eq!((place.uid(), image(&place.job())), (uid, "app:1"), "{sent:?}");
+            super::deploy::assert_unmarked(&place.job());
+        }
     }
 }

@@ -1,4 +1,7 @@
-//! The knobs, as each client meets them: `onChange`, `whileRunning`, `rejob.dev/rerun`, the TTL.
+//! The knobs, as each client meets them: `onChange`, `whileRunning`, `rejob.dev/rerun`, the TTL;
+//! and annotations that are invalid.
+
+use serde_json::json;
 
 use crate::support::manifest::{annotated, annotation, image, job};
 use crate::support::plane::ControlPlane;
@@ -156,5 +159,67 @@ fn a_replaced_job_has_the_ttl_of_the_policy_or_its_own() {
             place.assert_runs(wanted);
             assert_eq!(place.job()["spec"]["ttlSecondsAfterFinished"], 42, "{apply:?}");
         }
+    }
+}
+
+/// The Job and its Pods, which a refusal leaves as they are.
+fn identity(place: &Place) -> (String, Vec<String>) {
+    let uid = place.uid();
+    let pods = place.namespace.pods(&uid).iter().map(super::deploy::uid_of).collect();
+    (uid, pods)
+}
+
+const APPLIES: [&[&str]; 2] = [&["apply", "-f", "-"], &["apply", "--server-side", "-f", "-"]];
+const KNOB: &str = "rejob.dev/while-running";
+const REFUSED: &str =
+    "annotation rejob.dev/while-running is \"Maybe\"; allowed: Wait, Replace, Deny";
+
+#[test]
+fn an_apply_that_brings_an_invalid_annotation_is_refused_and_touches_nothing() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    for apply in APPLIES {
+        let place = Place::new(rejob.namespace("replace"));
+        place.namespace.kubectl_with(&job(JOB, "app:1").to_string(), apply).ok();
+        place.namespace.started_pods(JOB);
+        let before = identity(&place);
+        let invalid = annotated(job(JOB, "app:2"), KNOB, "Maybe").to_string();
+        place.namespace.kubectl_with(&invalid, apply).exited(1).warns(REFUSED);
+        assert_eq!((identity(&place), image(&place.job())), (before, "app:1"), "{apply:?}");
+        let valid = annotated(job(JOB, "app:2"), KNOB, "Replace").to_string();
+        place.namespace.kubectl_with(&valid, apply).ok();
+        place.assert_runs("app:2");
+        place.assert_ran(2);
+    }
+}
+
+/// It came into storage when nobody looked after it. The new Job of a server-side apply is created
+/// by the API server, where an invalid annotation is not borne: the client must hear of it before
+/// the old Job is gone.
+#[test]
+fn an_apply_that_carries_a_stored_invalid_annotation_along_loses_no_job() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    for apply in APPLIES {
+        let place = Place::new(rejob.unlabeled_namespace());
+        let invalid = |image| annotated(job(JOB, image), KNOB, "Maybe").to_string();
+        place.namespace.kubectl_with(&invalid("app:1"), apply).ok();
+        place.namespace.started_pods(JOB);
+        let opt_in = json!({ "metadata": { "labels": { "rejob.dev/policy": "replace" } } });
+        let namespace = format!("/api/v1/namespaces/{}", place.namespace.name());
+        plane.admin().patch("merge", &namespace, &opt_in).ok();
+        rejob.wait_until_called(&place.namespace);
+        let before = identity(&place);
+        let said = place.namespace.kubectl_with(&invalid("app:2"), apply);
+        if apply.contains(&"--server-side") {
+            said.exited(1).warns(REFUSED);
+            assert_eq!((identity(&place), image(&place.job())), (before, "app:1"));
+            let valid = annotated(job(JOB, "app:2"), KNOB, "Replace").to_string();
+            place.namespace.kubectl_with(&valid, apply).ok();
+        } else {
+            said.ok().warns(&format!("{REFUSED}; the policy's value is used"));
+        }
+        place.assert_runs("app:2");
+        place.assert_ran(2);
     }
 }

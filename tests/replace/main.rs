@@ -22,6 +22,7 @@ mod kinds;
 mod knobs;
 mod owners;
 mod policies;
+mod reaper;
 mod recreated;
 mod rights;
 mod visible;

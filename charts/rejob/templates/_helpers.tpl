@@ -67,7 +67,7 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- define "rejob.quantity" -}}
 {{- $text := toString . -}}
 {{- $suffix := regexFind "[A-Za-z]+$" $text -}}
-{{- $factors := dict "" 1 "m" 0.001 "k" 1e3 "Ki" 1024 "M" 1e6 "Mi" 1048576 "G" 1e9 "Gi" 1073741824 "T" 1e12 "Ti" 1099511627776 "P" 1e15 "Pi" 1125899906842624 "E" 1e18 "Ei" 1152921504606846976 -}}
+{{- $factors := dict "" 1 "n" 1e-9 "u" 1e-6 "m" 0.001 "k" 1e3 "Ki" 1024 "M" 1e6 "Mi" 1048576 "G" 1e9 "Gi" 1073741824 "T" 1e12 "Ti" 1099511627776 "P" 1e15 "Pi" 1125899906842624 "E" 1e18 "Ei" 1152921504606846976 -}}
 {{- mulf (trimSuffix $suffix $text | float64) (get $factors $suffix) | printf "%.12f" -}}
 {{- end }}
 

@@ -2,13 +2,6 @@
 
 use super::*;
 
-fn creation(image: &str) -> Bytes {
-    let mut review: Value =
-        serde_json::from_slice(&review(&Value::Null, &job(image), false)).unwrap();
-    review["request"]["operation"] = json!("CREATE");
-    Bytes::from(review.to_string())
-}
-
 /// A cluster in which there is no Job after an apply's deletion, until the `there`th look.
 fn empty_until(there: usize) -> Arc<Fake> {
     Arc::new(Fake::new(move |name, nth| {
@@ -20,7 +13,7 @@ fn empty_until(there: usize) -> Arc<Fake> {
 /// Whether the Job that is there then counts as the one that the apply of a:2 made.
 async fn is_ones_own(service: &Admission<Fake>) -> bool {
     let stored = |image| {
-        let mut job = job(image);
+        let mut job = recorded_as_created(job(image));
         job["metadata"]["uid"] = json!("there");
         job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
         job
@@ -50,6 +43,14 @@ async fn what_one_creation_makes_is_the_expected_job_as_a_hook_has_rewritten_it(
     let service = apply(&empty_until(usize::MAX)).await;
     answer(&service, creation("a:other")).await;
     assert!(is_ones_own(&service).await);
+}
+
+/// Another replica has made the Job for somebody else: dormant at first, with the owners of the old
+/// one.
+#[tokio::test(start_paused = true)]
+async fn what_no_creation_that_was_seen_here_makes_is_not_the_expected_job() {
+    let service = apply(&empty_until(usize::MAX)).await;
+    assert!(!is_ones_own(&service).await);
 }
 
 #[tokio::test(start_paused = true)]

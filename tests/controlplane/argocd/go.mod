@@ -4,7 +4,10 @@ module rejob.dev/tests/argocd
 
 go 1.26.1
 
-require github.com/argoproj/argo-cd/gitops-engine v0.0.0-20260914071520-c9c369efcc5b
+require (
+	github.com/argoproj/argo-cd/gitops-engine v0.0.0-20260914071520-c9c369efcc5b
+	rejob.dev/tests/program v0.0.0
+)
 
 replace (
 	k8s.io/api => k8s.io/api v0.37.2
@@ -40,6 +43,7 @@ replace (
 	k8s.io/sample-apiserver => k8s.io/sample-apiserver v0.37.2
 	k8s.io/sample-cli-plugin => k8s.io/sample-cli-plugin v0.37.2
 	k8s.io/sample-controller => k8s.io/sample-controller v0.37.2
+	rejob.dev/tests/program => ../program
 )
 
 require (

@@ -26,34 +26,25 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"rejob.dev/tests/program"
 )
 
 const manager = "argocd-controller"
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func run() error {
 	flags := flag.NewFlagSet("argocd", flag.ExitOnError)
 	serverSide := flags.Bool("server-side", false, "ServerSideApply=true, ServerSideDiff=true")
 	replace := flags.Bool("replace", false, "Replace=true")
 	force := flags.Bool("force", false, "Force=true")
 	wait := flags.Bool("wait", false, "wait until the object is healthy")
-	if len(os.Args) < 2 {
-		return errors.New("usage: argocd sync|diff [-server-side] [-replace] [-force] [-wait] < manifest")
-	}
-	command := os.Args[1]
-	if err := flags.Parse(os.Args[2:]); err != nil {
-		return err
-	}
-	target := &unstructured.Unstructured{}
-	if err := json.NewDecoder(os.Stdin).Decode(&target.Object); err != nil {
-		return err
-	}
+	usage := "argocd sync|diff [-server-side] [-replace] [-force] [-wait]"
+	program.Main(usage, flags, func(command string, manifest map[string]any) error {
+		target := &unstructured.Unstructured{Object: manifest}
+		return run(command, target, *serverSide, *replace, *force, *wait)
+	})
+}
+
+func run(command string, target *unstructured.Unstructured, serverSide, replace, force, wait bool) error {
 	annotations := target.GetAnnotations()
 	if annotations == nil {
 		annotations = map[string]string{}
@@ -77,12 +68,12 @@ func run() error {
 		return err
 	}
 	if command == "diff" {
-		return printDiff(config, kubectl, target, live, *serverSide)
+		return printDiff(config, kubectl, target, live, serverSide)
 	}
 	err = doSync(config, kubectl, target, live,
-		sync.WithServerSideApply(*serverSide), sync.WithServerSideApplyManager(manager),
-		sync.WithReplace(*replace), sync.WithOperationSettings(false, false, *force, false))
-	if err != nil || !*wait {
+		sync.WithServerSideApply(serverSide), sync.WithServerSideApplyManager(manager),
+		sync.WithReplace(replace), sync.WithOperationSettings(false, false, force, false))
+	if err != nil || !wait {
 		return err
 	}
 	return healthy(get)
@@ -130,14 +121,11 @@ func printDiff(config *rest.Config, kubectl *kube.KubectlCmd, target, live *unst
 	if err != nil {
 		return err
 	}
-	// As a reader sees it: without the escapes of HTML.
 	var predicted any
 	if err := json.Unmarshal(result.PredictedLive, &predicted); err != nil {
 		return err
 	}
-	answer := json.NewEncoder(os.Stdout)
-	answer.SetEscapeHTML(false)
-	if err := answer.Encode(predicted); err != nil {
+	if err := program.Print(predicted); err != nil {
 		return err
 	}
 	if result.Modified {

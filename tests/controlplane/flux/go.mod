@@ -10,8 +10,11 @@ require (
 	github.com/go-logr/logr v1.4.4
 	k8s.io/apimachinery v0.37.2
 	k8s.io/client-go v0.37.2
+	rejob.dev/tests/program v0.0.0
 	sigs.k8s.io/controller-runtime v0.25.0
 )
+
+replace rejob.dev/tests/program => ../program
 
 require (
 	github.com/Azure/go-ansiterm v0.0.0-20250102033503-faa5f7b0171c // indirect

@@ -8,8 +8,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -23,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/clientcmd"
+	"rejob.dev/tests/program"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 )
@@ -31,27 +30,15 @@ const controller = "kustomize-controller"
 
 func main() {
 	log.SetLogger(logr.Discard())
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func run() error {
 	flags := flag.NewFlagSet("flux", flag.ExitOnError)
 	force := flags.Bool("force", false, "spec.force: delete and create what cannot be changed")
 	wait := flags.Bool("wait", false, "spec.wait: wait until the object is ready")
-	if len(os.Args) < 2 {
-		return errors.New("usage: flux apply|diff [-force] [-wait] < manifest")
-	}
-	command := os.Args[1]
-	if err := flags.Parse(os.Args[2:]); err != nil {
-		return err
-	}
-	object := &unstructured.Unstructured{}
-	if err := json.NewDecoder(os.Stdin).Decode(&object.Object); err != nil {
-		return err
-	}
+	program.Main("flux apply|diff [-force] [-wait]", flags, func(command string, manifest map[string]any) error {
+		return run(command, &unstructured.Unstructured{Object: manifest}, *force, *wait)
+	})
+}
+
+func run(command string, object *unstructured.Unstructured, force, wait bool) error {
 	manager, err := resourceManager()
 	if err != nil {
 		return err
@@ -65,9 +52,7 @@ func run() error {
 			return err
 		}
 		if merged != nil {
-			answer := json.NewEncoder(os.Stdout)
-			answer.SetEscapeHTML(false)
-			if err := answer.Encode(merged.Object); err != nil {
+			if err := program.Print(merged.Object); err != nil {
 				return err
 			}
 		}
@@ -75,7 +60,7 @@ func run() error {
 		return nil
 	}
 	options := ssa.DefaultApplyOptions()
-	options.Force = *force
+	options.Force = force
 	options.Cleanup = cleanup()
 	changes, err := manager.ApplyAllStaged(ctx, objects, options)
 	if err != nil {
@@ -84,7 +69,7 @@ func run() error {
 	for _, entry := range changes.Entries {
 		fmt.Println(entry.Action)
 	}
-	if !*wait {
+	if !wait {
 		return nil
 	}
 	patience := ssa.WaitOptions{Interval: time.Second, Timeout: time.Minute, FailFast: true}

@@ -1,0 +1,93 @@
+//! Waits: for what, and that they end early enough for what comes after them.
+
+use super::*;
+
+async fn answer_within(service: &Admission<Fake>, body: Bytes, time: Duration) -> Value {
+    let answer = service.review("replace", body, Deadline::now() + time).await.unwrap();
+    serde_json::from_slice::<Value>(&answer).unwrap()["response"].take()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_the_first_pods_leaves_time_for_the_replacement() {
+    let mut starting = job("a:1");
+    starting["status"] = json!({});
+    for (time, looks) in [(1, Duration::ZERO), (2, Duration::ZERO), (2, NEVER), (8, NEVER)] {
+        let stored = starting.clone();
+        let fake = Arc::new(Fake::new(move |name, _| {
+            (name == "get").then(|| (looks, Ok(stored.clone())))
+        }));
+        let (service, metrics) = service(Some(Arc::clone(&fake)));
+        let body = review(&starting, &job("a:2"), false);
+        let answer = answer_within(&service, body, Duration::from_secs(time)).await;
+        assert!(counted(&metrics, "reason=\"replaced\""), "{time} s: {answer}");
+        assert_eq!((fake.count("delete"), fake.count("create")), (1, 1), "{time} s");
+    }
+}
+
+/// What the server answers in its stead at the deadline is a 504.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_takes_too_long_does_not_take_the_time_of_the_answer() {
+    let slow = || Fake::new(|name, _| (name == "get").then_some((NEVER, Ok(Value::Null))));
+    let short = Duration::from_millis(400);
+    let left = Duration::from_millis(150);
+
+    let (meets, _, body, _) = meeting(slow());
+    let begun = Deadline::now();
+    assert_eq!(answer_within(&meets, body, short).await["status"]["code"], 429);
+    assert!(begun.elapsed() + left <= short, "{:?}", begun.elapsed());
+
+    let expects = apply(&Arc::new(slow())).await;
+    let begun = Deadline::now();
+    let creates = creation("a:3");
+    assert_eq!(answer_within(&expects, creates, short).await["allowed"], true);
+    assert!(begun.elapsed() + left <= short, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() > left, "it waited: {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_just_being_started_is_not_replaced_before_its_pods_are_counted() {
+    let mut starting = job("a:1");
+    starting["status"] = json!({});
+    for in_time in [true, false] {
+        let stored = starting.clone();
+        let fake = Arc::new(Fake::new(move |name, nth| {
+            let mut stored = stored.clone();
+            if in_time && nth == 3 {
+                stored["metadata"]["resourceVersion"] = json!("8");
+            }
+            (name == "get").then_some((Duration::ZERO, Ok(stored)))
+        }));
+        let (service, metrics) = service(Some(Arc::clone(&fake)));
+        let begun = tokio::time::Instant::now();
+        let answer = answer(&service, review(&starting, &job("a:2"), false)).await;
+        assert_eq!(answer["allowed"], true);
+        assert_eq!(fake.count("delete"), usize::from(!in_time), "{:?}", fake.names());
+        assert_eq!(counted(&metrics, "reason=\"stale_view\""), in_time);
+        assert!(begun.elapsed() < Duration::from_secs(3));
+    }
+}
+
+/// A PUT that was told to wait comes back with the revision it has seen, and meets a Job whose
+/// controller is at work: the API server must not take it for a conflict.
+#[tokio::test(start_paused = true)]
+async fn a_put_that_waited_is_no_conflict_when_its_job_changes_once_more() {
+    let ready = |revision: &str, status: Value| {
+        let mut job = job("a:1");
+        job["metadata"]["resourceVersion"] = json!(revision);
+        job["status"] = status;
+        job
+    };
+    let fake = Arc::new(Fake::new(move |name, _| {
+        (name == "get").then(|| (Duration::ZERO, Ok(ready("9", json!({ "succeeded": 1 })))))
+    }));
+    let (service, metrics) = service(Some(Arc::clone(&fake)));
+    let put = job("a:2");
+    let running = ready("7", json!({ "active": 1, "ready": 1 }));
+    let told = answer(&service, review(&running, &put, false)).await;
+    assert_eq!(told["status"]["code"], 429, "{told}");
+    let between = ready("8", json!({ "active": 0, "ready": 0 }));
+    let told = answer(&service, review(&between, &put, false)).await;
+    assert!(counted(&metrics, "reason=\"stale_view\""), "{told}");
+    assert_eq!(patched(&told, &put)["metadata"]["resourceVersion"], "8");
+    assert_eq!(fake.count("delete"), 0);
+}
