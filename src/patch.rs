@@ -1,15 +1,17 @@
 //! The JSON Patch builder, and the proof that a patch applies.
 //!
 //! A patch that fails to apply is a 500 to the client even with `failurePolicy: Ignore`. So every
-//! operation is made for the object at hand and applied to a copy as it is added: the proof comes
-//! with the patch. A patch touches only its own paths; setting what is there already adds no operation, so that deciding again on the result
-//! changes nothing.
+//! operation is made for the object at hand and applied as it is added, to a copy of the parts that
+//! are touched: the proof comes with the patch. A patch touches only its own paths; setting what is
+//! there already adds no operation, so that deciding again on the result changes nothing.
 
-use std::borrow::Cow;
+mod part;
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, PatchOperation, RemoveOperation, ReplaceOperation};
 use serde_json::{Map, Value};
+
+use part::{Part, lookup};
 
 /// A finished JSON Patch (RFC 6902), known to apply to the object it was made for.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,7 +47,8 @@ impl Patch {
 /// A patch in the making for one object.
 #[derive(Debug)]
 pub struct Draft<'a> {
-    current: Cow<'a, Value>,
+    original: &'a Value,
+    current: Part<'a>,
     operations: Vec<PatchOperation>,
     error: Option<PatchError>,
 }
@@ -54,68 +57,89 @@ impl<'a> Draft<'a> {
     /// Begins a patch for an object.
     #[must_use]
     pub fn new(original: &'a Value) -> Self {
-        Self { current: Cow::Borrowed(original), operations: Vec::new(), error: None }
+        let current = Part::Original(original);
+        Self { original, current, operations: Vec::new(), error: None }
     }
 
-    /// The object as patched so far.
+    /// The object that the patch is for, as it came.
     #[must_use]
-    pub fn current(&self) -> &Value {
-        &self.current
+    pub fn original(&self) -> &'a Value {
+        self.original
+    }
+
+    /// Whether this value is at a path of the object as patched so far.
+    #[must_use]
+    pub fn has(&self, path: &[&str], value: &Value) -> bool {
+        self.current.look(path, |present| present.is(value)).unwrap_or(false)
     }
 
     /// Sets the value at a path of field names (or list indices), making missing parents.
     pub fn set(&mut self, path: &[&str], value: Value) {
-        match lookup(&self.current, path) {
-            Some(present) if *present == value => return,
-            Some(_) => {
-                let path = pointer(path);
-                self.push(PatchOperation::Replace(ReplaceOperation { path, value }));
+        match self.current.look(path, |present| present.is(&value)) {
+            Some(true) => return,
+            Some(false) => {
+                let operation = ReplaceOperation { path: pointer(path), value };
+                self.push(path, PatchOperation::Replace(operation));
                 return;
             }
             None => {}
         }
         for end in 1..path.len() {
             let parent = path.get(..end).unwrap_or_default();
-            match lookup(&self.current, parent) {
-                None => self.push(PatchOperation::Add(AddOperation {
-                    path: pointer(parent),
-                    value: Value::Object(Map::new()),
-                })),
-                Some(Value::Null) => self.push(PatchOperation::Replace(ReplaceOperation {
-                    path: pointer(parent),
-                    value: Value::Object(Map::new()),
-                })),
-                Some(_) => {}
+            match self.current.look(parent, |present| present.is(&Value::Null)) {
+                None => {
+                    let (path, value) = (pointer(parent), Value::Object(Map::new()));
+                    self.push(parent, PatchOperation::Add(AddOperation { path, value }));
+                }
+                Some(true) => {
+                    let (path, value) = (pointer(parent), Value::Object(Map::new()));
+                    self.push(parent, PatchOperation::Replace(ReplaceOperation { path, value }));
+                }
+                Some(false) => {}
             }
         }
-        self.push(PatchOperation::Add(AddOperation { path: pointer(path), value }));
+        self.push(path, PatchOperation::Add(AddOperation { path: pointer(path), value }));
     }
 
     /// Removes what is at a path, if anything is.
     pub fn remove(&mut self, path: &[&str]) {
-        if lookup(&self.current, path).is_some() {
-            self.push(PatchOperation::Remove(RemoveOperation { path: pointer(path) }));
+        if self.current.look(path, |_| ()).is_some() {
+            self.push(path, PatchOperation::Remove(RemoveOperation { path: pointer(path) }));
         }
     }
 
     /// Makes the value at a path what it is in another object: set, or removed.
     pub fn copy(&mut self, path: &[&str], from: &Value) {
         match lookup(from, path) {
+            Some(value) if self.has(path, value) => {}
             Some(value) => self.set(path, value.clone()),
             None => self.remove(path),
         }
     }
 
-    fn push(&mut self, operation: PatchOperation) {
+    fn push(&mut self, path: &[&str], operation: PatchOperation) {
         if self.error.is_some() {
             return;
         }
-        // One operation either applies whole or changes nothing, so there is nothing to undo.
-        let current = self.current.to_mut();
-        match json_patch::patch_unsafe(current, std::slice::from_ref(&operation)) {
-            Ok(()) => self.operations.push(operation),
-            Err(error) => self.error = Some(PatchError(error.to_string())),
+        let applied = match &operation {
+            PatchOperation::Add(AddOperation { value, .. })
+            | PatchOperation::Replace(ReplaceOperation { value, .. }) => {
+                self.current.put(path, value.clone())
+            }
+            _ => self.current.take(path),
+        };
+        match applied {
+            Some(()) => self.operations.push(operation),
+            None => self.error = Some(self.refusal(&operation)),
         }
+    }
+
+    /// What is wrong with an operation that cannot follow the others.
+    fn refusal(&self, operation: &PatchOperation) -> PatchError {
+        let mut object = self.original.clone();
+        let applied = json_patch::patch(&mut object, &self.operations)
+            .and_then(|()| json_patch::patch(&mut object, std::slice::from_ref(operation)));
+        PatchError(applied.err().map_or_else(|| operation.to_string(), |error| error.to_string()))
     }
 
     /// Ends the patch, which is proven to apply to the original.
@@ -134,14 +158,6 @@ impl<'a> Draft<'a> {
 
 fn pointer(path: &[&str]) -> PointerBuf {
     PointerBuf::from_tokens(path.iter().copied())
-}
-
-fn lookup<'v>(value: &'v Value, path: &[&str]) -> Option<&'v Value> {
-    path.iter().try_fold(value, |value, token| match value {
-        Value::Object(map) => map.get(*token),
-        Value::Array(list) => list.get(token.parse::<usize>().ok()?),
-        _ => None,
-    })
 }
 
 #[cfg(test)]
@@ -196,7 +212,45 @@ mod tests {
         assert!(draft.finish().is_err());
     }
 
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![Just(Value::Null), Just(json!(1)), Just(json!("x"))];
+        leaf.prop_recursive(3, 24, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+                prop::collection::btree_map("[ab0]", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
     proptest! {
+        #[test]
+        fn the_draft_sees_what_the_patch_makes_of_the_object(
+            object in value(),
+            other in value(),
+            steps in prop::collection::vec(
+                (prop::collection::vec("[ab01]|01", 0..4), 0..3, value()),
+                1..6,
+            ),
+        ) {
+            let mut draft = Draft::new(&object);
+            for (path, what, value) in &steps {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                match what {
+                    0 => draft.set(&path, value.clone()),
+                    1 => draft.remove(&path),
+                    _ => draft.copy(&path, &other),
+                }
+                let mut patched = object.clone();
+                Patch(draft.operations.clone()).apply(&mut patched).unwrap();
+                prop_assert!(draft.current.is(&patched), "{:?} is not {patched}", draft.current);
+            }
+            // What the draft does not take, the library does not take either.
+            if let Some(PatchError(text)) = &draft.error {
+                prop_assert!(text.starts_with("operation '/0' failed"), "{text}");
+            }
+        }
+
         #[test]
         fn any_key_is_escaped(key in "\\PC{1,12}") {
             let object = json!({ "metadata": { "labels": { "k": 1 } } });

@@ -1,7 +1,8 @@
 //! The wire envelope of an AdmissionReview (`admission.k8s.io/v1`): a request in, an answer out.
 //!
-//! The envelope is our own: kube's serializes `patch` as an array of numbers. The objects are kept
-//! raw until it is known that they are Jobs, so a review about anything else costs no parse.
+//! The envelope is our own: kube's serializes `patch` as an array of numbers. A review is read in one
+//! go; only where that fails, its objects are kept raw until it is known that they are Jobs, so that
+//! nothing is wrong with a review about anything else.
 
 mod wire;
 
@@ -11,7 +12,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::decide::{Decision, Verdict};
 
@@ -127,7 +127,19 @@ where
 /// When the bytes are not JSON, not an AdmissionReview of `admission.k8s.io/v1`, or a review whose
 /// request lacks what every request has.
 pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
-    let review = wire::read(body)?;
+    match wire::read_whole(body) {
+        Some(review) => request(review, Ok),
+        None => request(wire::read(body)?, |object| {
+            serde_json::from_str(object.get()).map_err(wire::malformed)
+        }),
+    }
+}
+
+/// The request of a review, whose objects `read` reads if they are Jobs.
+fn request<O>(
+    review: wire::Review<O>,
+    read: impl Fn(O) -> Result<Value, ReviewError>,
+) -> Result<Request, ReviewError> {
     if review.kind != "AdmissionReview" || review.api_version != API_VERSION {
         let found = match (review.kind.as_str(), review.api_version.as_str()) {
             ("", _) => "without a kind".to_owned(),
@@ -142,8 +154,8 @@ pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
     }
     let kind = request.kind.0;
     let is_job = kind.group == "batch" && kind.version == "v1" && kind.kind == "Job";
-    let read = |raw: Option<&RawValue>, field: &str| match raw {
-        Some(raw) if is_job => match serde_json::from_str(raw.get()).map_err(wire::malformed)? {
+    let read = |object: Option<O>, field: &str| match object {
+        Some(object) if is_job => match read(object)? {
             Value::Null => Ok(None),
             object @ Value::Object(_) => Ok(Some(object)),
             _ => Err(ReviewError::Malformed(format!("request.{field} is not an object"))),

@@ -12,6 +12,7 @@ mod drain;
 mod idle;
 mod limits;
 mod listen;
+mod prompt;
 mod refusal;
 mod review;
 mod route;

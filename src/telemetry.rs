@@ -7,7 +7,9 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -135,7 +137,15 @@ where
         .map_err(|source| TelemetryError::Level { level: args.log_level.clone(), source })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match args.log_format {
-        LogFormat::Text => Box::new(builder.with_ansi(color).finish()),
+        LogFormat::Text if color => Box::new(builder.with_ansi(true).finish()),
+        // As the library writes the fields, without a thought of colors for each.
+        LogFormat::Text => {
+            let plain = debug_fn(|writer, field, value| match field.name() {
+                "message" => write!(writer, "{value:?}"),
+                name => write!(writer, "{name}={value:?}"),
+            });
+            Box::new(builder.with_ansi(false).fmt_fields(plain.delimited(" ")).finish())
+        }
         LogFormat::Json => Box::new(
             builder
                 .json()

@@ -19,7 +19,7 @@ pub(super) fn decide(
     mut warnings: Warnings,
 ) -> Decision {
     let manager = request.field_manager.as_deref();
-    let hash = TemplateHash::of(draft.current());
+    let hash = TemplateHash::of(job.value());
     let named = match (policy.naming, job.name()) {
         (Naming::Stable, _) => None,
         (Naming::TemplateHash, None) => Some(Reason::GenerateName),
@@ -44,7 +44,7 @@ pub(super) fn offline(
     mut draft: Draft<'_>,
     mut warnings: Warnings,
 ) -> Decision {
-    let hash = TemplateHash::of(draft.current());
+    let hash = TemplateHash::of(job.value());
     let named = match (policy.naming, job.name()) {
         (Naming::Stable, _) => None,
         (Naming::TemplateHash, None) => Some(Reason::GenerateName),

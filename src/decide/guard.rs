@@ -63,8 +63,7 @@ pub(super) fn settle_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
     for key in LAST_APPLIED {
         let path = ["metadata", "annotations", key];
         if let Some(stored) = old.annotation(key)
-            && draft.current().pointer("/metadata/annotations").and_then(|all| all.get(key))
-                == Some(&Value::from(stored))
+            && draft.has(&path, &Value::from(stored))
         {
             draft.set(&path, Value::from(stored.strip_prefix(' ').unwrap_or(stored)));
         }
@@ -76,7 +75,7 @@ pub(super) fn settle_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
 pub(super) fn wake(draft: &mut Draft<'_>) {
     draft.remove(&LABEL);
     draft.remove(&RECORD);
-    let entries = Job::new(draft.current()).managed_fields().len();
+    let entries = Job::new(draft.original()).managed_fields().len();
     let field = format!("f:{}", keys::DORMANT);
     for index in 0..entries {
         let entry = index.to_string();

@@ -40,12 +40,13 @@ impl Warnings {
 
 /// Cuts a text to a number of characters, without control characters.
 pub(super) fn cut(text: &str, longest: usize) -> String {
-    let clean: Vec<char> =
-        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(longest + 1).collect();
-    if clean.len() <= longest {
-        return clean.into_iter().collect();
+    let mut clean = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut cut: String = clean.by_ref().take(longest).collect();
+    if clean.next().is_some() {
+        cut.pop();
+        cut.push('…');
     }
-    clean.into_iter().take(longest - 1).chain(['…']).collect()
+    cut
 }
 
 /// A refusal as it is sent: readable, and without the words that Flux takes as leave to delete the

@@ -25,7 +25,8 @@ impl TemplateHash {
     /// The hash of a Job's immutable part (manifest or stored form, both hash alike).
     #[must_use]
     pub fn of(job: &Value) -> Self {
-        Self::of_text(&immutable_part(job).to_string())
+        // A `Value` always serializes; `to_string` of its own goes through the formatter, piece by piece.
+        Self::of_text(&serde_json::to_string(&immutable_part(job)).unwrap_or_default())
     }
 
     /// The hash that stands for this one and a name of which only a part can be kept.

@@ -122,3 +122,31 @@ fn json_that_is_none_is_located() {
     assert!(refusal([b'{', 0xff]).contains("line 1 column 2"));
     assert!(refusal(format!("{whole} x")).contains("trailing characters"));
 }
+
+#[test]
+fn objects_that_cannot_be_read_are_wrong_only_where_they_are_jobs() {
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    for object in [r#"{"spec":1e999}"#, &format!(r#"{{"spec":{deep}}}"#), "1e999"] {
+        let body = |kind: &str| {
+            let mut review = review();
+            review["request"]["kind"]["kind"] = json!(kind);
+            review["request"]["object"] = json!("here");
+            review.to_string().replace(r#""here""#, object)
+        };
+        let pod = parse(body("Pod").as_bytes()).unwrap();
+        assert!(!pod.is_job && pod.object.is_none(), "{object}");
+        assert!(parse(body("Job").as_bytes()).is_err(), "{object}");
+    }
+}
+
+#[test]
+fn an_object_may_be_as_deep_as_one_can_be_that_stands_alone() {
+    for levels in [100, 124, 125, 126, 127] {
+        let object = format!(r#"{{"spec":{}1{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
+        let mut review = review();
+        review["request"]["object"] = json!("here");
+        let body = review.to_string().replace(r#""here""#, &object);
+        let alone: Value = serde_json::from_str(&object).unwrap();
+        assert_eq!(parse(body.as_bytes()).unwrap().object, Some(alone), "{levels}");
+    }
+}

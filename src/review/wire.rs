@@ -11,6 +11,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{Operation, ReviewError, UserInfo};
@@ -40,18 +41,17 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Review<'a> {
+pub(super) struct Review<O> {
     #[serde(default)]
     pub api_version: String,
     #[serde(default)]
     pub kind: String,
-    #[serde(borrow)]
-    pub request: Option<Object<Request<'a>>>,
+    pub request: Option<Object<Request<O>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Request<'a> {
+pub(super) struct Request<O> {
     pub uid: String,
     pub kind: Object<GroupVersionKind>,
     #[serde(default)]
@@ -64,10 +64,8 @@ pub(super) struct Request<'a> {
     pub name: Option<String>,
     #[serde(default)]
     pub user_info: Option<Object<UserInfo>>,
-    #[serde(borrow, default)]
-    pub object: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    pub old_object: Option<&'a RawValue>,
+    pub object: Option<O>,
+    pub old_object: Option<O>,
     #[serde(default)]
     pub dry_run: Option<bool>,
     #[serde(default)]
@@ -99,11 +97,18 @@ fn operation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Operation, D:
     })
 }
 
-/// The review in a body.
-pub(super) fn read(body: &[u8]) -> Result<Review<'_>, ReviewError> {
+/// The review in a body with its objects, read in one go; `None` when anything is not as expected.
+pub(super) fn read_whole(body: &[u8]) -> Option<Review<Value>> {
+    let text = std::str::from_utf8(body).ok()?;
+    serde_json::from_str::<Object<Review<Value>>>(text).ok().map(|review| review.0)
+}
+
+/// The review in a body, and what is wrong with it. The objects stay raw, since those that are no
+/// Jobs need not be such as can be read.
+pub(super) fn read(body: &[u8]) -> Result<Review<&RawValue>, ReviewError> {
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Err(ReviewError::Empty),
-        Some(b'{') => match serde_json::from_slice::<Object<Review<'_>>>(body) {
+        Some(b'{') => match serde_json::from_slice::<Object<Review<&RawValue>>>(body) {
             Ok(review) => Ok(review.0),
             Err(error) => Err(malformed(error)),
         },

@@ -20,6 +20,7 @@ use tower_service::Service as _;
 use super::drain::Drain;
 use super::idle::{Activity, Timed};
 use super::limits::Limits;
+use super::prompt::Prompt;
 use super::refusal::{Muted, Refusal};
 
 /// Buffer for the headers of a request, in bytes; a body is read in pieces up to this size.
@@ -157,7 +158,7 @@ where
         .serve_connection(TokioIo::new(Muted::new(stream)), service);
     let ended = tokio::select! {
         biased;
-        ended = &mut connection => ended,
+        ended = Prompt::new(&mut connection) => ended,
         () = drain.closing() => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
