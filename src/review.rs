@@ -1,8 +1,8 @@
 //! The wire envelope of an AdmissionReview (`admission.k8s.io/v1`): a request in, an answer out.
 //!
-//! The envelope is our own: kube's serializes `patch` as an array of numbers. A review is read in one
-//! go; only where that fails, its objects are kept raw until it is known that they are Jobs, so that
-//! nothing is wrong with a review about anything else.
+//! The envelope is our own: kube's serializes `patch` as an array of numbers. A small review is read
+//! in one go; a large one, and one that cannot be read so, first without its objects: only Jobs are
+//! worth the room, and nothing is wrong with an object of another kind.
 
 mod wire;
 
@@ -10,10 +10,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::decide::{Decision, Verdict};
+
+use wire::Plain;
 
 /// The version that rejob speaks.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
@@ -127,19 +130,15 @@ where
 /// When the bytes are not JSON, not an AdmissionReview of `admission.k8s.io/v1`, or a review whose
 /// request lacks what every request has.
 pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
-    match wire::read_whole(body) {
-        Some(review) => request(review, Ok),
-        None => request(wire::read(body)?, |object| {
-            serde_json::from_str(object.get()).map_err(wire::malformed)
-        }),
+    if let Some(review) = wire::read_small(body) {
+        return request(review);
     }
+    let request = request(wire::read::<IgnoredAny>(body)?)?;
+    if request.is_job { self::request(wire::read::<Plain>(body)?) } else { Ok(request) }
 }
 
-/// The request of a review, whose objects `read` reads if they are Jobs.
-fn request<O>(
-    review: wire::Review<O>,
-    read: impl Fn(O) -> Result<Value, ReviewError>,
-) -> Result<Request, ReviewError> {
+/// The request of a review, with its objects if they are Jobs and were read.
+fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, ReviewError> {
     if review.kind != "AdmissionReview" || review.api_version != API_VERSION {
         let found = match (review.kind.as_str(), review.api_version.as_str()) {
             ("", _) => "without a kind".to_owned(),
@@ -154,12 +153,11 @@ fn request<O>(
     }
     let kind = request.kind.0;
     let is_job = kind.group == "batch" && kind.version == "v1" && kind.kind == "Job";
-    let read = |object: Option<O>, field: &str| match object {
-        Some(object) if is_job => match read(object)? {
-            Value::Null => Ok(None),
-            object @ Value::Object(_) => Ok(Some(object)),
-            _ => Err(ReviewError::Malformed(format!("request.{field} is not an object"))),
-        },
+    let read = |object: Option<O>, field: &str| match object.and_then(O::value) {
+        Some(object @ Value::Object(_)) if is_job => Ok(Some(object)),
+        Some(_) if is_job => {
+            Err(ReviewError::Malformed(format!("request.{field} is not an object")))
+        }
         _ => Ok(None),
     };
     Ok(Request {

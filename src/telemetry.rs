@@ -7,9 +7,7 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format::debug_fn;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -138,14 +136,7 @@ where
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     Ok(match args.log_format {
         LogFormat::Text if color => Box::new(builder.with_ansi(true).finish()),
-        // As the library writes the fields, without a thought of colors for each.
-        LogFormat::Text => {
-            let plain = debug_fn(|writer, field, value| match field.name() {
-                "message" => write!(writer, "{value:?}"),
-                name => write!(writer, "{name}={value:?}"),
-            });
-            Box::new(builder.with_ansi(false).fmt_fields(plain.delimited(" ")).finish())
-        }
+        LogFormat::Text => Box::new(builder.with_ansi(false).finish()),
         LogFormat::Json => Box::new(
             builder
                 .json()

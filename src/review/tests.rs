@@ -140,13 +140,31 @@ fn objects_that_cannot_be_read_are_wrong_only_where_they_are_jobs() {
 }
 
 #[test]
-fn an_object_may_be_as_deep_as_one_can_be_that_stands_alone() {
-    for levels in [100, 124, 125, 126, 127] {
-        let object = format!(r#"{{"spec":{}1{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
+fn an_object_may_be_deep_but_not_without_end() {
+    for (levels, read) in [(100, true), (120, true), (200, false)] {
+        let object = format!(r#"{{"spec":{}1{}}}"#, "[".repeat(levels), "]".repeat(levels));
         let mut review = review();
         review["request"]["object"] = json!("here");
         let body = review.to_string().replace(r#""here""#, &object);
-        let alone: Value = serde_json::from_str(&object).unwrap();
-        assert_eq!(parse(body.as_bytes()).unwrap().object, Some(alone), "{levels}");
+        assert_eq!(parse(body.as_bytes()).is_ok(), read, "{levels}");
+    }
+}
+
+/// One key is a sign for `serde_json`'s own reader, with and without an escape in it.
+#[test]
+fn no_string_is_read_as_json_whatever_its_key_is() {
+    for key in ["$serde_json::private::RawValue", r"\u0024serde_json::private::RawValue"] {
+        for text in ["oops", "[[1]]"] {
+            let object = format!(r#"{{"metadata":{{"annotations":{{"{key}":"{text}"}}}}}}"#);
+            for padding in [0, 100_000] {
+                let mut review = review();
+                review["request"]["object"] = json!("here");
+                let body = review.to_string().replace(r#""here""#, &object) + &" ".repeat(padding);
+                let object = parse(body.as_bytes()).unwrap().object.unwrap();
+                let annotation =
+                    &object["metadata"]["annotations"]["$serde_json::private::RawValue"];
+                assert_eq!(*annotation, text, "{key} {padding}");
+            }
+        }
     }
 }

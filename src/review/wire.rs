@@ -9,10 +9,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use super::{Operation, ReviewError, UserInfo};
 
@@ -97,22 +96,107 @@ fn operation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Operation, D:
     })
 }
 
-/// The review in a body with its objects, read in one go; `None` when anything is not as expected.
-pub(super) fn read_whole(body: &[u8]) -> Option<Review<Value>> {
-    let text = std::str::from_utf8(body).ok()?;
-    serde_json::from_str::<Object<Review<Value>>>(text).ok().map(|review| review.0)
+/// What is kept of an object in a review.
+pub(super) trait ObjectOf: DeserializeOwned {
+    /// The object, if it was kept.
+    fn value(self) -> Option<Value>;
 }
 
-/// The review in a body, and what is wrong with it. The objects stay raw, since those that are no
-/// Jobs need not be such as can be read.
-pub(super) fn read(body: &[u8]) -> Result<Review<&RawValue>, ReviewError> {
+impl ObjectOf for IgnoredAny {
+    fn value(self) -> Option<Value> {
+        None
+    }
+}
+
+/// Any JSON value, whatever its keys are: `serde_json`'s own reader takes one of them for a sign
+/// that a string is to be read as JSON in its turn, however deep that is.
+pub(super) struct Plain(Value);
+
+impl ObjectOf for Plain {
+    fn value(self) -> Option<Value> {
+        Some(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue).map(Self)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Plain(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, Plain(value))) = fields.next_entry::<String, _>()? {
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// Reviews of up to so many bytes are read in one go, whatever they are about.
+const SMALL: usize = 64 * 1024;
+
+/// A small review in a body with its objects, read in one go; `None` when it is large, or anything
+/// is not as expected.
+pub(super) fn read_small(body: &[u8]) -> Option<Review<Plain>> {
+    let text = (body.len() <= SMALL).then(|| std::str::from_utf8(body).ok()).flatten()?;
+    serde_json::from_str::<Object<Review<Plain>>>(text).ok().map(|review| review.0)
+}
+
+/// The review in a body, and what is wrong with it.
+pub(super) fn read<O: ObjectOf>(body: &[u8]) -> Result<Review<O>, ReviewError> {
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
         None => Err(ReviewError::Empty),
-        Some(b'{') => match serde_json::from_slice::<Object<Review<&RawValue>>>(body) {
+        Some(b'{') => match serde_json::from_slice::<Object<Review<O>>>(body) {
             Ok(review) => Ok(review.0),
             Err(error) => Err(malformed(error)),
         },
-        Some(_) => match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        Some(_) => match serde_json::from_slice::<IgnoredAny>(body) {
             Ok(_) => Err(ReviewError::Malformed("it is not a JSON object".to_owned())),
             Err(error) => Err(malformed(error)),
         },
@@ -120,7 +204,7 @@ pub(super) fn read(body: &[u8]) -> Result<Review<&RawValue>, ReviewError> {
 }
 
 /// The sentence about JSON that cannot be read.
-pub(super) fn malformed(error: serde_json::Error) -> ReviewError {
+fn malformed(error: serde_json::Error) -> ReviewError {
     ReviewError::Malformed(if error.is_eof() {
         format!("the JSON breaks off at line {} column {}", error.line(), error.column())
     } else {

@@ -28,8 +28,14 @@ const LARGEST_AT_ONCE: usize = 8;
 
 /// The bytes that large bodies may hold together, so that memory has a bound however many reviews
 /// are in flight.
+///
+/// Values take more room than their text: a JSON object of one field is ten bytes, and a kilobyte when
+/// it is read, copied and hashed. Large bodies are weighed by what they contain as well.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Semaphore>);
+pub struct Budget {
+    bytes: Arc<Semaphore>,
+    values: Arc<Semaphore>,
+}
 
 /// A share of the budget; given back when dropped.
 pub type Share = Option<OwnedSemaphorePermit>;
@@ -39,7 +45,10 @@ impl Budget {
     #[must_use]
     pub fn new(limit: usize) -> Self {
         let kibibytes = limit.div_ceil(1024).saturating_mul(LARGEST_AT_ONCE);
-        Self(Arc::new(Semaphore::new(kibibytes.min(u32::MAX as usize))))
+        Self {
+            bytes: Arc::new(Semaphore::new(kibibytes.min(u32::MAX as usize))),
+            values: Arc::new(Semaphore::new(HEAVIEST / 1024)),
+        }
     }
 
     /// A share for this body, which may have up to `limit` bytes; `None` when the budget is used up.
@@ -51,7 +60,47 @@ impl Budget {
             return Some(None);
         }
         let kibibytes = u32::try_from(bytes.min(limit).div_ceil(1024)).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(kibibytes).ok().map(Some)
+        Arc::clone(&self.bytes).try_acquire_many_owned(kibibytes).ok().map(Some)
+    }
+}
+
+/// What the values of all large bodies that are worked on may take together, and those of one.
+const HEAVIEST: usize = 96 * 1024 * 1024;
+/// What an object takes, and every other value, as measured on Jobs of nothing else (rounded up).
+const OBJECT: usize = 1600;
+const VALUE: usize = 200;
+
+/// What the values in a body take at most.
+fn weight(body: &[u8]) -> usize {
+    if body.len() <= SMALL {
+        return 0;
+    }
+    let mut weight = 0_usize;
+    for byte in body {
+        weight += match byte {
+            b'{' => OBJECT,
+            b',' | b'[' => VALUE,
+            _ => 0,
+        };
+    }
+    weight
+}
+
+impl Budget {
+    /// A share for the values in this body; `None` when others take too much.
+    ///
+    /// # Errors
+    /// When it holds more than is worked on at once.
+    pub fn values(&self, body: &[u8]) -> Result<Option<Share>, BodyError> {
+        let weight = weight(body);
+        if weight == 0 {
+            return Ok(Some(None));
+        }
+        if weight > HEAVIEST {
+            return Err(BodyError::TooManyValues);
+        }
+        let kibibytes = u32::try_from(weight / 1024).unwrap_or(u32::MAX);
+        Ok(Arc::clone(&self.values).try_acquire_many_owned(kibibytes).ok().map(Some))
     }
 }
 
@@ -64,6 +113,13 @@ pub enum BodyError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// It is not larger than the limit, but would be when it is read.
+    #[error(
+        "the objects in the body have too many fields to be worked on (some {} of one field each); \
+         make the Job smaller",
+        HEAVIEST / (OBJECT + VALUE)
+    )]
+    TooManyValues,
     /// The client sends too slowly.
     #[error("the body did not arrive within the request's timeout")]
     TooSlow,
@@ -122,4 +178,28 @@ pub fn discard(mut body: Body) {
             }
         }
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_body_is_weighed_by_its_values() {
+        let budget = Budget::new(8 * 1024 * 1024);
+        let objects =
+            |count: usize| format!("[{}0]", r#"{"name":"a"},"#.repeat(count)).into_bytes();
+        // Small, and large of long strings.
+        assert!(matches!(budget.values(&objects(1000)), Ok(Some(None))));
+        assert!(matches!(budget.values(&vec![b'x'; 8 * 1024 * 1024]), Ok(Some(None))));
+        // One that fits, beside which there is room for a smaller one only.
+        let first = budget.values(&objects(30_000)).unwrap().unwrap();
+        assert!(first.is_some());
+        assert!(budget.values(&objects(30_000)).unwrap().is_none());
+        assert!(budget.values(&objects(10_000)).unwrap().is_some());
+        drop(first);
+        assert!(budget.values(&objects(30_000)).unwrap().is_some());
+        // One that never fits, in three megabytes.
+        assert!(matches!(budget.values(&objects(220_000)), Err(BodyError::TooManyValues)));
+    }
 }

@@ -18,7 +18,7 @@ const TURNS: usize = 16;
 const IDLE: u8 = 0;
 /// The future is being polled.
 const POLLED: u8 = 1;
-/// The future was woken while it was being polled.
+/// The future was woken, also while it was being polled.
 const WOKEN: u8 = 2;
 
 /// A future that is polled until it really waits.
@@ -41,9 +41,8 @@ impl Wake for Wakes {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let (from, to) = (POLLED, WOKEN);
-        let polled = self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
-        if polled == Err(IDLE) {
+        // Always a write: what was written before the wake-up is seen by who takes notice of it.
+        if self.state.fetch_or(WOKEN, Ordering::AcqRel) & POLLED == 0 {
             self.task.wake();
         }
     }
@@ -64,9 +63,10 @@ impl<F: Future + Unpin> Future for Prompt<F> {
         let Self { future, wakes, waker } = self.get_mut();
         wakes.task.register(context.waker());
         for _ in 0..TURNS {
-            wakes.state.store(POLLED, Ordering::Release);
+            // What woke it before this is seen by this poll.
+            wakes.state.swap(POLLED, Ordering::AcqRel);
             let outcome = Pin::new(&mut *future).poll(&mut Context::from_waker(waker));
-            let woken = wakes.state.swap(IDLE, Ordering::AcqRel) == WOKEN;
+            let woken = wakes.state.swap(IDLE, Ordering::AcqRel) & WOKEN != 0;
             if outcome.is_ready() || !woken {
                 return outcome;
             }

@@ -119,11 +119,19 @@ impl<R: Reviewer> Webhook<R> {
             Ok(bytes) => bytes,
             Err(error) => return unread(&error),
         };
+        let values = match self.bodies.values(&bytes) {
+            Ok(Some(values)) => values,
+            Ok(None) => {
+                self.metrics.shed();
+                return answer::shed();
+            }
+            Err(error) => return unread(&error),
+        };
         let in_flight = self.metrics.review_in_flight();
         let reviewer = Arc::clone(&self.reviewer);
         let review = async move {
             let outcome = reviewer.review(&policy, bytes, deadline.review).await;
-            drop((slot, share, in_flight));
+            drop((slot, share, values, in_flight));
             outcome
         };
         self.finish(AssertUnwindSafe(review).catch_unwind(), deadline).await
@@ -183,7 +191,7 @@ impl<R: Reviewer> Webhook<R> {
 
 fn unread(error: &BodyError) -> Answer {
     let status = match error {
-        BodyError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        BodyError::TooLarge { .. } | BodyError::TooManyValues => StatusCode::PAYLOAD_TOO_LARGE,
         BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
         BodyError::Broken(_) => StatusCode::BAD_REQUEST,
     };

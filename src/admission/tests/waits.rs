@@ -114,3 +114,21 @@ async fn those_that_wait_for_a_start_do_so_in_turn() {
     assert_eq!(told["auditAnnotations"], Value::Null, "a stale view");
     assert_eq!(fake.count("delete"), 1);
 }
+
+/// Somebody else has written it meanwhile: the API server is to answer 409, and nothing is deleted.
+#[tokio::test(start_paused = true)]
+async fn a_put_that_waited_is_a_conflict_when_somebody_has_changed_the_job() {
+    let fake = Arc::new(Fake::new(|_, _| None));
+    let (service, metrics) = service(Some(Arc::clone(&fake)));
+    let put = job("a:2");
+    let mut stored = job("a:1");
+    stored["status"] = json!({ "active": 1, "ready": 1 });
+    assert_eq!(answer(&service, review(&stored, &put, false)).await["status"]["code"], 429);
+    stored["metadata"]["resourceVersion"] = json!("8");
+    stored["metadata"]["labels"] = json!({ "touched": "yes" });
+    stored["status"] = json!({ "active": 0, "ready": 0, "failed": 1 });
+    let told = answer(&service, review(&stored, &put, false)).await;
+    assert!(counted(&metrics, "reason=\"stale_view\""), "{told}");
+    assert_eq!(patched(&told, &put)["metadata"]["resourceVersion"], "7", "it conflicts");
+    assert_eq!(fake.count("delete"), 0);
+}
