@@ -26,6 +26,12 @@ const SMALL: usize = 64 * 1024;
 /// Bodies that are not small may hold as many bytes together as this many of the largest size.
 const LARGEST_AT_ONCE: usize = 8;
 
+/// What the values of all large bodies that are worked on may take together, and those of one.
+const HEAVIEST: usize = 96 * 1024 * 1024;
+/// What an object takes, and every other value, as measured on Jobs of nothing else (rounded up).
+const OBJECT: usize = 1600;
+const VALUE: usize = 200;
+
 /// The bytes that large bodies may hold together, so that memory has a bound however many reviews
 /// are in flight.
 ///
@@ -59,16 +65,27 @@ impl Budget {
         if bytes <= SMALL {
             return Some(None);
         }
-        let kibibytes = u32::try_from(bytes.min(limit).div_ceil(1024)).unwrap_or(u32::MAX);
-        Arc::clone(&self.bytes).try_acquire_many_owned(kibibytes).ok().map(Some)
+        share(&self.bytes, bytes.min(limit))
+    }
+
+    /// A share for the values in this body; `None` when others take too much.
+    ///
+    /// # Errors
+    /// When it holds more than is worked on at once.
+    pub fn values(&self, body: &[u8]) -> Result<Option<Share>, BodyError> {
+        match weight(body) {
+            0 => Ok(Some(None)),
+            weight if weight > HEAVIEST => Err(BodyError::TooManyValues),
+            weight => Ok(share(&self.values, weight)),
+        }
     }
 }
 
-/// What the values of all large bodies that are worked on may take together, and those of one.
-const HEAVIEST: usize = 96 * 1024 * 1024;
-/// What an object takes, and every other value, as measured on Jobs of nothing else (rounded up).
-const OBJECT: usize = 1600;
-const VALUE: usize = 200;
+/// A share of so many bytes of a budget in kibibytes.
+fn share(budget: &Arc<Semaphore>, bytes: usize) -> Option<Share> {
+    let kibibytes = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+    Arc::clone(budget).try_acquire_many_owned(kibibytes).ok().map(Some)
+}
 
 /// What the values in a body take at most.
 fn weight(body: &[u8]) -> usize {
@@ -84,24 +101,6 @@ fn weight(body: &[u8]) -> usize {
         };
     }
     weight
-}
-
-impl Budget {
-    /// A share for the values in this body; `None` when others take too much.
-    ///
-    /// # Errors
-    /// When it holds more than is worked on at once.
-    pub fn values(&self, body: &[u8]) -> Result<Option<Share>, BodyError> {
-        let weight = weight(body);
-        if weight == 0 {
-            return Ok(Some(None));
-        }
-        if weight > HEAVIEST {
-            return Err(BodyError::TooManyValues);
-        }
-        let kibibytes = u32::try_from(weight / 1024).unwrap_or(u32::MAX);
-        Ok(Arc::clone(&self.values).try_acquire_many_owned(kibibytes).ok().map(Some))
-    }
 }
 
 /// Why there is no body.
