@@ -44,8 +44,8 @@ pub(super) fn for_a_start(deadline: Instant) -> Duration {
 }
 
 /// Whether the Job controller may be making the first Pods of a Job, and a new Job of the name
-/// would wait for them: it has not counted any, has not seen any end, and is to start some. `now` is this clock's; that
-/// it and the cluster's differ does no harm but a wait too much or too little.
+/// would wait for them: it has not counted any, has not seen any end, and is to start some. `now` is
+/// this clock's; that it and the cluster's differ does no harm but a wait too much or too little.
 pub(super) fn is_being_started(
     job: Job<'_>,
     server: Option<ServerVersion>,

@@ -17,12 +17,17 @@ impl ServerVersion {
     #[must_use]
     pub fn of(answer: &Value) -> Option<Self> {
         let text = |field| answer.get(field).and_then(Value::as_str).unwrap_or_default();
+        let by_minor = || leading(text("minor")).map(|minor| Self { minor, patch: 0 });
+        Self::parse(text("gitVersion")).or_else(by_minor)
+    }
+
+    /// Reads `v1.37.2`, whatever a distribution adds to it.
+    #[must_use]
+    pub fn parse(version: &str) -> Option<Self> {
         let mut numbers =
-            text("gitVersion").trim_start_matches('v').split('.').skip(1).map(leading);
-        match (numbers.next().flatten(), numbers.next().flatten()) {
-            (Some(minor), Some(patch)) => Some(Self { minor, patch }),
-            _ => leading(text("minor")).map(|minor| Self { minor, patch: 0 }),
-        }
+            version.trim_start_matches('v').strip_prefix("1.")?.split('.').map(leading);
+        let minor = numbers.next().flatten()?;
+        Some(Self { minor, patch: numbers.next().flatten().unwrap_or(0) })
     }
 }
 

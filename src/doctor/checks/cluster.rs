@@ -1,6 +1,7 @@
 //! The API server itself: its version and its clock.
 
 use super::span;
+use crate::cluster::ServerVersion;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
 
@@ -20,7 +21,7 @@ pub fn version(facts: &Facts, findings: &mut Vec<Finding>) {
             return;
         }
     };
-    findings.push(match minor(version) {
+    findings.push(match ServerVersion::parse(version).map(|version| version.minor) {
         Some(minor) if minor < OLDEST => Finding::problem(
             "version",
             "",
@@ -37,12 +38,6 @@ pub fn version(facts: &Facts, findings: &mut Vec<Finding>) {
             format!("make sure that it is 1.{OLDEST} or later: kubectl version"),
         ),
     });
-}
-
-fn minor(version: &str) -> Option<u32> {
-    let minor = version.trim_start_matches('v').strip_prefix("1.")?;
-    let digits: String = minor.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
 }
 
 pub fn clock(facts: &Facts, findings: &mut Vec<Finding>) {
