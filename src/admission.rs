@@ -10,6 +10,7 @@ mod memory;
 mod turns;
 mod wait;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,9 +22,9 @@ use crate::cluster::ServerVersion;
 use crate::decide::{Context, Decision, Verdict, decide, stale_view};
 use crate::job::{Job, last_apply};
 use crate::metrics::{Metrics, Operation as MetricOperation, PolicyMetrics};
-use crate::policy::{Policy, PolicySet};
+use crate::policy::{self, OnChange, Policy, PolicySet};
 use crate::reason::Reason;
-use crate::replace::{Cluster, Mode, Outcome, Plan, fail_point, run};
+use crate::replace::{Cluster, Mode, Outcome, Plan, Record, fail_point, run};
 use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
@@ -46,6 +47,9 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Admission<C> {
     policies: HashMap<String, (Policy, PolicyMetrics)>,
+    /// For what carries a dormant Job's marks and names no policy of this server: a dormant Job is
+    /// started, everything else is left to the API server.
+    no_policy: Policy,
     known: String,
     cluster: Option<Arc<C>>,
     identity: Identity,
@@ -69,6 +73,7 @@ impl<C: Cluster> Admission<C> {
                 .iter()
                 .map(|(name, policy)| (name.to_owned(), (policy.clone(), metrics.policy(name))))
                 .collect(),
+            no_policy: Policy { on_change: OnChange::Ignore, ..Policy::default() },
             known: policies.names().collect::<Vec<_>>().join(", "),
             cluster,
             identity,
@@ -255,15 +260,25 @@ impl<C: Cluster> Reviewer for Admission<C> {
         deadline: Deadline,
     ) -> Result<Bytes, ReviewError> {
         let begun = Instant::now();
-        let Some((knobs, metrics)) = self.policies.get(policy) else {
-            return Err(ReviewError::UnknownPolicy {
-                name: policy.to_owned(),
-                known: self.known.clone(),
-            });
-        };
+        if !self.policies.contains_key(policy) && policy != policy::DORMANT {
+            let (name, known) = (policy.to_owned(), self.known.clone());
+            return Err(ReviewError::UnknownPolicy { name, known });
+        }
         let request =
             review::parse(&body).map_err(|error| ReviewError::NotAReview(error.to_string()))?;
         drop(body);
+        let policy: Cow<'_, str> = match policy {
+            policy::DORMANT => policy_of_dormant(&request).into(),
+            named => named.into(),
+        };
+        let policy = policy.as_ref();
+        let nameless;
+        let (knobs, metrics) = if let Some((knobs, metrics)) = self.policies.get(policy) {
+            (knobs, metrics)
+        } else {
+            nameless = self.metrics.policy("");
+            (&self.no_policy, &nameless)
+        };
         let decision = self.decide(policy, knobs, &request, deadline).await;
         fail_point::answers(decision.reason);
         let answer = review::answer(&request.uid, &decision);
@@ -272,6 +287,13 @@ impl<C: Cluster> Reviewer for Admission<C> {
         log(policy, &request, &decision, took);
         Ok(Bytes::from(answer))
     }
+}
+
+/// The policy by which a dormant Job was made, from its record: the namespace may have changed its
+/// label meanwhile. Empty where there is no record.
+fn policy_of_dormant(request: &Request) -> String {
+    let old = request.old_object.as_ref().map(Job::new);
+    old.and_then(Record::of).map(|record| record.policy).unwrap_or_default()
 }
 
 fn operation(operation: Operation) -> MetricOperation {

@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// The name that no policy can have: the entry of the webhook configuration that brings every change
+/// of a dormant Job, whatever its namespace opts in to by then, is named `dormant.rejob.dev`.
+pub const DORMANT: &str = "dormant";
+
 /// What an UPDATE that changes the immutable part does (`onChange`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum OnChange {

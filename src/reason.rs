@@ -75,6 +75,7 @@ reasons! {
     InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job.";
     NotOptedIn = "not_opted_in", "replacement", "The namespace does not opt in to this policy.";
     UnclearWriter = "unclear_writer", "replacement", "Within the second of the last apply it cannot be told whether this is one; the client tries again.";
+    NeverSettles = "never_settles", "replacement", "Each turn of the request gives another template, so the new Job never starts.";
     NoCluster = "no_cluster", "replacement", "This rejob has no connection to the cluster, so it cannot replace.";
     NoTime = "no_time", "replacement", "The deadline is too near to replace the Job safely.";
     ClusterError = "cluster_error", "replacement", "The API server failed to answer a call of rejob's.";

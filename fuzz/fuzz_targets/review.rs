@@ -37,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
                     assert!(matches!(denial.code, 403 | 429));
                     assert!(!denial.message.contains("immutable"));
                 }
-                Verdict::Replace(plan) => drop(plan.dormant()),
+                Verdict::Replace(plan) => drop(plan.dormant("replace")),
                 Verdict::Admit => {}
             }
         }

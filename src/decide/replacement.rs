@@ -19,6 +19,10 @@ const LONGEST_DESCRIPTION: usize = 1024;
 /// The most of managedFields that a record holds, in bytes.
 const LARGEST_OWNERS: usize = 32 * 1024;
 
+/// The most replacements of a Job made dormant by another one that was. A request that asks for the
+/// same each time needs one; two writers with one user and manager may need a few.
+const MOST_TURNS: u32 = 10;
+
 /// The field manager of `kubectl replace`, which sends the same file again however often it is told
 /// that its uid is no longer the stored one. Other clients that name a uid read before they try again.
 const NEVER_READS_AGAIN: &str = "kubectl-replace";
@@ -93,6 +97,20 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
             );
         }
     };
+    let turn = record
+        .as_ref()
+        .filter(|record| record.was_made_for(request))
+        .map_or(1, |record| record.turn.saturating_add(1));
+    if turn > MOST_TURNS {
+        return Decision::deny(
+            Reason::NeverSettles,
+            format!(
+                "job {name} was replaced {MOST_TURNS} times by what gives another template each time \
+                 that it is applied, such as a JSON Patch that adds to a list, and is not started; \
+                 send what the template is to be: a patch that replaces, a merge patch or an apply"
+            ),
+        );
+    }
     let intended = record
         .filter(|_| job.parallelism() == old.parallelism())
         .map_or(job.parallelism(), |record| record.parallelism);
@@ -105,7 +123,8 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     warnings.add(format!("job {name} {verb}: {what}"));
     let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
     let stored = Stored { name, uid, resource_version };
-    let plan = plan(update, &stored, changes, mode, intended, described);
+    let plan =
+        plan(update, &stored, changes, mode, Intended { parallelism: intended, turn }, described);
     if let Some(applied) = &plan.applied
         && let Some(refusal) = refusal_of_the_creation(update, applied)
     {
@@ -143,15 +162,22 @@ struct Stored<'a> {
     resource_version: &'a str,
 }
 
+/// What the record of a dormant Job hands on.
+struct Intended {
+    parallelism: Option<i64>,
+    turn: u32,
+}
+
 /// What the effects need to know.
 fn plan(
     update: &Update<'_>,
     stored: &Stored<'_>,
     changes: &[Change],
     mode: Mode,
-    parallelism: Option<i64>,
+    intended: Intended,
     described: String,
 ) -> Plan {
+    let Intended { parallelism, turn } = intended;
     let (job, request) = (update.job, update.request);
     let manager = request.field_manager.as_deref();
     let hash = asked_hash(update.old, job, changes);
@@ -174,6 +200,7 @@ fn plan(
         job: new,
         hash,
         parallelism,
+        turn,
         described,
         client: Client::of(job, manager),
     }

@@ -193,6 +193,10 @@ fn release(
         // A bare PUT: the TTL was injected when the Job was made, as on any CREATE.
         draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
     }
+    if update.job.uid() == Some(&record.uid) {
+        // A PATCH that names the uid of the Job that it was sent for.
+        draft.copy(&["metadata", "uid"], update.old.value());
+    }
     if update.job.resource_version() == Some(&record.resource_version)
         && let Some(current) = update.old.resource_version()
     {

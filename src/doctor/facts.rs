@@ -156,6 +156,11 @@ impl Facts {
         self.ours().flat_map(webhook::entries)
     }
 
+    /// rejob's entries that belong to a policy.
+    pub fn entries_of_policies(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries().filter(|entry| !entry.is_for_dormant())
+    }
+
     /// The namespaces; none when they could not be listed.
     #[must_use]
     pub fn namespaces(&self) -> &[Namespace] {

@@ -63,6 +63,23 @@ fn configuration(ca: &str) -> Value {
             "failurePolicy": "Ignore",
             "timeoutSeconds": 10,
             "reinvocationPolicy": "Never",
+        }, {
+            "name": "dormant.rejob.dev",
+            "admissionReviewVersions": ["v1"],
+            "sideEffects": "NoneOnDryRun",
+            "clientConfig": { "caBundle": bundle, "service": {
+                "name": "rejob", "namespace": "rejob", "port": 443, "path": "/v1/policies/dormant",
+            }},
+            "rules": [{
+                "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
+                "operations": ["UPDATE"],
+            }],
+            "objectSelector": { "matchExpressions": [
+                { "key": "rejob.dev/dormant", "operator": "Exists" },
+            ]},
+            "failurePolicy": "Fail",
+            "timeoutSeconds": 10,
+            "reinvocationPolicy": "Never",
         }],
     })
 }
@@ -199,8 +216,10 @@ fn a_healthy_installation_has_every_check_and_no_word_of_trouble() {
         "clock",
         "webhook-configuration",
         "entry",
+        "entry",
         "ca-bundle",
         "certificate",
+        "ca-bundle",
         "deployment",
         "endpoints",
         "rights",

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
 use crate::cluster::POLICY_LABEL;
+use crate::policy::DORMANT;
 
 /// The suffix of the names of rejob's entries; what comes before it is the policy.
 const ENTRY_SUFFIX: &str = ".rejob.dev";
@@ -27,7 +28,7 @@ pub struct Entry<'a> {
     pub configuration: &'a str,
     /// The entry.
     pub webhook: &'a MutatingWebhook,
-    /// The policy that its name says.
+    /// The policy that its name says, or [`DORMANT`].
     pub policy: &'a str,
 }
 
@@ -89,6 +90,12 @@ fn policy_of(name: &str) -> Option<&str> {
 }
 
 impl<'a> Entry<'a> {
+    /// Whether it is the one for changes of dormant Jobs, and no policy's.
+    #[must_use]
+    pub fn is_for_dormant(&self) -> bool {
+        self.policy == DORMANT
+    }
+
     /// How findings name it.
     #[must_use]
     pub fn subject(&self) -> String {

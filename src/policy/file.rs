@@ -104,6 +104,9 @@ impl PolicySet {
             if !is_policy_name(name) {
                 return Err(refuse_at(&["policies", name], at(NO_POLICY_NAME)));
             }
+            if name == super::DORMANT {
+                return Err(refuse_at(&["policies", name], at(RESERVED)));
+            }
             let mut policy = Policy::default();
             match knobs {
                 // `a:` alone is a policy with all defaults.
@@ -127,6 +130,8 @@ impl PolicySet {
 
 const NO_POLICY_NAME: &str = "is no name of a policy; allowed: at most 63 of a-z, 0-9 and -, \
                               beginning and ending with a letter or digit";
+
+const RESERVED: &str = "is the name of rejob's own webhook entry for dormant Jobs; choose another";
 
 /// The policies of a file by name: at least one.
 fn named<'a>(

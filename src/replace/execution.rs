@@ -161,12 +161,12 @@ impl<'a> Execution<'a> {
         if plan.dry_run {
             State::Ended(Outcome::WouldReplace)
         } else if left < RESERVE {
-            let name = &plan.name;
+            let not_replaced = plan.not_replaced();
             refused(
                 Reason::NoTime,
                 format!(
-                    "job {name} was not replaced: the deadline of the webhook call is too near, nothing \
-                 was changed; try again, or raise the webhook's timeoutSeconds"
+                    "{not_replaced}: the deadline of the webhook call is too near; try \
+                     again, or raise the webhook's timeoutSeconds"
                 ),
             )
         } else {
@@ -176,13 +176,13 @@ impl<'a> Execution<'a> {
 
     /// Why a check does not let the replacement go on.
     fn refusal(&self, effect: Effect, reply: Reply) -> Option<Outcome> {
-        let Plan { name, namespace, user, .. } = self.plan;
-        let user = &user.username;
+        let Plan { namespace, user, .. } = self.plan;
+        let (user, not_replaced) = (&user.username, self.plan.not_replaced());
         let forbidden = |verb: &str| {
             Some(Outcome::Refused(
                 Reason::RightsDenied,
                 format!(
-                    "job {name} was not replaced: user {user:?} may not {verb} jobs in namespace \
+                    "{not_replaced}: user {user:?} may not {verb} jobs in namespace \
                      {namespace:?}, which replacing takes; grant it, or delete and create the Job"
                 ),
             ))
@@ -192,7 +192,7 @@ impl<'a> Execution<'a> {
             (_, Reply::OptIn(Ok(_))) => Some(Outcome::Refused(
                 Reason::NotOptedIn,
                 format!(
-                    "job {name} was not replaced: namespace {namespace:?} does not have the label \
+                    "{not_replaced}: namespace {namespace:?} does not have the label \
                      rejob.dev/policy: {}",
                     self.policy
                 ),
@@ -212,7 +212,7 @@ impl<'a> Execution<'a> {
                 Some(Outcome::Refused(
                     Reason::InvalidDenied,
                     format!(
-                        "job {name} was not replaced: the API server refuses the new one in the form \
+                        "{not_replaced}: the API server refuses the new one in the form \
                          in which rejob makes it, with parallelism 0 until it is started (let that \
                          policy pass Jobs with the label rejob.dev/dormant): {}",
                         error.message
@@ -221,10 +221,7 @@ impl<'a> Execution<'a> {
             }
             (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
                 Reason::InvalidDenied,
-                format!(
-                    "job {name} was not replaced: the API server refuses the new one: {}",
-                    error.message
-                ),
+                format!("{not_replaced}: the API server refuses the new one: {}", error.message),
             )),
             (
                 _,
@@ -242,12 +239,9 @@ impl<'a> Execution<'a> {
 
     /// A check that was not answered with yes or no.
     fn unanswered_check(&self, error: &ApiError) -> Outcome {
-        let name = &self.plan.name;
-        let message = format!(
-            "job {name} was not replaced: the API server failed a check ({}), nothing was changed; \
-             try again",
-            error.message
-        );
+        let not_replaced = self.plan.not_replaced();
+        let message =
+            format!("{not_replaced}: the API server failed a check ({}); try again", error.message);
         if error.is_passing() {
             Outcome::Busy(message)
         } else {
@@ -256,7 +250,6 @@ impl<'a> Execution<'a> {
     }
 
     fn after_delete(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
-        let name = &self.plan.name;
         let recreates = self.plan.mode == Mode::Recreate;
         match replies.into_iter().next() {
             Some((_, Reply::Deleted(Ok(())))) if recreates => State::Creating { deleted: true },
@@ -266,8 +259,9 @@ impl<'a> Execution<'a> {
             }
             // An answer that refuses tells that nothing is deleted.
             Some((_, Reply::Deleted(Err(error)))) if !error.is_passing() || error.code == 429 => {
+                let not_replaced = self.plan.not_replaced();
                 let message = format!(
-                    "job {name} was not replaced: the API server refused to delete the old one: {}",
+                    "{not_replaced}: the API server refused to delete the old one: {}",
                     error.message
                 );
                 if error.is_passing() {

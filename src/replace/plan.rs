@@ -55,6 +55,9 @@ pub struct Plan {
     pub hash: TemplateHash,
     /// The intended parallelism; `None` leaves it to the API server's default.
     pub parallelism: Option<i64>,
+    /// Which replacement it is of those that led one to the other for this user and manager: above 1
+    /// the old Job is one that was made dormant for them, and has not started.
+    pub turn: u32,
     /// What changes, in words.
     pub described: String,
     /// Who asks, for the metrics.
@@ -68,15 +71,32 @@ impl Plan {
         self.applied.as_ref().unwrap_or(&self.job)
     }
 
-    /// The new Job as it is created: it starts no Pod and says what it is to become.
+    /// The beginning of a refusal before the deletion. A Job that is there by an earlier turn, and not
+    /// started, is not the one that the user knows.
     #[must_use]
-    pub fn dormant(&self) -> Value {
+    pub fn not_replaced(&self) -> String {
+        let name = &self.name;
+        if self.turn > 1 {
+            format!(
+                "job {name} is half replaced (the old one is deleted, the new one is not started), and \
+                 was not replaced again"
+            )
+        } else {
+            format!("job {name} was not replaced")
+        }
+    }
+
+    /// The new Job as it is created by that policy: it starts no Pod and says what it is to become.
+    #[must_use]
+    pub fn dormant(&self, policy: &str) -> Value {
         let record = Record {
             parallelism: self.parallelism,
             uid: self.uid.clone(),
             resource_version: self.asked_revision.clone(),
             user: self.user.username.clone(),
             manager: self.field_manager.clone(),
+            policy: policy.to_owned(),
+            turn: self.turn,
             asked: asked_for(&self.job),
             owners: self.owners.clone(),
         };

@@ -20,12 +20,23 @@ pub struct Record {
     pub user: String,
     /// With which field manager.
     pub manager: Option<String>,
+    /// The policy by which it is replaced: its next turn comes by the path of [`crate::policy::DORMANT`].
+    #[serde(default)]
+    pub policy: String,
+    /// How many replacements led here, each of a Job made dormant for the same user and manager;
+    /// 1 where a Job that ran was replaced.
+    #[serde(default = "first")]
+    pub turn: u32,
     /// What was asked for, where it is not too large: a hook may rewrite the dormant Job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Value>,
     /// Who is to own which field (`metadata.managedFields`), where it is not too much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owners: Option<Value>,
+}
+
+fn first() -> u32 {
+    1
 }
 
 impl Record {
@@ -58,6 +69,8 @@ pub(crate) fn recorded(user: &str, manager: Option<&str>) -> Record {
         resource_version: "1".into(),
         user: user.into(),
         manager: manager.map(str::to_owned),
+        policy: "replace".into(),
+        turn: 1,
         asked: None,
         owners: None,
     }

@@ -35,7 +35,7 @@ pub async fn run<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, deadline: I
                 Effect::Delete => Instant::now() + left(deadline) / 2,
                 _ => deadline,
             };
-            let reply = timeout_at(until, carry_out(cluster, plan, *effect)).await;
+            let reply = timeout_at(until, carry_out(cluster, plan, policy, *effect)).await;
             // An effect that did not happen has no other side: a stale view comes again.
             let refused = match &reply {
                 Ok(Reply::Deleted(result)) => result.is_err(),
@@ -56,7 +56,7 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, effect: Effect) -> Reply {
+async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, effect: Effect) -> Reply {
     let Plan { namespace, name, user, .. } = plan;
     let manager = plan.field_manager.as_deref();
     match effect {
@@ -70,13 +70,19 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, effect: Effect) -> Repl
             cluster.create(namespace, plan.accepted(), manager, true).await.map(|job| uid(&job)),
         ),
         Effect::DryRunDormant => Reply::Created(
-            cluster.create(namespace, &plan.dormant(), manager, true).await.map(|job| uid(&job)),
+            cluster
+                .create(namespace, &plan.dormant(policy), manager, true)
+                .await
+                .map(|job| uid(&job)),
         ),
         Effect::Delete => {
             Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
         }
         Effect::Create => Reply::Created(
-            cluster.create(namespace, &plan.dormant(), manager, false).await.map(|job| uid(&job)),
+            cluster
+                .create(namespace, &plan.dormant(policy), manager, false)
+                .await
+                .map(|job| uid(&job)),
         ),
     }
 }

@@ -239,7 +239,7 @@ fn more_conditions_than_kubernetes_allows_are_refused() {
             .join(", ");
         format!("webhook: {{matchConditions: [{list}]}}\nnativeTTL: {{enabled: {native}}}")
     };
-    let own = 5;
+    let own = 6;
     for (native, most) in [(false, 64 - own), (true, 62 - own)] {
         template_with(HELMS[1], &[], &conditions(most, native)).ok();
         refused(&conditions(most + 1, native), &["webhook.matchConditions makes", "are allowed"]);

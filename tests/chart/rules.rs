@@ -4,6 +4,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use super::render::{ci_names, ci_objects, objects_with, of_kind, the};
+use crate::support::rejob::IS_DORMANT;
 
 fn strings(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
@@ -16,6 +17,14 @@ pub fn webhooks(objects: &[Value]) -> Vec<&Value> {
         .iter()
         .collect()
 }
+
+/// The entries of policies.
+fn of_policies(objects: &[Value]) -> Vec<&Value> {
+    webhooks(objects).into_iter().filter(|webhook| webhook["name"] != DORMANT).collect()
+}
+
+/// The entry for dormant Jobs.
+const DORMANT: &str = "dormant.rejob.dev";
 
 pub fn pod(objects: &[Value]) -> &Value {
     &the(objects, "Deployment")["spec"]["template"]["spec"]
@@ -38,7 +47,7 @@ fn there_is_one_webhook_for_each_policy_the_server_has() {
     for name in ci_names() {
         let objects = ci_objects(&name);
         let policies = policies(&objects);
-        let webhooks = webhooks(&objects);
+        let webhooks = of_policies(&objects);
         let names: Vec<_> =
             webhooks.iter().map(|w| w["name"].as_str().unwrap().to_owned()).collect();
         let expected: Vec<_> =
@@ -73,9 +82,38 @@ fn the_default_values_are_the_built_in_policies() {
 fn the_webhook_defaults_are_those_of_the_design() {
     let objects = ci_objects("default");
     for webhook in webhooks(&objects) {
-        assert_eq!(webhook["failurePolicy"], "Ignore");
+        let dormant = webhook["name"] == DORMANT;
+        assert_eq!(webhook["failurePolicy"], if dormant { "Fail" } else { "Ignore" });
         assert_eq!(webhook["timeoutSeconds"], 10);
         assert_eq!(webhook["reinvocationPolicy"], "Never");
+    }
+}
+
+#[test]
+fn changes_of_dormant_jobs_have_an_entry_of_their_own_that_fails_closed() {
+    for name in ci_names() {
+        let objects = ci_objects(&name);
+        let entry = webhooks(&objects).into_iter().find(|webhook| webhook["name"] == DORMANT);
+        assert_eq!(entry.is_some(), policies(&objects).replaces(), "{name}");
+        let Some(entry) = entry else { continue };
+        assert_eq!(entry["failurePolicy"], "Fail", "{name}");
+        assert_eq!(entry["sideEffects"], "NoneOnDryRun");
+        assert_eq!(entry["rules"][0]["operations"], json!(["UPDATE"]));
+        let labeled = json!([{ "key": "rejob.dev/dormant", "operator": "Exists" }]);
+        assert_eq!(entry["objectSelector"]["matchExpressions"], labeled);
+        // Whatever the namespace opts in to by then.
+        let first = &of_policies(&objects)[0]["namespaceSelector"]["matchExpressions"];
+        let others: Vec<_> = first.as_array().unwrap()[1..].to_vec();
+        assert_eq!(entry["namespaceSelector"]["matchExpressions"], json!(others), "{name}");
+        // Each change is asked about once: here, or in the policy's entry.
+        let dormant = &entry["matchConditions"][1];
+        assert_eq!(dormant["name"], "dormant");
+        assert_eq!(dormant["expression"], IS_DORMANT, "{name}: other tests have another one");
+        let not = format!("!({})", dormant["expression"].as_str().unwrap());
+        for webhook in of_policies(&objects) {
+            let conditions = webhook["matchConditions"].as_array().unwrap();
+            assert!(conditions.iter().any(|one| one["expression"] == not.as_str()), "{name}");
+        }
     }
 }
 

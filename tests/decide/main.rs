@@ -260,7 +260,7 @@ proptest! {
         prop_assert_eq!(new.annotation(keys::TEMPLATE_HASH), Some(plan.hash.as_str()));
         prop_assert!(new.annotation(keys::REPLACING).is_none() && new.annotation(keys::DORMANT).is_none());
 
-        let dormant = stored(&plan.dormant(), "u2", "3");
+        let dormant = stored(&plan.dormant("replace"), "u2", "3");
         let record = Record::of(Job::new(&dormant)).unwrap();
         prop_assert_eq!(record.parallelism, plan.parallelism);
         prop_assert_eq!(Job::new(&dormant).parallelism(), Some(0));

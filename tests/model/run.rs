@@ -74,7 +74,7 @@ pub fn carry_out(
             Reply::Created(Err(error(&job::EXISTS)))
         }
         Effect::DryRunCreate => Reply::Created(dry_run(world, plan.job.clone())),
-        Effect::DryRunDormant => Reply::Created(dry_run(world, plan.dormant())),
+        Effect::DryRunDormant => Reply::Created(dry_run(world, plan.dormant("replace"))),
         Effect::Delete => Reply::Deleted(delete(model, world, plan, by).map_err(|r| error(&r))),
         Effect::Create => Reply::Created(create(model, world, plan).map_err(|r| error(&r))),
     }
@@ -105,7 +105,7 @@ fn delete(
     if model.waits() == WhileRunning::Wait && progress(Job::new(&stored)) == Progress::Running {
         world.violate("a Job that makes progress is not deleted");
     }
-    let made = if plan.mode == Mode::Apply { plan.job.clone() } else { plan.dormant() };
+    let made = if plan.mode == Mode::Apply { plan.job.clone() } else { plan.dormant("replace") };
     let refused =
         [plan.job.clone(), made].into_iter().any(|job| job::create(job, "probe").is_err());
     if refused || !may_replace(&plan.user.username) {
@@ -119,7 +119,7 @@ fn delete(
 
 fn create(model: &Checked, world: &mut World, plan: &Plan) -> Result<String, Refusal> {
     let broken = |rule| model.reviewer.broken == Some(rule);
-    let mut new = if broken(Rule::Dormant) { plan.job.clone() } else { plan.dormant() };
+    let mut new = if broken(Rule::Dormant) { plan.job.clone() } else { plan.dormant("replace") };
     if broken(Rule::LooksChanged)
         && let Some(image) = job::last_applied(&new).map(|value| value.trim().to_owned())
     {

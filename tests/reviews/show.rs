@@ -101,7 +101,7 @@ fn planned(plan: &Plan, request: &Request) -> Value {
         "client": plan.client.label(),
         "described": plan.described,
         "newJobFromSent": differences(sent, &plan.job),
-        "dormantFromNewJob": differences(&plan.job, &plan.dormant()),
+        "dormantFromNewJob": differences(&plan.job, &plan.dormant("replace")),
     })
 }
 

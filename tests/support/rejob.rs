@@ -20,6 +20,15 @@ use super::{guard, wait};
 /// The label that ties a namespace to one of several rejobs of a control plane.
 const INSTANCE: &str = "test.rejob.dev/instance";
 
+/// What the API server can see of a dormant Job, in CEL.
+pub const IS_DORMANT: &str = "oldObject != null && has(oldObject.metadata.labels) \
+    && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.metadata.annotations) \
+    && 'rejob.dev/dormant' in oldObject.metadata.annotations \
+    && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{')";
+/// The garbage collector takes a finalizer out when somebody has deleted a Job in the foreground.
+const NOT_FROM_THE_CONTROL_PLANE: &str = "!request.userInfo.username.startsWith('system:serviceaccount:kube-system:') \
+    && !(request.userInfo.username in ['system:kube-controller-manager', 'system:apiserver'])";
+
 /// How rejob is started and called.
 #[derive(Debug, Clone)]
 pub struct Options<'a> {
@@ -222,30 +231,50 @@ impl<'p> Rejob<'p> {
             PolicySet::parse(text, "policies.yaml").expect("a policy file")
         });
         let ca = self.plane.pki().ca();
-        let webhooks: Vec<_> = policies
+        let entry = |name: &str| {
+            json!({
+                "name": format!("{name}.rejob.dev"),
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {
+                    "url": format!("https://127.0.0.1:{}/v1/policies/{name}", self.port),
+                    "caBundle": base64(&ca),
+                },
+                "rules": [{
+                    "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
+                    "operations": ["CREATE", "UPDATE"], "scope": "Namespaced",
+                }],
+                "sideEffects": "NoneOnDryRun",
+                "timeoutSeconds": options.timeout_seconds,
+            })
+        };
+        // As the chart renders them.
+        let mut webhooks: Vec<_> = policies
             .iter()
             .map(|(name, policy)| {
-                json!({
-                    "name": format!("{name}.rejob.dev"),
-                    "admissionReviewVersions": ["v1"],
-                    "clientConfig": {
-                        "url": format!("https://127.0.0.1:{}/v1/policies/{name}", self.port),
-                        "caBundle": base64(&ca),
-                    },
-                    "rules": [{
-                        "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
-                        "operations": ["CREATE", "UPDATE"], "scope": "Namespaced",
-                    }],
-                    "namespaceSelector": { "matchLabels": {
-                        "rejob.dev/policy": name, INSTANCE: &self.instance,
-                    }},
-                    "sideEffects": "NoneOnDryRun",
-                    "failurePolicy": options.failure_policy,
-                    "timeoutSeconds": options.timeout_seconds,
-                    "reinvocationPolicy": if policy.replaces() { "Never" } else { "IfNeeded" },
-                })
+                let mut entry = entry(name);
+                entry["namespaceSelector"] = json!({ "matchLabels": {
+                    "rejob.dev/policy": name, INSTANCE: &self.instance,
+                }});
+                entry["failurePolicy"] = options.failure_policy.into();
+                entry["reinvocationPolicy"] =
+                    if policy.replaces() { "Never" } else { "IfNeeded" }.into();
+                entry["matchConditions"] =
+                    json!([{ "name": "not-dormant", "expression": format!("!({IS_DORMANT})") }]);
+                entry
             })
             .collect();
+        let mut dormant = entry("dormant");
+        dormant["rules"][0]["operations"] = json!(["UPDATE"]);
+        dormant["namespaceSelector"] = json!({ "matchLabels": { INSTANCE: &self.instance } });
+        dormant["objectSelector"] =
+            json!({ "matchExpressions": [{ "key": "rejob.dev/dormant", "operator": "Exists" }] });
+        dormant["failurePolicy"] = "Fail".into();
+        dormant["reinvocationPolicy"] = "Never".into();
+        dormant["matchConditions"] = json!([
+            { "name": "not-from-the-control-plane", "expression": NOT_FROM_THE_CONTROL_PLANE },
+            { "name": "dormant", "expression": IS_DORMANT },
+        ]);
+        webhooks.push(dormant);
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",

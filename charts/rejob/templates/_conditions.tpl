@@ -10,6 +10,11 @@ left out for what else it carries: rejob has to take out a dormant mark that som
 [object, oldObject].exists(o, o != null && ((has(o.metadata.labels) && 'rejob.dev/dormant' in o.metadata.labels) || (has(o.metadata.annotations) && 'rejob.dev/dormant' in o.metadata.annotations)))
 {{- end }}
 
+{{/* A stored Job that rejob has made dormant, as far as that can be seen: what others write there is no record. */}}
+{{- define "rejob.cel.isDormant" -}}
+oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.metadata.annotations) && 'rejob.dev/dormant' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{')
+{{- end }}
+
 {{/* True unless the test (on `o`) holds for the Job both before and after the change. */}}
 {{- define "rejob.cel.unless" -}}
 {{ include "rejob.cel.dormant" . }} || ![object, oldObject].all(o, o == null || ({{ . }}))
@@ -29,10 +34,14 @@ left out for what else it carries: rejob has to take out a dormant mark that som
 ['{{ join "', '" . }}']
 {{- end }}
 
-{{- define "rejob.matchConditions" -}}
+{{- define "rejob.notFromTheControlPlane" -}}
 - name: not-from-the-control-plane
   expression: >-
     !(request.userInfo.username in {{ include "rejob.cel.list" (include "rejob.ignoredUsers" . | fromJsonArray) }})
+{{- end }}
+
+{{- define "rejob.matchConditions" -}}
+{{ include "rejob.notFromTheControlPlane" . }}
 - name: not-owned-by-a-controller
   expression: >-
     {{ include "rejob.cel.unless" "has(o.metadata.ownerReferences) && o.metadata.ownerReferences.exists(r, has(r.controller) && r.controller)" }}
@@ -45,6 +54,12 @@ left out for what else it carries: rejob has to take out a dormant mark that som
 - name: not-skipped
   expression: >-
     {{ include "rejob.cel.unless" "has(o.metadata.annotations) && 'rejob.dev/skip' in o.metadata.annotations && o.metadata.annotations['rejob.dev/skip'] == 'true'" }}
+{{- if include "rejob.replaces" . }}
+# Those go to the last entry.
+- name: not-dormant
+  expression: >-
+    !({{ include "rejob.cel.isDormant" . }})
+{{- end }}
 {{- with .Values.webhook.matchConditions }}
 {{ toYaml . }}
 {{- end }}

@@ -99,22 +99,48 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- if or (include "rejob.replaces" .) (eq .Values.certificates.mode "self") }}true{{ end -}}
 {{- end }}
 
+{{/* Requirements on every namespace in which rejob is called at all: a list. */}}
+{{- define "rejob.namespaces" -}}
+- key: kubernetes.io/metadata.name
+  operator: NotIn
+  values: {{ concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
+{{- with .Values.rbac.namespaces }}
+- key: kubernetes.io/metadata.name
+  operator: In
+  values: {{ toJson . }}
+{{- end }}
+{{- with .Values.webhook.namespaceMatchExpressions }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* Requirements on a namespace of one policy; argument: list of root and policy name. */}}
 {{- define "rejob.namespaceSelector" -}}
-{{- $root := index . 0 -}}
 matchExpressions:
   - key: rejob.dev/policy
     operator: In
     values: [{{ index . 1 | quote }}]
-  - key: kubernetes.io/metadata.name
-    operator: NotIn
-    values: {{ concat (list "kube-system" $root.Release.Namespace) $root.Values.webhook.excludedNamespaces | uniq | toJson }}
-  {{- with $root.Values.rbac.namespaces }}
-  - key: kubernetes.io/metadata.name
-    operator: In
-    values: {{ toJson . }}
+  {{- include "rejob.namespaces" (index . 0) | nindent 2 }}
+{{- end }}
+
+{{/* What all entries of the webhook configuration have in common; argument: list of root and the last segment of the path. */}}
+{{- define "rejob.webhook" -}}
+{{- $root := index . 0 -}}
+{{- $path := printf "/v1/policies/%s" (index . 1) -}}
+admissionReviewVersions: [v1]
+clientConfig:
+  {{- if $root.Values.webhook.url }}
+  url: {{ printf "%s%s" (trimSuffix "/" $root.Values.webhook.url) $path | quote }}
+  {{- else }}
+  service:
+    name: {{ include "rejob.fullname" $root | quote }}
+    namespace: {{ $root.Release.Namespace | quote }}
+    port: 443
+    {{- if ne $root.Values.certificates.mode "self" }}
+    path: {{ $path }}
+    {{- end }}
   {{- end }}
-  {{- with $root.Values.webhook.namespaceMatchExpressions }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
+matchPolicy: Equivalent
+sideEffects: NoneOnDryRun
+timeoutSeconds: {{ int $root.Values.webhook.timeoutSeconds }}
 {{- end }}

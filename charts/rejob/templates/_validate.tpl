@@ -36,6 +36,9 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- if not $v.policies -}}
 {{- fail "policies is empty: name at least one policy" -}}
 {{- end -}}
+{{- if hasKey $v.policies "dormant" -}}
+{{- fail "policies.dormant has the name of rejob's own webhook entry for dormant Jobs: choose another" -}}
+{{- end -}}
 {{- if and $v.nativeTTL.enabled (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "nativeTTL.enabled needs Kubernetes 1.36 or later and this is %s: set it to false, the webhook then sets the TTL" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}

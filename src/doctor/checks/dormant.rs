@@ -56,8 +56,8 @@ fn judge(facts: &Facts, value: &Value) -> Finding {
     let here = facts.namespaces().iter().find(|n| n.metadata.name.as_deref() == Some(namespace));
     if here.is_some_and(|namespace| opted_in(namespace).is_none()) {
         let message = format!(
-            "it is dormant for {old}, and its namespace does not opt in any more, so rejob will \
-             neither release nor delete it"
+            "it is dormant for {old}, and its namespace does not opt in any more, so rejob does not \
+             delete it"
         );
         return Finding::problem(CHECK, &subject, message, delete);
     }

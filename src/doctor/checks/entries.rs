@@ -5,7 +5,8 @@ use crate::cluster::POLICY_LABEL;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
 use crate::doctor::webhook::{self, Entry, covers_jobs};
-use crate::policy::Policy;
+use crate::job::keys;
+use crate::policy::{DORMANT, Policy};
 
 /// A replacement makes several calls to the API server inside one review, in seconds.
 const SHORT_TIMEOUT: i32 = 5;
@@ -28,7 +29,20 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
     for configuration in facts.ours() {
         any = true;
         let name = configuration.metadata.name.as_deref().unwrap_or_default();
-        let entries: Vec<_> = webhook::entries(configuration).map(|e| e.policy).collect();
+        let (of_dormant, entries): (Vec<_>, Vec<_>) =
+            webhook::entries(configuration).partition(Entry::is_for_dormant);
+        if of_dormant.is_empty() && entries.iter().any(|entry| facts.replaces(entry)) {
+            findings.push(Finding::problem(
+                CHECK,
+                name,
+                format!(
+                    "it has no entry {DORMANT}.rejob.dev: where rejob is not reached in the middle of \
+                     a replacement, a client is told success about a Job that never starts"
+                ),
+                "helm upgrade --install rejob charts/rejob --namespace rejob --reuse-values",
+            ));
+        }
+        let entries: Vec<_> = entries.iter().map(|entry| entry.policy).collect();
         findings.push(if entries.is_empty() {
             Finding::problem(
                 CHECK,
@@ -53,12 +67,21 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
 pub fn entries(facts: &Facts, findings: &mut Vec<Finding>) {
     for entry in facts.entries() {
         let before = findings.len();
-        selector(&entry, findings);
+        if entry.is_for_dormant() {
+            dormant(&entry, findings);
+        } else {
+            selector(&entry, findings);
+            knobs(facts, &entry, findings);
+        }
         rules(&entry, findings);
         path(facts, &entry, findings);
-        knobs(facts, &entry, findings);
+        timeout(facts, &entry, findings);
         if findings.len() == before {
-            let message = "it is called for Jobs of the namespaces that opt in";
+            let message = if entry.is_for_dormant() {
+                "it is called for every change of a dormant Job"
+            } else {
+                "it is called for Jobs of the namespaces that opt in"
+            };
             findings.push(Finding::ok("entry", &entry.subject(), message));
         }
     }
@@ -101,9 +124,36 @@ fn selector(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+/// The entry of dormant Jobs: whatever the other entries say, it fails closed.
+fn dormant(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    let mut problem = |message: &str, remedy: &str| {
+        let remedy = format!("{}, and {remedy}", edit(entry));
+        findings.push(Finding::problem("entry", &entry.subject(), message, remedy));
+    };
+    if !entry.fails_closed() {
+        problem(
+            "its failurePolicy is Ignore: where rejob is not reached in the middle of a replacement, a \
+             client is told success about a Job that never starts",
+            "set failurePolicy: Fail",
+        );
+    }
+    let labeled = entry.webhook.object_selector.as_ref().is_some_and(|selector| {
+        selector.match_labels.as_ref().is_some_and(|labels| labels.contains_key(keys::DORMANT))
+            || selector.match_expressions.iter().flatten().any(|one| one.key == keys::DORMANT)
+    });
+    if !labeled {
+        problem(
+            "its objectSelector does not ask for the label rejob.dev/dormant, so every Job of the \
+             cluster waits for rejob",
+            "add the label rejob.dev/dormant to its objectSelector (operator: Exists)",
+        );
+    }
+}
+
 fn rules(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let covers = |operation: &&str| covers_jobs(entry.webhook, operation);
-    let missing: Vec<_> = ["CREATE", "UPDATE"].into_iter().filter(|o| !covers(o)).collect();
+    let needed: &[_] = if entry.is_for_dormant() { &["UPDATE"] } else { &["CREATE", "UPDATE"] };
+    let missing: Vec<_> = needed.iter().copied().filter(|o| !covers(o)).collect();
     if !missing.is_empty() {
         findings.push(Finding::problem(
             "entry",
@@ -146,13 +196,13 @@ fn path(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+fn timeout(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let subject = entry.subject();
     // The API's default.
     let timeout = entry.webhook.timeout_seconds.unwrap_or(10);
-    let replaces = facts.replaces(entry);
-    let target = entry.target();
-    let set = |value: &str| format!("{} --set {value}", facts.helm_upgrade(target.as_ref()));
+    let replaces = entry.is_for_dormant() || facts.replaces(entry);
+    let set =
+        |value: &str| format!("{} --set {value}", facts.helm_upgrade(entry.target().as_ref()));
     if replaces && timeout < SHORT_TIMEOUT {
         findings.push(Finding::hint(
             "timeout",
@@ -168,6 +218,12 @@ fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
             set("webhook.timeoutSeconds=10"),
         ));
     }
+}
+
+fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    let subject = entry.subject();
+    let target = entry.target();
+    let set = |value: &str| format!("{} --set {value}", facts.helm_upgrade(target.as_ref()));
     if entry.fails_closed() {
         let service = target.as_ref().and_then(|target| target.service.as_ref());
         let backend = service.and_then(|service| facts.backends.get(service));

@@ -17,7 +17,7 @@ pub fn namespaces(facts: &Facts, findings: &mut Vec<Finding>) {
         return;
     }
     // Without any entry there is nothing that a label could name; that is a finding already.
-    let policies: BTreeSet<_> = facts.entries().map(|entry| entry.policy).collect();
+    let policies: BTreeSet<_> = facts.entries_of_policies().map(|entry| entry.policy).collect();
     if policies.is_empty() {
         return;
     }
@@ -69,7 +69,8 @@ fn judge(
             format!("kubectl label namespace {name} {POLICY_LABEL}=POLICY --overwrite"),
         ));
     }
-    let selects = facts.entries().any(|entry| entry.policy == policy && entry.selects(namespace));
+    let selects =
+        facts.entries_of_policies().any(|entry| entry.policy == policy && entry.selects(namespace));
     (!selects).then(|| {
         Finding::problem(
             CHECK,

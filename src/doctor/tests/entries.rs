@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 use serde_json::json;
 
 use super::super::facts::{Facts, Source};
@@ -150,8 +151,41 @@ fn a_certificate_that_cannot_be_seen_is_unchecked() {
         facts.certificates.values_mut().for_each(|one| one.chain = hidden());
     });
     let seen: Vec<_> = found.iter().map(|f| (f.level, f.check)).collect();
-    assert_eq!(seen, [(Level::Hint, "ca-bundle"), (Level::Hint, "certificate")]);
+    let unseen = |check| (Level::Hint, check);
+    assert_eq!(seen, ["ca-bundle", "certificate", "ca-bundle"].map(unseen));
     assert!(found.iter().all(|f| f.message.contains("could not be checked: rejob.rejob.svc")));
+}
+
+fn of_dormant(facts: &mut Facts) -> &mut MutatingWebhook {
+    &mut the_configuration(facts).webhooks.as_mut().unwrap()[1]
+}
+
+#[test]
+fn an_entry_of_dormant_jobs_that_fails_open_or_is_missing_is_a_problem() {
+    problem("entry", "its failurePolicy is Ignore", |facts| {
+        of_dormant(facts).failure_policy = Some("Ignore".into());
+    });
+    problem("entry", "its objectSelector does not ask for the label rejob.dev/dormant", |facts| {
+        of_dormant(facts).object_selector = None;
+    });
+    problem("entry", "its rules leave out UPDATE of jobs", |facts| {
+        of_dormant(facts).rules.as_mut().unwrap()[0].operations = Some(vec!["CREATE".into()]);
+    });
+    problem("entry", "its path names replace", |facts| {
+        let service = of_dormant(facts).client_config.service.as_mut().unwrap();
+        service.path = Some("/v1/policies/replace".into());
+    });
+    problem("webhook-configuration", "it has no entry dormant.rejob.dev", |facts| {
+        the_configuration(facts).webhooks.as_mut().unwrap().pop();
+    });
+    // Where nothing is replaced, nothing is dormant.
+    let kept = spoiled(|facts| {
+        the_configuration(facts).webhooks.as_mut().unwrap().pop();
+        entry(facts).reinvocation_policy = Some("IfNeeded".into());
+        let policies = "policies:\n  replace:\n    onChange: Keep\n";
+        facts.installations[0].policies = Ok(PolicySet::parse(policies, "p").unwrap());
+    });
+    assert_eq!(kept, []);
 }
 
 fn at(time: &'static str) -> impl FnOnce(&mut Facts) {

@@ -33,6 +33,7 @@ fn plan(mode: Mode) -> Plan {
         job: new_job(Job::new(&job), &hash, Some(2)),
         hash,
         parallelism: Some(2),
+        turn: 1,
         described: "image".into(),
         client: Client::of(Job::new(&job), Some("kubectl")),
     }
