@@ -104,6 +104,7 @@ impl<C: Cluster> Admission<C> {
             server_minor: self.identity.server.map(|server| server.minor),
             remembered: made.as_ref().map(|made| made.hash.clone()),
             asked: made.and_then(|made| made.asked),
+            given_up: old.and_then(Job::uid).is_some_and(|uid| self.turns.is_given_up(uid)),
             applied_just_now: applied_just_now(request, jiff::Timestamp::now()),
             held: self.held.is_the_same(request, Instant::now()),
         };
@@ -113,6 +114,10 @@ impl<C: Cluster> Admission<C> {
             decision = self.replace(policy_name, request, &plan, decision, deadline).await;
         } else if decision.reason == Reason::RunningWait {
             self.held.keep(request, Instant::now());
+        } else if decision.reason == Reason::NeverSettles
+            && let Some(uid) = old.and_then(Job::uid)
+        {
+            self.turns.give_up(uid);
         } else if decision.reason == Reason::MeetsDormant
             && let Some(cluster) = &self.cluster
             && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await

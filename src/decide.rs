@@ -42,6 +42,9 @@ pub struct Context<'a> {
     /// Whether this replica held this very request (a PUT of an older resourceVersion) while the
     /// Job ran, and only the status has changed since: then its revision is not stale.
     pub held: bool,
+    /// Whether this replica refused the request that led to this dormant Job, since it gives another
+    /// template in each turn: then this is another request.
+    pub given_up: bool,
     /// Whether the request's manager applied this Job within the last seconds: an entry's time is
     /// in whole seconds, so a further apply may leave no trace of its own.
     pub applied_just_now: bool,

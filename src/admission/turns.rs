@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::replace::Plan;
 
-/// How many deleted Jobs are remembered: views are stale by seconds at most.
+/// How many Jobs are remembered: views are stale by seconds at most.
 const MOST: usize = 512;
 
 /// Namespace and name.
@@ -23,7 +23,8 @@ type Name = (String, String);
 #[derive(Debug, Default)]
 pub struct Turns {
     turns: Mutex<HashMap<Name, Arc<Turn<()>>>>,
-    gone: Mutex<VecDeque<String>>,
+    gone: Uids,
+    given_up: Uids,
 }
 
 impl Turns {
@@ -43,15 +44,40 @@ impl Turns {
 
     /// Whether this replica has deleted the Job that a plan is about.
     pub fn is_gone(&self, plan: &Plan) -> bool {
-        self.gone.lock().unwrap_or_else(PoisonError::into_inner).contains(&plan.uid)
+        self.gone.contains(&plan.uid)
     }
 
     /// The Job that a plan is about is deleted.
     pub fn gone(&self, plan: &Plan) {
-        let mut gone = self.gone.lock().unwrap_or_else(PoisonError::into_inner);
-        if gone.len() >= MOST {
-            gone.pop_front();
+        self.gone.add(&plan.uid);
+    }
+
+    /// Whether a request ended with this dormant Job, since it never settles: whoever meets it now
+    /// sends another one.
+    pub fn is_given_up(&self, uid: &str) -> bool {
+        self.given_up.contains(uid)
+    }
+
+    /// A request that never settles is refused, and leaves this dormant Job.
+    pub fn give_up(&self, uid: &str) {
+        self.given_up.add(uid);
+    }
+}
+
+/// The last few Jobs of which something is known.
+#[derive(Debug, Default)]
+struct Uids(Mutex<VecDeque<String>>);
+
+impl Uids {
+    fn contains(&self, uid: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known == uid)
+    }
+
+    fn add(&self, uid: &str) {
+        let mut uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uids.len() >= MOST {
+            uids.pop_front();
         }
-        gone.push_back(plan.uid.clone());
+        uids.push_back(uid.to_owned());
     }
 }

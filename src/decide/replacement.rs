@@ -99,7 +99,7 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     };
     let turn = record
         .as_ref()
-        .filter(|record| record.was_made_for(request))
+        .filter(|record| record.was_made_for(request) && !update.context.given_up)
         .map_or(1, |record| record.turn.saturating_add(1));
     if turn > MOST_TURNS {
         return Decision::deny(

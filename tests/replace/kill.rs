@@ -5,7 +5,9 @@
 //! `failurePolicy: Fail` the client gets an error each time. With `Ignore` the API server goes on
 //! without rejob; docs/design/limits.md says what that can come to, as measured here.
 
-use crate::support::manifest::{annotation, image};
+use serde_json::json;
+
+use crate::support::manifest::{self, annotation, image};
 use crate::support::plane::ControlPlane;
 use crate::support::rejob::{Options, Rejob};
 use crate::support::wait;
@@ -190,6 +192,33 @@ fn left_dormant(client: Client) {
     });
     place.deploy(client, SECOND);
     assert_second_ran_once(&place);
+}
+
+/// The namespace opts out while the Job is dormant: the same command starts it all the same.
+fn no_label_any_more(client: Client) {
+    let plane = ControlPlane::shared();
+    let mut rejob = start(&plane, "Fail");
+    let (place, said) = crash(&mut rejob, client, "after-create");
+    said.expect_err("the client gets an error");
+    let namespace = format!("/api/v1/namespaces/{}", place.namespace.name());
+    let unlabel = json!({ "metadata": { "labels": { "rejob.dev/policy": null } } });
+    plane.admin().patch("merge", &namespace, &unlabel).ok();
+    rejob.restart(&[]);
+    let dry = format!("{}?dryRun=All", place.namespace.jobs_path());
+    wait::until("the API server calls rejob no longer", || {
+        let job = place.namespace.user().post(&dry, &manifest::job("probe", "a")).ok();
+        annotation(&job, "rejob.dev/template-hash").is_none().then_some(())
+    });
+    place.deploy(client, SECOND);
+    assert_second_ran_once(&place);
+    // And from then on it is plain Kubernetes.
+    let error = place.try_deploy(client, "app:3").expect_err("the template cannot be changed");
+    assert!(error.contains("field is immutable"), "{client:?}: {error}");
+}
+
+#[test]
+fn a_dormant_job_starts_though_its_namespace_has_opted_out() {
+    [Client::Apply, Client::Put, Client::MergePatch].into_iter().for_each(no_label_any_more);
 }
 
 #[test]

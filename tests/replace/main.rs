@@ -21,6 +21,7 @@ mod kill;
 mod kinds;
 mod knobs;
 mod owners;
+mod patches;
 mod policies;
 mod reaper;
 mod recreated;
