@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::check::Checked;
 use super::job::{self, Refusal, Shared};
 use super::review::{Reviewed, Who};
+use super::rules::Rule;
 use super::scenario::{FailurePolicy, Kind, Sender};
 use super::world::{Answer, Client, Phase, Run, Turn, World};
 
@@ -66,7 +67,7 @@ pub fn begin(model: &Checked, world: &mut World, client: usize, first: First) {
                 if job::image(&job) == wanted(model, world, client)
                     && job::last_applied(&job) == Some(wanted(model, world, client)) =>
             {
-                success(model, world, client, &job, true);
+                success(model, world, client, &job);
             }
             Some(job) => world.clients[client] = Client::Read(job),
             None => post(model, world, client),
@@ -167,7 +168,7 @@ fn admit(model: &Checked, world: &mut World, client: usize, turn: Turn) {
         return unanswered(model, world, client, turn);
     }
     let phase = match model.reviewer.review(who(model, client), turn.old.as_ref(), &turn.object) {
-        Reviewed::Admit(object) => Phase::Writes { object, answered: true },
+        Reviewed::Admit(object) => Phase::Writes(object),
         Reviewed::Deny(code) => {
             let refusal = Refusal { code, reason: "denied" };
             return fail(model, world, client, turn, refusal);
@@ -180,17 +181,19 @@ fn admit(model: &Checked, world: &mut World, client: usize, turn: Turn) {
     world.clients[client] = Client::Turn(turn, phase);
 }
 
-/// The webhook call failed.
+/// The webhook call failed. Changes of a dormant Job come by an entry of their own, which fails closed
+/// whatever the others do.
 pub fn unanswered(model: &Checked, world: &mut World, client: usize, turn: Turn) {
+    let dormant = turn.old.as_ref().is_some_and(|old| job::is_dormant(old));
+    let closed = dormant && model.reviewer.broken != Some(Rule::DormantFailsClosed);
     match model.scenario.failure_policy {
-        FailurePolicy::Fail => {
+        FailurePolicy::Ignore if !closed => {
+            let object = turn.object.clone();
+            world.clients[client] = Client::Turn(turn, Phase::Writes(object));
+        }
+        _ => {
             let refusal = Refusal { code: 500, reason: "InternalError" };
             fail(model, world, client, turn, refusal);
-        }
-        FailurePolicy::Ignore => {
-            let object = turn.object.clone();
-            let phase = Phase::Writes { object, answered: false };
-            world.clients[client] = Client::Turn(turn, phase);
         }
     }
 }
@@ -207,14 +210,7 @@ pub fn fail(model: &Checked, world: &mut World, client: usize, turn: Turn, refus
 }
 
 /// Checks and writes.
-pub fn write(
-    model: &Checked,
-    world: &mut World,
-    client: usize,
-    turn: Turn,
-    object: &Shared,
-    answered: bool,
-) {
+pub fn write(model: &Checked, world: &mut World, client: usize, turn: Turn, object: &Shared) {
     let Some(old) = turn.old.clone() else {
         let uid = world.next_uid();
         return match job::create((**object).clone(), &uid) {
@@ -222,7 +218,7 @@ pub fn write(
             Ok(new) if world.job().is_none() => {
                 world.store(job::NAME, new);
                 let new = world.job().unwrap().clone();
-                success(model, world, client, &new, answered);
+                success(model, world, client, &new);
             }
             Ok(_) if turn.post => answer(world, client, Answer::Refused(job::EXISTS)),
             Ok(_) => {
@@ -233,7 +229,7 @@ pub fn write(
     };
     match update(&old, (**object).clone(), turn.current, world.job().map(AsRef::as_ref)) {
         Update::Refused(refusal) => fail(model, world, client, turn, refusal),
-        Update::Same => success(model, world, client, &old, answered),
+        Update::Same => success(model, world, client, &old),
         Update::Stale => {
             let fresh = world.job().cloned();
             self::turn(model, world, client, fresh, true, turn.body);
@@ -241,7 +237,7 @@ pub fn write(
         Update::Stored(new) => {
             world.store(job::NAME, new);
             let new = world.job().unwrap().clone();
-            success(model, world, client, &new, answered);
+            success(model, world, client, &new);
         }
     }
 }
@@ -280,7 +276,7 @@ pub fn update(old: &Value, mut new: Value, current: bool, stored: Option<&Value>
 }
 
 /// The client is told success, about this object.
-fn success(model: &Checked, world: &mut World, client: usize, job: &Shared, answered: bool) {
+fn success(model: &Checked, world: &mut World, client: usize, job: &Shared) {
     let asks = model.scenario.senders[client].asks();
     let wrong = if job::is_dormant(job) {
         Some("success is never about a dormant Job")
@@ -289,12 +285,8 @@ fn success(model: &Checked, world: &mut World, client: usize, job: &Shared, answ
     } else {
         None
     };
-    match wrong {
-        // Documented: with failurePolicy Ignore, a request whose last turn no rejob answered, and
-        // what is asked for again before the reaper has come.
-        Some(_) if (!answered || world.limit) && !model.limits_count => world.limit = true,
-        Some(property) => world.violate(property),
-        None => {}
+    if let Some(property) = wrong {
+        world.violate(property);
     }
     let is_stored = world.job().is_some_and(|stored| job::revision(stored) == job::revision(job));
     if asks && is_stored {

@@ -20,8 +20,6 @@ use super::world::{Client, World};
 pub struct Checked {
     pub scenario: Scenario,
     pub reviewer: Reviewer,
-    /// Whether documented limits count as violations.
-    pub limits_count: bool,
     /// Two writers that go on to replace each other's dormant Job would never end.
     pub most_revisions: u32,
 }
@@ -35,7 +33,7 @@ pub struct Found {
 impl Checked {
     pub fn new(scenario: Scenario, broken: Option<Rule>) -> Self {
         let reviewer = Reviewer::new(broken);
-        Self { scenario, reviewer, limits_count: false, most_revisions: 12 }
+        Self { scenario, reviewer, most_revisions: 12 }
     }
 
     pub fn waits(&self) -> WhileRunning {
@@ -94,7 +92,6 @@ impl Checked {
             started: vec![("uid-1".to_owned(), "a:1".to_owned(), "arg".to_owned())],
             last_deletion: None,
             violation: None,
-            limit: false,
         };
         world.store(job::NAME, job);
         world.previous = None;

@@ -32,7 +32,6 @@ fn at_the_end(model: &Checked, world: &World) -> Option<&'static str> {
             let runs = world.started.iter().any(|(uid, ..)| uid == job::uid(job));
             (!runs).then_some("a Job that is there runs")
         }
-        None if world.limit => None,
         // Whoever deleted it last was told an error, or was the forger.
         None => match world.last_deletion {
             Some(None) => None,

@@ -35,10 +35,12 @@ pub enum Rule {
     LooksChanged,
     /// A Job that makes progress is waited for.
     WaitsForProgress,
+    /// Whatever the failurePolicy is, a change of a dormant Job that no rejob answers is refused.
+    DormantFailsClosed,
 }
 
 impl Rule {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::PutBack,
         Self::Marker,
         Self::Preconditions,
@@ -55,5 +57,6 @@ impl Rule {
         Self::UnansweredIsNotStale,
         Self::LooksChanged,
         Self::WaitsForProgress,
+        Self::DormantFailsClosed,
     ];
 }

@@ -181,7 +181,7 @@ pub fn step(model: &Checked, world: &mut World, action: Action) {
             let Client::Turn(turn, _) = world.clients[client].clone() else { unreachable!() };
             let old = turn.old.clone().expect("it met a Job");
             let object = model.reviewer.stale(api::who(model, client), &old, &turn.object);
-            let phase = Phase::Writes { object, answered: true };
+            let phase = Phase::Writes(object);
             world.clients[client] = Client::Turn(turn, phase);
         }
         Action::WaitedEnough(client) => {
@@ -190,12 +190,10 @@ pub fn step(model: &Checked, world: &mut World, action: Action) {
             api::fail(model, world, client, turn, refusal);
         }
         Action::Write(client) => {
-            let Client::Turn(turn, Phase::Writes { object, answered }) =
-                world.clients[client].clone()
-            else {
+            let Client::Turn(turn, Phase::Writes(object)) = world.clients[client].clone() else {
                 unreachable!()
             };
-            api::write(model, world, client, turn, &object, answered);
+            api::write(model, world, client, turn, &object);
         }
         Action::CallGivenUp(client) => {
             world.faults_left -= 1;
@@ -259,12 +257,12 @@ fn effect(model: &Checked, world: &mut World, client: usize, fault: Fault) {
                 && effects == [Effect::Delete]
                 && model.reviewer.broken == Some(Rule::UnansweredIsNotStale) =>
         {
-            let phase = Phase::Writes { object: run.answer, answered: true };
+            let phase = Phase::Writes(run.answer);
             world.clients[client] = Client::Turn(turn, phase);
         }
         None => world.clients[client] = Client::Turn(turn, Phase::Runs(run)),
         Some(Outcome::Replaced(_) | Outcome::StaleView) => {
-            let phase = Phase::Writes { object: run.answer, answered: true };
+            let phase = Phase::Writes(run.answer);
             world.clients[client] = Client::Turn(turn, phase);
         }
         Some(Outcome::Busy(_)) => api::fail(model, world, client, turn, denied(429)),

@@ -40,9 +40,8 @@ pub enum Phase {
     Runs(Run),
     /// rejob lets the request wait for another one's dormant Job.
     Waits,
-    /// Admission is through; the object as it is to be written. `answered` is false when the
-    /// webhook failed and failurePolicy is Ignore.
-    Writes { object: Shared, answered: bool },
+    /// Admission is through; the object as it is to be written.
+    Writes(Shared),
 }
 
 /// A plan, told from others by its new Job and its preconditions.
@@ -129,8 +128,6 @@ pub struct World {
     pub last_deletion: Option<Option<usize>>,
     /// What went wrong, by the property's name.
     pub violation: Option<&'static str>,
-    /// An outcome that is documented as a limit of failurePolicy Ignore.
-    pub limit: bool,
 }
 
 impl World {
