@@ -235,6 +235,7 @@ mod tests {
         let policy = |line: &str| format!("policies:\n  {line}\n");
         let long = "x".repeat(64);
         for (text, wanted) in [
+            (policy("dormant: {}"), format!("2: policies.dormant {RESERVED}")),
             (
                 knob("onChange: replace"),
                 "4: policies.a.onChange is \"replace\"; allowed: Replace, Keep, Deny, Ignore"

@@ -122,6 +122,7 @@ impl Case {
             remembered,
             asked: None,
             held: false,
+            given_up: false,
             applied_just_now: self.context.applied_just_now,
         };
         decide(request, &self.policy, &context)

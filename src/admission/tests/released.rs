@@ -133,3 +133,100 @@ async fn what_was_asked_for_is_remembered_though_hooks_rewrote_and_added() {
         assert_eq!(again["auditAnnotations"]["reason"], reason, "{again}");
     }
 }
+
+/// The answer by the entry of dormant Jobs, and the metrics.
+async fn of_dormant(old: &Value, object: &Value) -> (Value, Metrics, Arc<Fake>) {
+    let fake = empty();
+    let (service, metrics) = service(Some(Arc::clone(&fake)));
+    let body = review(old, object, false);
+    let answer =
+        service.review(crate::policy::DORMANT, body, Deadline::now() + TIME).await.unwrap();
+    let answer = serde_json::from_slice::<Value>(&answer).unwrap()["response"].take();
+    (answer, metrics, fake)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_a_dormant_job_goes_by_the_policy_in_its_record() {
+    // What is replaced on, is replaced by that policy: its label is asked for.
+    let dormant = made_for_ada(|record| record.policy = "ttl".into());
+    let (answer, metrics, fake) = of_dormant(&dormant, &made_of(&dormant, "a:3")).await;
+    assert_eq!(answer["status"]["code"], 403, "{answer}");
+    assert!(answer["status"]["message"].as_str().unwrap().contains("rejob.dev/policy: ttl"));
+    assert!(counted(&metrics, "policy=\"ttl\",operation=\"UPDATE\",reason=\"not_opted_in\""));
+    assert_eq!(fake.count("delete"), 0);
+    // It starts whatever the record names: an older server's has none.
+    for policy in ["replace", "gone", ""] {
+        let dormant = made_for_ada(|record| record.policy = policy.into());
+        let (answer, ..) = of_dormant(&dormant, &dormant).await;
+        assert_eq!(answer["auditAnnotations"]["reason"], "released", "{policy}: {answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_looks_dormant_is_left_to_the_api_server() {
+    let mut forged = job("a:1");
+    forged["metadata"]["labels"] = json!({ "rejob.dev/dormant": "x" });
+    forged["metadata"]["annotations"] = json!({ "rejob.dev/dormant": "{}" });
+    let object = made_of(&forged, "a:2");
+    let (answer, metrics, fake) = of_dormant(&forged, &object).await;
+    assert_eq!(answer["allowed"], true);
+    assert_eq!(patched(&answer, &object)["spec"], object["spec"]);
+    assert!(counted(&metrics, "policy=\"\",operation=\"UPDATE\",reason=\"ignored\""));
+    assert_eq!(fake.names(), [""; 0]);
+}
+
+fn made_of(job: &Value, image: &str) -> Value {
+    let mut object = job.clone();
+    object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
+    object
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_replacement_of_ones_own_dormant_job_is_counted_and_the_eleventh_is_refused() {
+    let fake = empty();
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let mut sent = |turn: u32| {
+        let mut dormant = made_for_ada(|record| record.turn = turn);
+        dormant["metadata"]["uid"] = json!(format!("turn {turn}"));
+        let object = made_of(&dormant, "a:3");
+        review(&dormant, &object, false)
+    };
+    answer(&service, sent(9)).await;
+    let at = fake.names().iter().rposition(|name| name == "create").unwrap();
+    let made = fake.sent.lock().unwrap()[at].clone();
+    let record = made["metadata"]["annotations"]["rejob.dev/dormant"].as_str().unwrap();
+    assert!(record.contains("\"turn\":10"), "{record}");
+    let refused = answer(&service, sent(10)).await;
+    assert_eq!(refused["status"]["code"], 403, "{refused}");
+    assert_eq!((fake.count("delete"), fake.count("create")), (1, 1));
+    // Whoever meets that Job now sends another request.
+    let next = answer(&service, sent(10)).await;
+    assert_eq!((&next["allowed"], fake.count("create")), (&json!(true), 2), "{next}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_in_a_later_turn_says_that_the_old_job_is_gone() {
+    let fake = Arc::new(Fake::new(fails("dry-run", 422)));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let dormant = made_for_ada(|_| ());
+    let refused = answer(&service, review(&dormant, &made_of(&dormant, "a:3"), false)).await;
+    let message = refused["status"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("job nightly is half replaced (the old one is deleted"),
+        "{message}"
+    );
+    let first = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+    let message = first["status"]["message"].as_str().unwrap();
+    assert!(message.starts_with("job nightly was not replaced: "), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_old_uid_that_a_patch_names_becomes_the_new_one() {
+    let mut dormant = made_for_ada(|_| ());
+    dormant["metadata"]["uid"] = json!("new");
+    for (theirs, stored) in [("old", "new"), ("another", "another")] {
+        let mut object = dormant.clone();
+        object["metadata"]["uid"] = json!(theirs);
+        assert_eq!(released(&dormant, &object).await["metadata"]["uid"], stored);
+    }
+}
