@@ -22,7 +22,7 @@ type Name = (String, String);
 /// Whose turn it is, by namespace and name, and what is gone.
 #[derive(Debug, Default)]
 pub struct Turns {
-    turns: Mutex<HashMap<Name, Arc<Turn<()>>>>,
+    by_name: Mutex<HashMap<Name, Arc<Turn<()>>>>,
     gone: Uids,
     given_up: Uids,
 }
@@ -31,7 +31,7 @@ impl Turns {
     /// Waits for the turn of a plan, until half of the time is over: then it goes on without.
     pub async fn wait(&self, plan: &Plan, deadline: Instant) -> Option<OwnedMutexGuard<()>> {
         let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut turns = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
             // Nobody holds or awaits those.
             turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             let key = (plan.namespace.clone(), plan.name.clone());

@@ -97,20 +97,10 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
             );
         }
     };
-    let turn = record
-        .as_ref()
-        .filter(|record| record.was_made_for(request) && !update.context.given_up)
-        .map_or(1, |record| record.turn.saturating_add(1));
-    if turn > MOST_TURNS {
-        return Decision::deny(
-            Reason::NeverSettles,
-            format!(
-                "job {name} was replaced {MOST_TURNS} times by what gives another template each time \
-                 that it is applied, such as a JSON Patch that adds to a list, and is not started; \
-                 send what the template is to be: a patch that replaces, a merge patch or an apply"
-            ),
-        );
-    }
+    let turn = match next_turn(update, record.as_ref()) {
+        Ok(turn) => turn,
+        Err(refusal) => return refusal,
+    };
     let intended = record
         .filter(|_| job.parallelism() == old.parallelism())
         .map_or(job.parallelism(), |record| record.parallelism);
@@ -140,6 +130,24 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     decision.audit.insert("changed", words::cut(&what, 256));
     decision.audit.insert("replaced-uid", uid.to_owned());
     decision
+}
+
+/// Which replacement this is of those of one's own dormant Job, or the refusal of one too many.
+fn next_turn(update: &Update<'_>, record: Option<&Record>) -> Result<u32, Decision> {
+    let own = record.filter(|record| record.was_made_for(update.request));
+    let turn = own.filter(|_| !update.context.given_up).map_or(1, |own| own.turn.saturating_add(1));
+    if turn <= MOST_TURNS {
+        return Ok(turn);
+    }
+    let name = update.name();
+    Err(Decision::deny(
+        Reason::NeverSettles,
+        format!(
+            "job {name} was replaced {MOST_TURNS} times by what gives another template each time that \
+             it is applied, such as a JSON Patch that adds to a list, and is not started; send what the \
+             template is to be: a patch that replaces, a merge patch or an apply"
+        ),
+    ))
 }
 
 /// What this webhook will say when the API server creates the Job of an apply. An annotation that is

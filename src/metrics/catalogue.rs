@@ -41,7 +41,8 @@ pub struct Description {
     pub labels: &'static [(&'static str, &'static str)],
 }
 
-const POLICY: (&str, &str) = ("policy", "a policy of this server");
+const POLICY: (&str, &str) =
+    ("policy", "a policy of this server; empty for a dormant Job whose record names none of them");
 const OPERATION: (&str, &str) = ("operation", "`CREATE`, `UPDATE` or `OTHER`");
 const CLIENT: (&str, &str) = (
     "client",

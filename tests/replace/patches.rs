@@ -30,13 +30,13 @@ fn send(place: &Place, kind: &str, change: &Value) -> Answer {
 }
 
 /// How many Jobs rejob has replaced.
-fn replaced(rejob: &Rejob<'_>) -> f64 {
+fn replaced(rejob: &Rejob<'_>) -> u32 {
     rejob
         .metrics()
         .lines()
         .filter(|line| line.starts_with("rejob_replacements_total{"))
         .filter(|line| line.contains("result=\"replaced\""))
-        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+        .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u32>().ok())
         .sum()
 }
 
@@ -52,7 +52,7 @@ fn a_json_patch_that_adds_to_a_list_ends_after_ten_turns_and_is_told_why() {
         for words in ["job nightly was replaced 10 times", "JSON Patch that adds to a list"] {
             assert!(answer.message().contains(words), "{}", answer.message());
         }
-        assert_eq!(replaced(&rejob), 10.0 * f64::from(sent));
+        assert_eq!(replaced(&rejob), 10 * sent);
         assert_eq!(place.job()["spec"]["parallelism"], 0);
     }
     // What says what is to be goes through at once.

@@ -185,7 +185,7 @@ fn made_of(job: &Value, image: &str) -> Value {
 async fn each_replacement_of_ones_own_dormant_job_is_counted_and_the_eleventh_is_refused() {
     let fake = empty();
     let (service, _) = service(Some(Arc::clone(&fake)));
-    let mut sent = |turn: u32| {
+    let sent = |turn: u32| {
         let mut dormant = made_for_ada(|record| record.turn = turn);
         dormant["metadata"]["uid"] = json!(format!("turn {turn}"));
         let object = made_of(&dormant, "a:3");
