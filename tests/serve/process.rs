@@ -86,11 +86,19 @@ fn refused(command: &mut Command) -> (Option<i32>, String) {
 
 #[test]
 fn the_printed_line_works_as_printed() {
-    let mut server = Process::start(&mut on_free_ports());
+    let elsewhere = tempfile::tempdir().unwrap();
+    for directory in [Path::new(ROOT), elsewhere.path()] {
+        works_as_printed(directory);
+    }
+}
+
+fn works_as_printed(directory: &Path) {
+    let mut server = Process::start(on_free_ports().current_dir(directory));
     let curl = server.printed("curl ");
+    assert_eq!(curl.contains("@examples/"), directory == Path::new(ROOT), "{curl}");
     let Output { status, stdout, stderr } = Command::new("sh")
         .args(["-c", &curl])
-        .current_dir(ROOT)
+        .current_dir(directory)
         .output()
         .expect("a shell is needed to run the printed line");
     let stderr = String::from_utf8_lossy(&stderr);

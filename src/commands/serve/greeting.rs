@@ -13,22 +13,34 @@ use crate::policy::PolicySet;
 /// The policy that shows most when the example is posted to it.
 const SHOWN: &str = "hash-name";
 
-/// The greeting; the CA file lives as long as it does.
+/// What the line posts, where it lies in the checkout.
+const EXAMPLE: &str = "examples/review-create.json";
+const EXAMPLE_TEXT: &str = include_str!("../../../examples/review-create.json");
+
+/// The greeting; its files live as long as it does.
 #[derive(Debug)]
 pub(super) struct Greeting {
-    ca: Option<(PrivateDir, PathBuf)>,
+    to_try: Option<ToTry>,
     policy: String,
+}
+
+/// What it takes to try a server with an in-memory certificate.
+#[derive(Debug)]
+struct ToTry {
+    _directory: PrivateDir,
+    ca: PathBuf,
+    example: PathBuf,
 }
 
 impl Greeting {
     /// Writes the CA of an in-memory certificate, if there is one, to a file in a private directory.
     pub fn new(ca_pem: Option<String>, policies: &PolicySet) -> anyhow::Result<Self> {
-        let ca = ca_pem.map(write_ca).transpose()?;
+        let to_try = ca_pem.map(ToTry::write).transpose()?;
         let policy = match policies.get(SHOWN) {
             Some(_) => SHOWN,
             None => policies.names().next().unwrap_or(SHOWN),
         };
-        Ok(Self { ca, policy: policy.to_owned() })
+        Ok(Self { to_try, policy: policy.to_owned() })
     }
 
     /// Prints it to standard output; nobody reading is no reason to stop.
@@ -40,32 +52,40 @@ impl Greeting {
         let version = env!("CARGO_PKG_VERSION");
         let listening =
             format!("rejob {version} is listening on https://{webhook} (admin: http://{admin})\n");
-        let Some((_, ca)) = &self.ca else { return listening };
+        let Some(ToTry { ca, example, .. }) = &self.to_try else { return listening };
         format!(
             "{listening}The certificate lives in memory only; its CA is {}\nTry it:\n  {}\n",
             ca.display(),
-            curl(ca, webhook, &self.policy)
+            curl(ca, example, webhook, &self.policy)
         )
     }
 }
 
-fn write_ca(pem: String) -> anyhow::Result<(PrivateDir, PathBuf)> {
-    let parent = std::env::temp_dir();
-    let advice = || {
-        format!(
-            "cannot write the CA below {}; set TMPDIR to a directory that can be written, or give \
-             --tls-cert and --tls-key",
-            parent.display()
-        )
-    };
-    let directory = PrivateDir::new(&parent).with_context(advice)?;
-    let file = directory.path().join("ca.pem");
-    std::fs::write(&file, pem).with_context(advice)?;
-    Ok((directory, file))
+impl ToTry {
+    fn write(pem: String) -> anyhow::Result<Self> {
+        let parent = std::env::temp_dir();
+        let advice = || {
+            format!(
+                "cannot write the CA below {}; set TMPDIR to a directory that can be written, or \
+                 give --tls-cert and --tls-key",
+                parent.display()
+            )
+        };
+        let directory = PrivateDir::new(&parent).with_context(advice)?;
+        let ca = directory.path().join("ca.pem");
+        std::fs::write(&ca, pem).with_context(advice)?;
+        // In the checkout its own file is shown: it can be read and changed.
+        let mut example = PathBuf::from(EXAMPLE);
+        if !example.is_file() {
+            example = directory.path().join("review-create.json");
+            std::fs::write(&example, EXAMPLE_TEXT).with_context(advice)?;
+        }
+        Ok(Self { _directory: directory, ca, example })
+    }
 }
 
-/// The line to try, for a shell in the root of the checkout.
-fn curl(ca: &Path, webhook: SocketAddr, policy: &str) -> String {
+/// The line to try, for a shell in the directory that the server was started in.
+fn curl(ca: &Path, example: &Path, webhook: SocketAddr, policy: &str) -> String {
     // The in-memory certificate names localhost and its two addresses.
     let (host, to) = match webhook.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED | Ipv4Addr::LOCALHOST) => ("127.0.0.1", String::new()),
@@ -75,8 +95,9 @@ fn curl(ca: &Path, webhook: SocketAddr, policy: &str) -> String {
     };
     format!(
         "curl --cacert {}{to} -H 'Content-Type: application/json' \
-         --data @examples/review-create.json 'https://{host}:{}/v1/policies/{policy}'",
+         --data @{} 'https://{host}:{}/v1/policies/{policy}'",
         quoted(ca),
+        quoted(example),
         webhook.port(),
     )
 }
@@ -100,7 +121,8 @@ mod tests {
             ("[::]:1", "'https://[::1]:1/v1/policies/ttl'"),
             ("10.0.0.9:1", "--connect-to ::10.0.0.9: "),
         ] {
-            let line = curl(Path::new("/tmp/ca.pem"), address.parse().unwrap(), "ttl");
+            let line =
+                curl(Path::new("/tmp/ca.pem"), Path::new(EXAMPLE), address.parse().unwrap(), "ttl");
             assert!(line.contains(expected), "{line}");
         }
     }
