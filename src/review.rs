@@ -133,19 +133,30 @@ pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
     if let Some(review) = wire::read_small(body) {
         return request(review);
     }
-    let request = request(wire::read::<IgnoredAny>(body)?)?;
+    let review = wire::read::<IgnoredAny>(body);
+    // What another kind or version lacks is not the point.
+    let request = request(review.map_err(|error| wrong_kind(body).unwrap_or(error))?)?;
     if request.is_job { self::request(wire::read::<Plain>(body)?) } else { Ok(request) }
+}
+
+/// What a body calls itself that cannot be read, where that is another kind or version.
+fn wrong_kind(body: &[u8]) -> Option<ReviewError> {
+    let wire::Object(head) = serde_json::from_slice::<wire::Object<wire::Head>>(body).ok()?;
+    expect_a_review(&head.kind, &head.api_version).err()
+}
+
+fn expect_a_review(kind: &str, api_version: &str) -> Result<(), ReviewError> {
+    let found = match (kind, api_version) {
+        ("AdmissionReview", API_VERSION) => return Ok(()),
+        ("", _) => "without a kind".to_owned(),
+        (kind, version) => format!("a {kind:?} of {version:?}"),
+    };
+    Err(ReviewError::WrongKind { found })
 }
 
 /// The request of a review, with its objects if they are Jobs and were read.
 fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, ReviewError> {
-    if review.kind != "AdmissionReview" || review.api_version != API_VERSION {
-        let found = match (review.kind.as_str(), review.api_version.as_str()) {
-            ("", _) => "without a kind".to_owned(),
-            (kind, version) => format!("a {kind:?} of {version:?}"),
-        };
-        return Err(ReviewError::WrongKind { found });
-    }
+    expect_a_review(&review.kind, &review.api_version)?;
     let request =
         review.request.ok_or_else(|| ReviewError::Malformed("it has no request".to_owned()))?.0;
     if request.uid.is_empty() {

@@ -168,3 +168,15 @@ fn no_string_is_read_as_json_whatever_its_key_is() {
         }
     }
 }
+
+#[test]
+fn another_version_is_told_so_whatever_its_request_lacks() {
+    for request in [json!({}), json!({ "uid": 1 }), json!([]), review()["request"].clone()] {
+        let mut body =
+            json!({ "kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1beta1" });
+        body["request"] = request;
+        let told = "the body is a \"AdmissionReview\" of \"admission.k8s.io/v1beta1\"; send an \
+                    AdmissionReview of admission.k8s.io/v1";
+        assert_eq!(refusal(&body.to_string()), told);
+    }
+}

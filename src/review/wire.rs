@@ -48,6 +48,16 @@ pub(super) struct Review<O> {
     pub request: Option<Object<Request<O>>>,
 }
 
+/// What a body calls itself, whatever else it holds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Head {
+    #[serde(default)]
+    pub api_version: String,
+    #[serde(default)]
+    pub kind: String,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Request<O> {
