@@ -177,6 +177,6 @@ fn another_version_is_told_so_whatever_its_request_lacks() {
         body["request"] = request;
         let told = "the body is a \"AdmissionReview\" of \"admission.k8s.io/v1beta1\"; send an \
                     AdmissionReview of admission.k8s.io/v1";
-        assert_eq!(refusal(&body.to_string()), told);
+        assert_eq!(refusal(body.to_string()), told);
     }
 }
