@@ -13,7 +13,7 @@ mod wait;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::time::Instant as Deadline;
@@ -31,6 +31,9 @@ use crate::server::{ReviewError, Reviewer};
 pub use held::Held;
 pub use memory::{Made, Memory};
 pub use turns::Turns;
+
+/// How long ago an apply may be for the next one to leave no trace: its time is in whole seconds.
+const JUST_NOW: Duration = Duration::from_secs(3);
 
 /// Facts about this server that decisions depend on.
 #[derive(Debug, Clone, Default)]
@@ -234,14 +237,15 @@ fn stale(planned: Decision) -> Decision {
     Decision { patch: planned.patch, ..Decision::admit(Reason::StaleView) }
 }
 
-/// Whether the request's manager applied the Job within the last three seconds by this clock.
+/// Whether the request's manager applied the Job within the last three seconds by this clock; a clock
+/// that is behind the API server's by more must not make every apply a recent one.
 fn applied_just_now(request: &Request, now: jiff::Timestamp) -> bool {
     let last = || {
         let old = Job::new(request.old_object.as_ref()?);
         let time = last_apply(old, request.field_manager.as_deref()?)?;
         time.parse::<jiff::Timestamp>().ok()
     };
-    last().is_some_and(|last| now.duration_since(last).as_secs() <= 3)
+    last().is_some_and(|last| now.duration_since(last).unsigned_abs() <= JUST_NOW)
 }
 
 /// The answer where a replacement is due and there is no cluster to do it in.
@@ -306,7 +310,7 @@ fn operation(operation: Operation) -> MetricOperation {
 }
 
 /// One line per decision: at debug where rejob had nothing to do, else at info.
-fn log(policy: &str, request: &Request, decision: &Decision, took: std::time::Duration) {
+fn log(policy: &str, request: &Request, decision: &Decision, took: Duration) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(

@@ -279,6 +279,19 @@ async fn a_stale_view_is_answered_with_the_marker_and_without_a_warning() {
     assert_eq!((fake.count("create"), fake.count("tell")), (0, 0));
 }
 
+#[test]
+fn an_apply_is_recent_by_seconds_in_either_direction() {
+    let at = |seconds: i64| jiff::Timestamp::from_second(1_800_000_000 + seconds).unwrap();
+    let mut old = job("a:1");
+    let mut entry = apply_entry("kubectl");
+    entry["time"] = json!(at(0).to_string());
+    old["metadata"]["managedFields"] = json!([entry]);
+    let request = crate::review::parse(&review(&old, &job("a:2"), false)).unwrap();
+    for (now, recent) in [(0, true), (3, true), (4, false), (-3, true), (-60, false)] {
+        assert_eq!(applied_just_now(&request, at(now)), recent, "{now} s");
+    }
+}
+
 /// A dormant Job that was made for bob, and ada's request for it.
 fn meeting(fake: Fake) -> (Admission<Fake>, Arc<Fake>, Bytes, Value) {
     let mut old = job("a:1");
