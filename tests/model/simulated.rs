@@ -27,9 +27,37 @@ pub struct Storage {
     uids: u64,
     /// How often Pods were started, by image.
     pub runs: BTreeMap<String, usize>,
-    /// How often an image was asked for.
+    /// How often each image may run: once for each command that changes it.
     pub asked: BTreeMap<String, usize>,
+    /// The revisions that clients have written, each with its client.
+    pub writes: Vec<(u64, usize)>,
+    pub hook: Hook,
     random: u64,
+}
+
+/// Another admission hook, which pins images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Hook {
+    #[default]
+    None,
+    /// It is called after rejob, whatever is written.
+    After,
+    /// It is called before rejob, and for what is created only.
+    BeforeOnCreate,
+}
+
+const PIN: &str = "@sha256:1";
+
+/// The image that a Job was deployed with.
+pub fn unpinned(job: &Value) -> &str {
+    job::image(job).trim_end_matches(PIN)
+}
+
+impl Hook {
+    pub fn pin(job: &mut Value) {
+        let pinned = format!("{}{PIN}", unpinned(job));
+        job::set_image(job, &pinned);
+    }
 }
 
 impl Storage {
@@ -50,6 +78,11 @@ impl Storage {
         job
     }
 
+    /// The revision that was written last.
+    pub fn wrote(&mut self, client: usize) {
+        self.writes.push((self.revision, client));
+    }
+
     pub fn next_uid(&mut self) -> String {
         self.uids += 1;
         format!("uid-{}", self.uids)
@@ -61,8 +94,8 @@ impl Storage {
 pub struct Simulated(Arc<Mutex<Storage>>);
 
 impl Simulated {
-    pub fn new(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(Storage { random: seed, ..Storage::default() })))
+    pub fn new(seed: u64, hook: Hook) -> Self {
+        Self(Arc::new(Mutex::new(Storage { random: seed, hook, ..Storage::default() })))
     }
 
     pub fn storage(&self) -> MutexGuard<'_, Storage> {
@@ -92,7 +125,7 @@ impl Simulated {
             let Some(mut job) = storage.job.clone() else { continue };
             if let Some(status) = next_status(&job) {
                 if status["active"] == 1 && job["status"].get("active").is_none() {
-                    *storage.runs.entry(job::image(&job).to_owned()).or_default() += 1;
+                    *storage.runs.entry(unpinned(&job).to_owned()).or_default() += 1;
                 }
                 job["status"] = status;
                 storage.store(job);
@@ -161,7 +194,10 @@ impl Cluster for Simulated {
         manager: Option<&str>,
         dry_run: bool,
     ) -> Result<Value, ApiError> {
-        let (job, manager) = (job.clone(), manager.unwrap_or("rejob").to_owned());
+        let (mut job, manager) = (job.clone(), manager.unwrap_or("rejob").to_owned());
+        if self.storage().hook != Hook::None {
+            Hook::pin(&mut job);
+        }
         self.call(|storage| {
             if dry_run { job::create(job, "dry-run") } else { created(storage, job, &manager) }
         })

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use rejob::admission::{Admission, Identity};
+use rejob::cluster::ServerVersion;
 use rejob::metrics::Metrics;
 use rejob::policy::PolicySet;
 use rejob::server::Reviewer;
@@ -17,7 +18,7 @@ use tokio::time::Instant;
 use super::api::{self, ARG, Update, change};
 use super::job::{self, Refusal};
 use super::scenario::{Kind, Sender};
-use super::simulated::{Simulated, created};
+use super::simulated::{Hook, Simulated, created, unpinned};
 
 /// A short wait, so that requests come back while the Job controller is at work.
 const POLICIES: &str = "policies: {replace: {waitSeconds: 1}}";
@@ -27,6 +28,20 @@ const SCHEDULES: u64 = 150;
 const ATTEMPTS: usize = 40;
 const KINDS: [Kind; 5] = [Kind::Patch, Kind::Put, Kind::PutAtRevision, Kind::Kubectl, Kind::Apply];
 const IMAGES: [&str; 3] = ["a:1", "a:2", "a:3"];
+const HOOKS: [Hook; 3] = [Hook::None, Hook::After, Hook::BeforeOnCreate];
+/// Whether the Job controller is one that must have counted a Job's Pods before the Job is replaced.
+const SERVERS: [Option<ServerVersion>; 3] = [
+    None,
+    Some(ServerVersion { minor: 30, patch: 14 }),
+    Some(ServerVersion { minor: 37, patch: 2 }),
+];
+
+/// A client, and which one it is.
+#[derive(Debug, Clone)]
+struct Caller {
+    id: usize,
+    sender: Sender,
+}
 
 /// A refusal, and whether the request was told to wait before.
 type Answer = Result<Value, (Refusal, bool)>;
@@ -39,11 +54,15 @@ struct Service {
 
 impl Service {
     fn new(seed: u64, replicas: usize) -> Arc<Self> {
-        let cluster = Simulated::new(seed);
+        let one_of = |count: u64| usize::try_from(seed / count % 3).unwrap();
+        // What was asked for, other replicas do not know.
+        let hooks = if replicas == 1 { HOOKS.len() } else { 2 };
+        let cluster = Simulated::new(seed, HOOKS[one_of(1) % hooks]);
         let replica = || {
             let cluster = Some(Arc::new(cluster.clone()));
             let policies = PolicySet::parse(POLICIES, "policies").unwrap();
-            Admission::new(&policies, cluster, Identity::default(), Metrics::new())
+            let identity = Identity { server: SERVERS[one_of(3)], ..Identity::default() };
+            Admission::new(&policies, cluster, identity, Metrics::new())
         };
         let replicas = (0..replicas).map(|_| replica()).collect();
         tokio::spawn(cluster.clone().job_controller());
@@ -55,8 +74,12 @@ impl Service {
         &self,
         sender: &Sender,
         old: Option<&Value>,
-        object: Value,
+        mut object: Value,
     ) -> Result<Value, (Refusal, u64)> {
+        let hook = self.cluster.storage().hook;
+        if hook == Hook::BeforeOnCreate && old.is_none() {
+            Hook::pin(&mut object);
+        }
         let review = json!({
             "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
             "request": {
@@ -80,20 +103,22 @@ impl Service {
             assert_eq!(code, 429, "seed {}: {response}", self.seed);
             return Err((Refusal { code, reason: "denied" }, pause.unwrap()));
         }
-        let mut object = object;
         if let Some(patch) = response["patch"].as_str() {
             let patch = serde_json::from_slice(&STANDARD.decode(patch).unwrap()).unwrap();
             let patch: json_patch::Patch = patch;
             json_patch::patch(&mut object, &patch).unwrap();
         }
+        if hook == Hook::After {
+            Hook::pin(&mut object);
+        }
         Ok(object)
     }
 
     /// One request, sent again as long as it is told to wait.
-    async fn request(&self, sender: &Sender, image: &str, body: Option<&Value>) -> Answer {
+    async fn request(&self, caller: &Caller, image: &str, body: Option<&Value>) -> Answer {
         let mut waited = false;
         loop {
-            match self.turns(sender, image, body).await {
+            match self.turns(caller, image, body).await {
                 Err((refusal, pause)) if refusal.code == 429 => {
                     waited = true;
                     tokio::time::sleep(Duration::from_secs(pause)).await;
@@ -106,10 +131,11 @@ impl Service {
     /// The API server's loop.
     async fn turns(
         &self,
-        sender: &Sender,
+        caller: &Caller,
         image: &str,
         body: Option<&Value>,
     ) -> Result<Value, (Refusal, u64)> {
+        let sender = &caller.sender;
         let (mut old, mut current) = {
             let mut storage = self.cluster.storage();
             match storage.random(3) {
@@ -130,14 +156,29 @@ impl Service {
             let refused = match (admitted, &old) {
                 (Err(refused), _) => Some(refused),
                 (Ok(object), None) => match created(&mut storage, object, sender.manager) {
-                    Ok(job) => return Ok(job),
+                    Ok(job) => {
+                        storage.wrote(caller.id);
+                        return Ok(job);
+                    }
                     Err(refusal) if refusal == job::EXISTS => None,
                     Err(refusal) => Some((refusal, 0)),
                 },
                 (Ok(object), Some(was)) => {
                     match api::update(was, object, current, storage.job.as_ref()) {
                         Update::Same => return Ok(was.clone()),
-                        Update::Stored(new) => return Ok(storage.store(new)),
+                        Update::Stored(new) => {
+                            let read = body.map_or(0, revision_of);
+                            let others = storage.writes.iter().any(|(revision, client)| {
+                                *client != caller.id && read > 0 && *revision > read
+                            });
+                            assert!(!others, "seed {}: {caller:?} overwrites {was}", self.seed);
+                            let only_owners = is_the_same_but_for_owners(was, &new);
+                            let job = storage.store(new);
+                            if !only_owners {
+                                storage.wrote(caller.id);
+                            }
+                            return Ok(job);
+                        }
                         Update::Refused(refusal) => Some((refusal, 0)),
                         Update::Stale => None,
                     }
@@ -152,45 +193,63 @@ impl Service {
     }
 
     /// POST.
-    async fn post(&self, sender: &Sender, image: &str) -> Answer {
+    async fn post(&self, caller: &Caller, image: &str) -> Answer {
+        let sender = &caller.sender;
         let mut object = job::manifest(image, ARG);
         if sender.kind == Kind::Kubectl {
             job::set_last_applied(&mut object, image);
         }
         let object = self.admit(sender, None, object).await.map_err(|(told, _)| (told, false))?;
         self.cluster.pause(5).await;
-        created(&mut self.cluster.storage(), object, sender.manager).map_err(|told| (told, false))
+        let mut storage = self.cluster.storage();
+        let job = created(&mut storage, object, sender.manager).map_err(|told| (told, false))?;
+        storage.wrote(caller.id);
+        Ok(job)
     }
 
     /// One command: some clients read first.
-    async fn command(&self, sender: &Sender, image: &str) -> Answer {
-        *self.cluster.storage().asked.entry(image.to_owned()).or_default() += 1;
+    async fn command(&self, caller: &Caller, image: &str) -> Answer {
+        let sender = &caller.sender;
         self.cluster.pause(100).await;
         let stored = self.cluster.storage().job.clone();
         self.cluster.pause(20).await;
         match (sender.kind, stored) {
-            (Kind::Apply, _) | (Kind::Patch, Some(_)) => self.request(sender, image, None).await,
+            (Kind::Apply, _) | (Kind::Patch, Some(_)) => self.request(caller, image, None).await,
             (Kind::Kubectl, Some(job))
                 if job::image(&job) == image && job::last_applied(&job) == Some(image) =>
             {
                 Ok(job)
             }
-            (Kind::PutAtRevision, Some(job)) => self.request(sender, image, Some(&job)).await,
-            (_, Some(_)) => self.request(sender, image, None).await,
-            (_, None) => self.post(sender, image).await,
+            (Kind::PutAtRevision, Some(job)) => self.request(caller, image, Some(&job)).await,
+            (_, Some(_)) => self.request(caller, image, None).await,
+            (_, None) => self.post(caller, image).await,
+        }
+    }
+
+    /// An image may run once more: where nobody else deploys, only if it is another one than there is.
+    /// A hook that pins what is created before rejob sees it costs one more run, where it cannot be
+    /// told what was asked for.
+    fn asks(&self, sender: &Sender, image: &str, alone: bool) {
+        let mut storage = self.cluster.storage();
+        let first = storage.job.is_none();
+        if !alone || storage.job.as_ref().is_none_or(|job| unpinned(job) != image) {
+            let unseen =
+                storage.hook == Hook::BeforeOnCreate && (first || sender.kind == Kind::Apply);
+            *storage.asked.entry(image.to_owned()).or_default() += 1 + usize::from(unseen);
         }
     }
 
     /// A client that deploys one image after the other, each until it is told success.
-    async fn deploys(self: Arc<Self>, sender: Sender, alone: bool) {
-        let seed = self.seed;
+    async fn deploys(self: Arc<Self>, caller: Caller, alone: bool) {
+        let (seed, sender) = (self.seed, &caller.sender);
         for image in &sender.images {
+            self.asks(sender, image, alone);
             let mut attempts = 0;
             loop {
                 attempts += 1;
-                let told = match self.command(&sender, image).await {
+                let told = match self.command(&caller, image).await {
                     Ok(job) => {
-                        assert_eq!(job::image(&job), *image, "seed {seed}: {sender:?}: {job}");
+                        assert_eq!(unpinned(&job), *image, "seed {seed}: {sender:?}: {job}");
                         assert!(!job::is_dormant(&job), "seed {seed}: {sender:?}: {job}");
                         break;
                     }
@@ -212,6 +271,17 @@ impl Service {
     }
 }
 
+/// What rejob, too, takes for no change: who owns which field.
+fn is_the_same_but_for_owners(was: &Value, new: &Value) -> bool {
+    let mut new = new.clone();
+    new["metadata"]["managedFields"] = was["metadata"]["managedFields"].clone();
+    new == *was
+}
+
+fn revision_of(job: &Value) -> u64 {
+    job::revision(job).parse().unwrap()
+}
+
 fn random_sender(service: &Service, client: usize) -> Sender {
     let mut storage = service.cluster.storage();
     let mut one_of = |count: usize| usize::try_from(storage.random(count as u64)).unwrap();
@@ -225,11 +295,13 @@ fn random_sender(service: &Service, client: usize) -> Sender {
 async fn schedule(seed: u64, clients: usize, replicas: usize) {
     let service = Service::new(seed, replicas);
     let senders: Vec<_> = (0..clients).map(|client| random_sender(&service, client)).collect();
-    let first = Sender { images: vec!["a:0"], ..senders[0].clone() };
-    Arc::clone(&service).deploys(first, true).await;
+    let first = Sender { images: vec!["a:0"; 3], ..senders[0].clone() };
+    Arc::clone(&service).deploys(Caller { id: 0, sender: first }, true).await;
     let tasks: Vec<_> = senders
         .into_iter()
-        .map(|sender| tokio::spawn(Arc::clone(&service).deploys(sender, clients == 1)))
+        .enumerate()
+        .map(|(id, sender)| Caller { id, sender })
+        .map(|caller| tokio::spawn(Arc::clone(&service).deploys(caller, clients == 1)))
         .collect();
     for task in tasks {
         task.await.unwrap();
@@ -237,7 +309,7 @@ async fn schedule(seed: u64, clients: usize, replicas: usize) {
     let left = service.cluster.storage().job.clone();
     assert!(left.as_ref().is_some_and(|job| !job::is_dormant(job)), "seed {seed}: {left:?}");
     let last = Sender::new(Kind::Patch, "ada", &["a:9"]);
-    Arc::clone(&service).deploys(last, true).await;
+    Arc::clone(&service).deploys(Caller { id: clients, sender: last }, true).await;
     while !has_run(&service, "a:9") {
         service.cluster.pause(100).await;
     }
