@@ -117,15 +117,16 @@ impl<C: Cluster> Admission<C> {
             decision = self.replace(policy_name, request, &plan, decision, deadline).await;
         } else if decision.reason == Reason::RunningWait {
             self.held.keep(request, Instant::now());
+        } else if matches!(decision.reason, Reason::MeetsDormant | Reason::NeverSettles)
+            && let Some(cluster) = &self.cluster
+            && wait::is_under_way(request, jiff::Timestamp::now())
+            && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await
+        {
+            decision = stale_view(request);
         } else if decision.reason == Reason::NeverSettles
             && let Some(uid) = old.and_then(Job::uid)
         {
             self.turns.give_up(uid);
-        } else if decision.reason == Reason::MeetsDormant
-            && let Some(cluster) = &self.cluster
-            && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await
-        {
-            decision = stale_view(request);
         }
         decision
     }

@@ -349,7 +349,12 @@ async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
         let well = match name {
             "opt-in" => json!("replace"),
             "may-delete" | "may-create" => json!(true),
-            "create" => json!({ "metadata": { "uid": "new" } }),
+            "create" | "dry-run-marks" => {
+                let mut made = job("a:2");
+                make_dormant(&mut made, &recorded("ada", Some("kubectl")));
+                made["metadata"]["uid"] = json!("new");
+                made
+            }
             _ => Value::Null,
         };
         Some((Duration::from_millis(300), Ok(well)))

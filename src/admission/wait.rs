@@ -33,6 +33,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 /// is deleted (`deleteJob` in `pkg/controller/job/job_controller.go`).
 const FORGETS: ServerVersion = ServerVersion { minor: 37, patch: 2 };
 
+/// The longest that a request to the API server lives.
+const LIFE: Duration = Duration::from_secs(34);
+
 /// How long the first Pods of a Job may take to be made; where there are none later, they are
 /// refused (a quota, a policy), and the Job only hangs.
 const STARTING: Duration = Duration::from_secs(10);
@@ -67,6 +70,16 @@ pub(super) fn is_being_started(
         && !job.is_suspended()
         && progress(job) == Progress::Idle
         && !counts.into_iter().any(counted)
+}
+
+/// Whether the dormant Job that a request meets may still be released: the one that made it lives for
+/// 34 s. Clocks that differ cost a wait too much or too little.
+pub(super) fn is_under_way(request: &Request, now: jiff::Timestamp) -> bool {
+    let created = request.old_object.as_ref().map(Job::new).and_then(|old| {
+        let text = old.value().pointer("/metadata/creationTimestamp")?.as_str()?;
+        text.parse::<jiff::Timestamp>().ok()
+    });
+    created.is_none_or(|created| now.duration_since(created).unsigned_abs() <= LIFE)
 }
 
 /// Whether the stored Job is no longer the old object of the request.

@@ -21,7 +21,7 @@ const LARGEST_OWNERS: usize = 32 * 1024;
 
 /// The most replacements of a Job made dormant by another one that was. A request that asks for the
 /// same each time needs one; two writers with one user and manager may need a few.
-const MOST_TURNS: u32 = 10;
+const MOST_TURNS: u32 = 5;
 
 /// The field manager of `kubectl replace`, which sends the same file again however often it is told
 /// that its uid is no longer the stored one. Other clients that name a uid read before they try again.
@@ -83,11 +83,7 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     {
         return meets_dormant(update);
     }
-    let described = if changes.is_empty() {
-        "rejob.dev/rerun asks for a new run".to_owned()
-    } else {
-        words::cut(&words::describe_changes(changes), LONGEST_DESCRIPTION)
-    };
+    let (described, what) = what_for(update, changes);
     let patch = match answer(update, &described, mode) {
         Ok(patch) => patch,
         Err(error) => {
@@ -104,11 +100,6 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let intended = record
         .filter(|_| job.parallelism() == old.parallelism())
         .map_or(job.parallelism(), |record| record.parallelism);
-    let what = if changes.is_empty() {
-        "rejob.dev/rerun changed".to_owned()
-    } else {
-        format!("{} changed", words::changed_paths(changes))
-    };
     let verb = if request.dry_run { "would be replaced" } else { "replaced" };
     warnings.add(format!("job {name} {verb}: {what}"));
     let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
@@ -132,6 +123,19 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     decision
 }
 
+/// What a replacement is for: in full, and as a warning says it.
+fn what_for(update: &Update<'_>, changes: &[Change]) -> (String, String) {
+    let (described, what) = if !changes.is_empty() {
+        let described = words::cut(&words::describe_changes(changes), LONGEST_DESCRIPTION);
+        return (described, format!("{} changed", words::changed_paths(changes)));
+    } else if update.asks_for_a_rerun() {
+        ("rejob.dev/rerun asks for a new run", "rejob.dev/rerun changed")
+    } else {
+        ("it ended before it was started", "it ended before it was started")
+    };
+    (described.to_owned(), what.to_owned())
+}
+
 /// Which replacement this is of those of one's own dormant Job, or the refusal of one too many.
 fn next_turn(update: &Update<'_>, record: Option<&Record>) -> Result<u32, Decision> {
     let own = record.filter(|record| record.was_made_for(update.request));
@@ -143,9 +147,11 @@ fn next_turn(update: &Update<'_>, record: Option<&Record>) -> Result<u32, Decisi
     Err(Decision::deny(
         Reason::NeverSettles,
         format!(
-            "job {name} was replaced {MOST_TURNS} times by what gives another template each time that \
-             it is applied, such as a JSON Patch that adds to a list, and is not started; send what the \
-             template is to be: a patch that replaces, a merge patch or an apply"
+            "job {name} was replaced {MOST_TURNS} times in the name of {:?}, by another template each \
+             time, and is not started: the request gives another one whenever it is applied, as a JSON \
+             Patch that adds to a list does (send what the template is to be), or others write the Job \
+             in the same name (send the request again)",
+            update.request.user.username
         ),
     ))
 }

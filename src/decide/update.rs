@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::job::{
-    Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, TemplateHash, changes, keys, repeats,
+    Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, Progress, TemplateHash, changes, keys,
+    progress, repeats,
 };
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy};
@@ -30,9 +31,17 @@ impl Update<'_> {
     }
 
     /// Whether the request gives the rerun annotation another value. Removing it asks for nothing.
-    fn asks_for_a_rerun(&self) -> bool {
+    pub(super) fn asks_for_a_rerun(&self) -> bool {
         let value = self.job.annotation(keys::RERUN);
         value.is_some() && value != self.old.annotation(keys::RERUN)
+    }
+
+    /// Whether the dormant Job that was made for this request has come to its end before it was
+    /// started (`activeDeadlineSeconds`): to release it would run nothing.
+    fn ended_asleep(&self) -> bool {
+        let own = Record::of(self.old).is_some_and(|record| record.was_made_for(self.request));
+        own && self.policy.on_change == OnChange::Replace
+            && progress(self.old) == Progress::Finished
     }
 
     fn is_being_deleted(&self) -> bool {
@@ -47,6 +56,7 @@ pub(super) fn decide(
 ) -> Decision {
     let changes = changes(update.old.value(), update.job.value());
     let rerun = match (update.asks_for_a_rerun(), update.policy.on_change) {
+        _ if update.ended_asleep() => true,
         (true, OnChange::Replace) => true,
         (true, on_change) => {
             let name = update.name();

@@ -29,6 +29,9 @@ pub enum Effect {
     DryRunCreate,
     /// Ask whether the new Job would be accepted as it is made, dormant.
     DryRunDormant,
+    /// Ask whether the dormant Job would be stored as it is made: under another name, since of the
+    /// name that is taken nothing comes back.
+    DryRunMarks,
     /// Delete the old Job.
     Delete,
     /// Create the new Job, dormant.
@@ -40,13 +43,14 @@ const CHECKS: [Effect; 4] =
     [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
 
 /// The checks where rejob itself makes the new Job. Both forms are tried: a policy may refuse a Job
-/// that starts no Pod, or one that starts too many.
-const CHECKS_OF_DORMANT: [Effect; 5] = [
+/// that starts no Pod, or one that starts too many, or take the marks out.
+const CHECKS_OF_DORMANT: [Effect; 6] = [
     Effect::OptIn,
     Effect::MayDelete,
     Effect::MayCreate,
     Effect::DryRunCreate,
     Effect::DryRunDormant,
+    Effect::DryRunMarks,
 ];
 
 /// What came of an effect.
@@ -199,7 +203,10 @@ impl<'a> Execution<'a> {
             )),
             // `Created`: the old Job is gone already, which the API server finds out by itself.
             (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true)))
-            | (Effect::DryRunCreate | Effect::DryRunDormant, Reply::Created(Ok(_))) => None,
+            | (
+                Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunMarks,
+                Reply::Created(Ok(_)),
+            ) => None,
             (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
             (_, Reply::May(Ok(false))) => forbidden("create"),
             // The name is taken, by the old Job: everything else about the new one is accepted.

@@ -94,7 +94,12 @@ impl Cluster for Fake {
         dry_run: bool,
     ) -> Result<Value, ApiError> {
         if !dry_run {
-            return self.call("create", job.clone(), json!({ "metadata": { "uid": "new" } })).await;
+            let mut stored = job.clone();
+            stored["metadata"]["uid"] = json!("new");
+            return self.call("create", job.clone(), stored).await;
+        }
+        if job.pointer("/metadata/generateName").is_some() {
+            return self.call("dry-run-marks", job.clone(), job.clone()).await;
         }
         let name = if job.pointer("/spec/parallelism") == Some(&json!(0)) {
             "dry-run-dormant"

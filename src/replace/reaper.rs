@@ -82,7 +82,7 @@ fn due(value: &Value) -> Option<Due> {
     let job = Job::new(value);
     Record::of(job)?;
     let active = job.status("active").and_then(Value::as_i64).unwrap_or(0);
-    (job.parallelism() == Some(0) && active == 0 && !job.is_being_deleted()).then_some(())?;
+    (active == 0 && !job.is_being_deleted()).then_some(())?;
     Some(Due {
         namespace: value.pointer("/metadata/namespace")?.as_str()?.to_owned(),
         name: job.name()?.to_owned(),

@@ -40,10 +40,12 @@ fn first() -> u32 {
 }
 
 impl Record {
-    /// The record of a dormant Job; `None` when the label or a readable record is missing.
+    /// The record of a dormant Job; `None` when the label or a readable record is missing, and where
+    /// the Job is not asleep: then the marks are forged.
     #[must_use]
     pub fn of(job: Job<'_>) -> Option<Self> {
         job.label(keys::DORMANT)?;
+        (job.parallelism() == Some(0)).then_some(())?;
         serde_json::from_str(job.annotation(keys::DORMANT)?).ok()
     }
 

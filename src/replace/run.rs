@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::effects::{ApiError, Cluster, Right};
 use super::execution::{Effect, Execution, Outcome, Reply};
 use super::fail_point::{self, Step};
-use super::{Mode, Plan};
+use super::{Mode, Plan, Record};
+use crate::job::Job;
 
 /// The first pause before a creation is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -75,16 +76,64 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, effect: E
                 .await
                 .map(|job| uid(&job)),
         ),
+        Effect::DryRunMarks => Reply::Created(keeps_its_marks(cluster, plan, policy).await),
         Effect::Delete => {
             Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
         }
-        Effect::Create => Reply::Created(
-            cluster
-                .create(namespace, &plan.dormant(policy), manager, false)
-                .await
-                .map(|job| uid(&job)),
-        ),
+        Effect::Create => {
+            let made = cluster.create(namespace, &plan.dormant(policy), manager, false).await;
+            Reply::Created(match made {
+                Ok(stored) => asleep(cluster, plan, &stored).await,
+                Err(error) => Err(error),
+            })
+        }
     }
+}
+
+/// Whether the new Job would be stored as it is made. That it is refused under another name tells
+/// nothing: the dry run under its own tells that.
+async fn keeps_its_marks<C: Cluster>(
+    cluster: &C,
+    plan: &Plan,
+    policy: &str,
+) -> Result<String, ApiError> {
+    let mut probe = plan.dormant(policy);
+    if let Some(Value::Object(metadata)) = probe.get_mut("metadata") {
+        metadata.remove("name");
+        metadata.insert("generateName".to_owned(), "rejob-probe-".into());
+    }
+    let manager = plan.field_manager.as_deref();
+    match cluster.create(&plan.namespace, &probe, manager, true).await {
+        Ok(stored) if Record::of(Job::new(&stored)).is_none() => Err(marks_are_lost()),
+        Ok(stored) => Ok(uid(&stored)),
+        Err(error) if error.is_passing() => Err(error),
+        Err(_) => Ok(String::new()),
+    }
+}
+
+fn marks_are_lost() -> ApiError {
+    ApiError {
+        code: 422,
+        reason: "NotDormant".to_owned(),
+        message: "another hook or policy changes the label or annotation rejob.dev/dormant of a new \
+                  Job, or its parallelism 0, so that it would never start, or start by itself; let it \
+                  pass Jobs with that label as they are"
+            .to_owned(),
+    }
+}
+
+/// The uid of the new Job, if it is stored as it was made, else it is deleted again: nothing would
+/// ever start it, or everything would.
+async fn asleep<C: Cluster>(cluster: &C, plan: &Plan, stored: &Value) -> Result<String, ApiError> {
+    let job = Job::new(stored);
+    if Record::of(job).is_some() {
+        return Ok(uid(stored));
+    }
+    let (uid, revision) = (job.uid().unwrap_or_default(), job.resource_version());
+    let revision = revision.unwrap_or_default();
+    // The client is told an error all the same.
+    let _ = cluster.delete(&plan.namespace, &plan.name, uid, revision).await;
+    Err(marks_are_lost())
 }
 
 /// What a call that ran into the deadline counts as.
@@ -93,7 +142,9 @@ fn unanswered(effect: Effect) -> Reply {
     match effect {
         Effect::OptIn => Reply::OptIn(Err(error)),
         Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
-        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
+        Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunMarks | Effect::Create => {
+            Reply::Created(Err(error))
+        }
         Effect::Delete => Reply::Deleted(Err(error)),
     }
 }

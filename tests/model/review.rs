@@ -85,7 +85,11 @@ impl Reviewer {
         let mut answer = (**object).clone();
         decision.patch.apply(&mut answer).expect("a patch that is sent applies");
         match decision.verdict {
-            Verdict::Deny(_) if decision.reason == Reason::MeetsDormant => Reviewed::Wait,
+            Verdict::Deny(_)
+                if matches!(decision.reason, Reason::MeetsDormant | Reason::NeverSettles) =>
+            {
+                Reviewed::Wait
+            }
             Verdict::Deny(denial) => Reviewed::Deny(denial.code),
             Verdict::Admit => {
                 if self.breaks(Rule::RevisionRewrite) {

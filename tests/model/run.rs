@@ -48,7 +48,9 @@ fn failed(effect: Effect, error: ApiError) -> Reply {
     match effect {
         Effect::OptIn => Reply::OptIn(Err(error)),
         Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
-        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
+        Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunMarks | Effect::Create => {
+            Reply::Created(Err(error))
+        }
         Effect::Delete => Reply::Deleted(Err(error)),
     }
 }
@@ -74,6 +76,8 @@ pub fn carry_out(
             Reply::Created(Err(error(&job::EXISTS)))
         }
         Effect::DryRunCreate => Reply::Created(dry_run(world, plan.job.clone())),
+        // No hook of the model's takes marks out.
+        Effect::DryRunMarks => Reply::Created(Ok("dry-run".to_owned())),
         Effect::DryRunDormant => Reply::Created(dry_run(world, plan.dormant("replace"))),
         Effect::Delete => Reply::Deleted(delete(model, world, plan, by).map_err(|r| error(&r))),
         Effect::Create => Reply::Created(create(model, world, plan).map_err(|r| error(&r))),

@@ -10,8 +10,10 @@ use serde_json::json;
 
 use crate::support::binaries::Binaries;
 use crate::support::hook::{self, Hook, pinned};
+use crate::support::manifest::job;
 use crate::support::plane::ControlPlane;
 use crate::support::rejob::{Options, Rejob};
+use crate::support::wait;
 
 use super::deploy::{Client, Place};
 
@@ -115,7 +117,48 @@ fn a_mutating_admission_policy_that_pins_on_create_only() {
     }
 }
 
-/// A MutatingAdmissionPolicy that pins the images of this test; dropping it deletes it.
+/// Under a policy that allows no label of rejob's the new Job would never start: the client is told
+/// before anything is deleted.
+#[test]
+fn a_policy_that_takes_the_dormant_label_out() {
+    if Binaries::get().minor < 36 {
+        return; // Not yet generally available.
+    }
+    let plane = ControlPlane::shared();
+    let rejob = start(&plane);
+    let _policy = Policy::patching(
+        &plane,
+        &rejob,
+        "[JSONPatch{op: 'remove', path: '/metadata/labels/rejob.dev~1dormant'}]",
+        "has(object.metadata.labels) && 'rejob.dev/dormant' in object.metadata.labels",
+    );
+    let unlabeled = rejob.unlabeled_namespace();
+    let mut probe = job("probe", "busybox:1");
+    probe["metadata"]["labels"]["rejob.dev/dormant"] = json!("x");
+    wait::until("the label is taken out", || {
+        let path = format!("{}?dryRun=All", unlabeled.jobs_path());
+        let created = unlabeled.user().post(&path, &probe).ok();
+        created["metadata"]["labels"]["rejob.dev/dormant"].is_null().then_some(())
+    });
+    for client in [Client::Put, Client::MergePatch, Client::JsonPatch, Client::Apply] {
+        let place = Place::new(rejob.namespace("replace"));
+        place.deploy(client, "busybox:1");
+        place.assert_runs("busybox:1");
+        let uid = place.uid();
+        let told = place.try_deploy(client, "busybox:2").expect_err("nothing would run");
+        assert!(told.contains("another hook or policy changes the label"), "{client:?}: {told}");
+        assert!(told.contains("job nightly was not replaced"), "{client:?}: {told}");
+        assert_eq!(place.uid(), uid, "{client:?}");
+        place.assert_runs("busybox:1");
+    }
+    // An apply's Job is made by the API server, and awake.
+    let place = Place::new(rejob.namespace("replace"));
+    place.deploy(Client::ServerSideApply, "busybox:1");
+    place.deploy(Client::ServerSideApply, "busybox:2");
+    place.assert_runs("busybox:2");
+}
+
+/// A MutatingAdmissionPolicy on the creation of Jobs; dropping it deletes it.
 struct Policy<'p> {
     plane: &'p ControlPlane,
     name: String,
@@ -124,9 +167,8 @@ struct Policy<'p> {
 const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
 
 impl<'p> Policy<'p> {
+    /// One that pins the images of this test.
     fn create(plane: &'p ControlPlane, rejob: &Rejob<'_>) -> Self {
-        let name = rejob.configuration().to_owned();
-        let admin = plane.admin();
         // CEL has no digests: a table of the images here.
         let images = ["probe:1", "busybox:1", "busybox:2", "busybox:3"];
         let table: Vec<_> = images.iter().map(|i| format!("'{i}': '{}'", pinned(i))).collect();
@@ -136,6 +178,20 @@ impl<'p> Policy<'p> {
              value: {{{}}}[{image}]}}]",
             table.join(", ")
         );
+        let created = Self::patching(plane, rejob, &expression, &format!("!{image}.contains('@')"));
+        hook::wait_until_images_are_pinned(rejob);
+        created
+    }
+
+    /// One that patches in this way where the condition holds, in CEL.
+    fn patching(
+        plane: &'p ControlPlane,
+        rejob: &Rejob<'_>,
+        expression: &str,
+        condition: &str,
+    ) -> Self {
+        let name = rejob.configuration().to_owned();
+        let admin = plane.admin();
         let policy = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingAdmissionPolicy",
@@ -150,9 +206,7 @@ impl<'p> Policy<'p> {
                         "operations": ["CREATE"],
                     }],
                 },
-                "matchConditions": [{
-                    "name": "not-pinned", "expression": format!("!{image}.contains('@')"),
-                }],
+                "matchConditions": [{ "name": "condition", "expression": condition }],
                 "mutations": [{
                     "patchType": "JSONPatch", "jsonPatch": { "expression": expression },
                 }],
@@ -167,7 +221,6 @@ impl<'p> Policy<'p> {
             "spec": { "policyName": created.name },
         });
         admin.post(&format!("{GROUP}/mutatingadmissionpolicybindings"), &binding).ok();
-        hook::wait_until_images_are_pinned(rejob);
         created
     }
 }

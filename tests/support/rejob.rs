@@ -22,9 +22,10 @@ const INSTANCE: &str = "test.rejob.dev/instance";
 
 /// What the API server can see of a dormant Job, in CEL.
 pub const IS_DORMANT: &str = "oldObject != null && has(oldObject.metadata.labels) \
-    && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.metadata.annotations) \
+    && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) \
+    && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) \
     && 'rejob.dev/dormant' in oldObject.metadata.annotations \
-    && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{')";
+    && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{\"parallelism\":')";
 /// The garbage collector takes a finalizer out when somebody has deleted a Job in the foreground.
 const NOT_FROM_THE_CONTROL_PLANE: &str = "!request.userInfo.username.startsWith('system:serviceaccount:kube-system:') \
     && !(request.userInfo.username in ['system:kube-controller-manager', 'system:apiserver'])";

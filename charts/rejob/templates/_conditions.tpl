@@ -10,9 +10,9 @@ left out for what else it carries: rejob has to take out a dormant mark that som
 [object, oldObject].exists(o, o != null && ((has(o.metadata.labels) && 'rejob.dev/dormant' in o.metadata.labels) || (has(o.metadata.annotations) && 'rejob.dev/dormant' in o.metadata.annotations)))
 {{- end }}
 
-{{/* A stored Job that rejob has made dormant, as far as that can be seen: what others write there is no record. */}}
+{{/* A stored Job that rejob has made dormant, as far as that can be seen: it sleeps, and has a record as rejob writes it. */}}
 {{- define "rejob.cel.isDormant" -}}
-oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.metadata.annotations) && 'rejob.dev/dormant' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{')
+oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) && 'rejob.dev/dormant' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{"parallelism":')
 {{- end }}
 
 {{/* True unless the test (on `o`) holds for the Job both before and after the change. */}}

@@ -182,25 +182,32 @@ fn made_of(job: &Value, image: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_replacement_of_ones_own_dormant_job_is_counted_and_the_eleventh_is_refused() {
-    let fake = empty();
-    let (service, _) = service(Some(Arc::clone(&fake)));
-    let sent = |turn: u32| {
+async fn each_replacement_of_ones_own_dormant_job_is_counted_and_the_sixth_is_refused() {
+    let at_turn = |turn: u32| {
         let mut dormant = made_for_ada(|record| record.turn = turn);
         dormant["metadata"]["uid"] = json!(format!("turn {turn}"));
+        dormant
+    };
+    // Nobody comes back for it.
+    let fake = Arc::new(Fake::new(move |name, _| {
+        (name == "get").then(|| (Duration::ZERO, Ok(at_turn(5))))
+    }));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let sent = |turn: u32| {
+        let dormant = at_turn(turn);
         let object = made_of(&dormant, "a:3");
         review(&dormant, &object, false)
     };
-    answer(&service, sent(9)).await;
+    answer(&service, sent(4)).await;
     let at = fake.names().iter().rposition(|name| name == "create").unwrap();
     let made = fake.sent.lock().unwrap()[at].clone();
     let record = made["metadata"]["annotations"]["rejob.dev/dormant"].as_str().unwrap();
-    assert!(record.contains("\"turn\":10"), "{record}");
-    let refused = answer(&service, sent(10)).await;
+    assert!(record.contains("\"turn\":5"), "{record}");
+    let refused = answer(&service, sent(5)).await;
     assert_eq!(refused["status"]["code"], 403, "{refused}");
     assert_eq!((fake.count("delete"), fake.count("create")), (1, 1));
     // Whoever meets that Job now sends another request.
-    let next = answer(&service, sent(10)).await;
+    let next = answer(&service, sent(5)).await;
     assert_eq!((&next["allowed"], fake.count("create")), (&json!(true), 2), "{next}");
 }
 
@@ -229,4 +236,73 @@ async fn the_old_uid_that_a_patch_names_becomes_the_new_one() {
         object["metadata"]["uid"] = json!(theirs);
         assert_eq!(released(&dormant, &object).await["metadata"]["uid"], stored);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_writer_of_the_same_name_is_waited_for_before_a_request_is_given_up() {
+    let released = Arc::new(Fake::new(|name, nth| {
+        let mut stored = made_for_ada(|record| record.turn = 5);
+        stored["metadata"]["resourceVersion"] = json!(if nth < 3 { "7" } else { "8" });
+        (name == "get").then_some((Duration::ZERO, Ok(stored)))
+    }));
+    let (service, _) = service(Some(Arc::clone(&released)));
+    let dormant = made_for_ada(|record| record.turn = 5);
+    let told = answer(&service, review(&dormant, &made_of(&dormant, "a:3"), false)).await;
+    assert_eq!((&told["allowed"], released.count("get")), (&json!(true), 4), "{told}");
+    assert_eq!(released.count("delete"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_dormant_job_is_not_waited_for() {
+    let (service, fake, body, _) = meeting(Fake::new(move |name, _| {
+        (name == "get").then(|| (Duration::ZERO, Ok(job("a:1"))))
+    }));
+    let mut review: Value = serde_json::from_slice(&body).unwrap();
+    review["request"]["oldObject"]["metadata"]["creationTimestamp"] = json!("2020-01-01T00:00:00Z");
+    let told = answer(&service, Bytes::from(review.to_string())).await;
+    assert_eq!((&told["status"]["code"], fake.count("get")), (&json!(429), 0), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_job_whose_marks_a_hook_takes_out_is_deleted_and_told() {
+    type Change = fn(&mut Value);
+    let changes: [Change; 3] = [
+        |stored| stored["metadata"]["labels"] = json!({}),
+        |stored| stored["metadata"]["annotations"] = json!({}),
+        |stored| stored["spec"]["parallelism"] = json!(1),
+    ];
+    for change in changes {
+        let fake = Arc::new(Fake::new(move |name, _| {
+            let mut stored = made_for_ada(|_| ());
+            stored["metadata"]["uid"] = json!("new");
+            change(&mut stored);
+            (name == "create").then_some((Duration::ZERO, Ok(stored)))
+        }));
+        let (service, metrics) = service(Some(Arc::clone(&fake)));
+        let told = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+        let message = told["status"]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("another hook or policy changes the label"), "{told}");
+        assert!(counted(&metrics, "result=\"failed\""));
+        let sent = fake.sent.lock().unwrap();
+        assert_eq!(sent.last().unwrap(), &json!(["nightly", "new", "7"]));
+        assert_eq!(fake.count("delete"), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dormant_job_that_has_ended_is_replaced_and_not_released() {
+    let fake = empty();
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let mut dormant = made_for_ada(|_| ());
+    dormant["status"]["conditions"] = json!([{ "type": "Failed", "status": "True" }]);
+    let told = answer(&service, review(&dormant, &dormant, false)).await;
+    assert_eq!(told["auditAnnotations"]["reason"], "replaced", "{told}");
+    let at = fake.names().iter().rposition(|name| name == "create").unwrap();
+    let made = fake.sent.lock().unwrap()[at].clone();
+    assert!(
+        made["metadata"]["annotations"]["rejob.dev/dormant"]
+            .as_str()
+            .unwrap()
+            .contains("\"parallelism\":1")
+    );
 }

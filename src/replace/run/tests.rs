@@ -59,15 +59,18 @@ async fn a_replacement_checks_deletes_and_creates_in_this_order() {
     let fake = Fake::new(well);
     let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
     assert_eq!(outcome, Outcome::Replaced(Some("new".into())));
-    let checks = ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant"];
+    let checks =
+        ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant", "dry-run-marks"];
     assert_eq!(fake.names(), [checks.as_slice(), &["delete", "create"]].concat());
     let sent = fake.sent.lock().unwrap();
     assert_eq!(sent[1], json!(["ada", "Delete(\"nightly\")"]));
     assert_eq!(sent[2], json!(["ada", "Create(None)"]));
     assert_eq!(sent[3]["spec"]["parallelism"], 2, "the dry run tries the Job as it is to run");
-    assert_eq!(sent[5], json!(["nightly", "old", "7"]));
-    assert_eq!(sent[6]["spec"]["parallelism"], 0, "the Job is made dormant");
-    assert_eq!(sent[4], sent[6], "and was tried so");
+    assert_eq!(sent[5]["metadata"]["name"], Value::Null, "another name tells what becomes of it");
+    assert_eq!(sent[5]["spec"], sent[4]["spec"]);
+    assert_eq!(sent[6], json!(["nightly", "old", "7"]));
+    assert_eq!(sent[7]["spec"]["parallelism"], 0, "the Job is made dormant");
+    assert_eq!(sent[4], sent[7], "and was tried so");
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +106,9 @@ async fn a_dry_run_ends_with_the_checks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_ends_at_the_deadline_with_nothing_deleted() {
-    for check in ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant"] {
+    for check in
+        ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant", "dry-run-marks"]
+    {
         let fake = Fake::new(late(check, NEVER));
         let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
         assert!(matches!(outcome, Outcome::Busy(_)), "{check}: {outcome:?}");
@@ -225,4 +230,26 @@ async fn only_a_name_that_is_taken_passes_the_dry_run() {
             assert_eq!(fake.count("delete"), 0, "{message}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_takes_the_marks_out_is_found_before_the_deletion() {
+    let fake = Fake::new(|name, _| {
+        let stored = json!({ "metadata": { "uid": "probe" }, "spec": { "parallelism": 0 } });
+        (name == "dry-run-marks").then_some((Duration::ZERO, Ok(stored)))
+    });
+    let (found, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert!(
+        matches!(&found, Outcome::Refused(Reason::InvalidDenied, told)
+        if told.contains("another hook or policy changes the label")),
+        "{found:?}"
+    );
+    assert_eq!(fake.count("delete"), 0);
+    // A policy on names may refuse the probe, which tells nothing.
+    let fake = Fake::new(|name, _| {
+        let refused = || (Duration::ZERO, Err(error(403, "Forbidden", "not this name")));
+        (name == "dry-run-marks").then(refused)
+    });
+    let (passed, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert!(matches!(passed, Outcome::Replaced(_)), "{passed:?}");
 }
