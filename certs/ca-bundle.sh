@@ -1,7 +1,8 @@
 #!/bin/sh
-# Prints the patch that puts a CA into rejob's webhook configuration, one entry for each policy:
+# Prints the patch that puts a CA into rejob's webhook configuration: one entry for each policy, and
+# dormant, the entry of Jobs that are half replaced, where a policy replaces:
 #
-#   certs/ca-bundle.sh ca.crt replace hash-name ttl >ca-bundle.yaml
+#   certs/ca-bundle.sh ca.crt replace hash-name ttl dormant >ca-bundle.yaml
 #   kubectl patch mutatingwebhookconfiguration 00-rejob --type=strategic --patch-file=ca-bundle.yaml
 #
 # A patch and not an apply: the entries stay those of the chart, which can take one out again.

@@ -12,11 +12,13 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rejob::policy::DORMANT;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
@@ -109,10 +111,14 @@ fn the_script_makes_a_pair_that_the_api_server_accepts() {
     let expected = ["redeploy.jobs.svc", "redeploy.jobs.svc.cluster.local", "a.example.com"];
     assert_eq!(names(&certificates(&chain)[0]), expected);
     let bundle = yaml(&dir.join("out/ca-bundle.yaml"));
-    for (entry, policy) in
-        bundle["webhooks"].as_array().unwrap().iter().zip(["replace", "hash-name", "ttl"])
-    {
-        assert_eq!(entry["name"], format!("{policy}.rejob.dev"));
+    // The entries that the chart renders with its default values.
+    let entries = bundle["webhooks"].as_array().unwrap();
+    let listed: BTreeSet<_> =
+        entries.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect();
+    let policies = rejob::policy::PolicySet::builtin();
+    let rendered = policies.names().chain([DORMANT]);
+    assert_eq!(listed, rendered.map(|name| format!("{name}.rejob.dev")).collect());
+    for entry in entries {
         let ca = decoded(&entry["clientConfig"]["caBundle"]);
         for name in expected {
             assert_serves(&chain, &key, &ca, name);
@@ -220,7 +226,7 @@ fn the_steps_for_a_company_ca_work_as_printed() {
     let read = |name: &str| std::fs::read(dir.join(name)).expect("a file");
     assert_serves(&read("tls.crt"), &read("tls.key"), &read("root.crt"), "rejob.rejob.svc");
     let entries = yaml(&dir.join("ca-bundle.yaml"));
-    assert_eq!(decoded(&entries["webhooks"][2]["clientConfig"]["caBundle"]), read("root.crt"));
+    assert_eq!(decoded(&entries["webhooks"][3]["clientConfig"]["caBundle"]), read("root.crt"));
 }
 
 #[test]
