@@ -13,10 +13,10 @@ mod wait;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant as Deadline;
+use tokio::time::Instant;
 
 use crate::cluster::ServerVersion;
 use crate::decide::{Context, Decision, Verdict, decide, stale_view};
@@ -93,7 +93,7 @@ impl<C: Cluster> Admission<C> {
         policy_name: &str,
         policy: &Policy,
         request: &Request,
-        deadline: Deadline,
+        deadline: Instant,
     ) -> Decision {
         self.let_the_expected_one_create(request, deadline).await;
         let old = request.old_object.as_ref().map(Job::new);
@@ -133,7 +133,7 @@ impl<C: Cluster> Admission<C> {
 
     /// While the API server is about to create an apply's new Job, another apply of the same manager
     /// waits: its own Job would be taken for the expected one.
-    async fn let_the_expected_one_create(&self, request: &Request, deadline: Deadline) {
+    async fn let_the_expected_one_create(&self, request: &Request, deadline: Instant) {
         if self.memory.is_another_creation(request, Instant::now())
             && let Some(cluster) = &self.cluster
         {
@@ -146,7 +146,7 @@ impl<C: Cluster> Admission<C> {
         &self,
         cluster: &C,
         request: &Request,
-        deadline: Deadline,
+        deadline: Instant,
     ) -> bool {
         let Some(old) = &request.old_object else { return false };
         let now = jiff::Timestamp::now();
@@ -167,7 +167,7 @@ impl<C: Cluster> Admission<C> {
         policy: &str,
         request: &Request,
         plan: &Plan,
-        deadline: Deadline,
+        deadline: Instant,
     ) -> Outcome {
         if plan.dry_run {
             return run(cluster, plan, policy, deadline).await;
@@ -195,7 +195,7 @@ impl<C: Cluster> Admission<C> {
         request: &Request,
         plan: &Plan,
         planned: Decision,
-        deadline: Deadline,
+        deadline: Instant,
     ) -> Decision {
         let Some(cluster) = &self.cluster else { return no_cluster(plan) };
         let begun = Instant::now();
@@ -267,7 +267,7 @@ impl<C: Cluster> Reviewer for Admission<C> {
         &self,
         policy: &str,
         body: Bytes,
-        deadline: Deadline,
+        deadline: Instant,
     ) -> Result<Bytes, ReviewError> {
         let begun = Instant::now();
         if !self.policies.contains_key(policy) && policy != policy::DORMANT {

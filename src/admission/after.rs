@@ -5,9 +5,9 @@
 //! an Event without it would not be shown by `kubectl describe`.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::job::{Job, entry_index};
 use crate::replace::{Cluster, Plan};

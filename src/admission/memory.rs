@@ -11,9 +11,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::job::{Job, TemplateHash, asked_for, entry_index};
 use crate::replace::Plan;

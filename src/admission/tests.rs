@@ -75,7 +75,7 @@ fn service(cluster: Option<Arc<Fake>>) -> (Admission<Fake>, Metrics) {
 }
 
 async fn answer(service: &Admission<Fake>, body: Bytes) -> Value {
-    let answer = service.review("replace", body, Deadline::now() + TIME).await.unwrap();
+    let answer = service.review("replace", body, Instant::now() + TIME).await.unwrap();
     serde_json::from_slice::<Value>(&answer).unwrap()["response"].take()
 }
 
@@ -323,7 +323,7 @@ async fn a_dormant_job_that_nobody_comes_back_for_is_a_429() {
     for after in [Duration::ZERO, NEVER] {
         let (service, fake, body, _) =
             meeting(Fake::new(move |name, _| (name == "get").then(|| (after, Ok(job("a:1"))))));
-        let begun = Deadline::now();
+        let begun = Instant::now();
         let answer = answer(&service, body).await;
         assert_eq!(answer["status"]["code"], 429, "{answer}");
         assert_eq!(answer["status"]["details"]["retryAfterSeconds"], 1);
@@ -336,7 +336,7 @@ async fn a_dormant_job_that_nobody_comes_back_for_is_a_429() {
 async fn an_unknown_policy_names_the_known_ones() {
     let (service, _) = service(None);
     let body = review(&job("a:1"), &job("a:1"), false);
-    let error = service.review("missing", body, Deadline::now() + TIME).await.unwrap_err();
+    let error = service.review("missing", body, Instant::now() + TIME).await.unwrap_err();
     assert!(
         matches!(&error, ReviewError::UnknownPolicy { known, .. } if known.contains("replace")),
         "{error:?}"

@@ -31,7 +31,7 @@ async fn another_ones_creation_waits_for_the_expected_job() {
         ("a:3", usize::MAX, 450..=510),
     ] {
         let service = apply(&empty_until(there)).await;
-        let begun = Deadline::now();
+        let begun = Instant::now();
         assert_eq!(answer(&service, creation(image)).await["allowed"], true);
         let waited = begun.elapsed().as_millis();
         assert!(waits.contains(&waited), "{image} {there}: {waited} ms");
