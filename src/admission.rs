@@ -10,7 +10,6 @@ mod memory;
 mod turns;
 mod wait;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,9 +49,6 @@ pub struct Identity {
 #[derive(Debug)]
 pub struct Admission<C> {
     policies: HashMap<String, (Policy, PolicyMetrics)>,
-    /// For what carries a dormant Job's marks and names no policy of this server: a dormant Job is
-    /// started, everything else is left to the API server.
-    no_policy: Policy,
     known: String,
     cluster: Option<Arc<C>>,
     identity: Identity,
@@ -76,7 +72,6 @@ impl<C: Cluster> Admission<C> {
                 .iter()
                 .map(|(name, policy)| (name.to_owned(), (policy.clone(), metrics.policy(name))))
                 .collect(),
-            no_policy: Policy { on_change: OnChange::Ignore, ..Policy::default() },
             known: policies.names().collect::<Vec<_>>().join(", "),
             cluster,
             identity,
@@ -157,6 +152,19 @@ impl<C: Cluster> Admission<C> {
         self.held.keep(request, Instant::now());
         let longest = wait::for_a_start(deadline);
         wait::until_changed(cluster, request, longest, deadline).await
+    }
+
+    /// The policy by which a dormant Job was made, from its record: the namespace may have changed its
+    /// label meanwhile. Where that is none of this server's, a dormant Job is started, and everything
+    /// else is left to the API server.
+    fn policy_of_dormant(&self, request: &Request) -> (String, (Policy, PolicyMetrics)) {
+        let old = request.old_object.as_ref().map(Job::new);
+        let name = old.and_then(Record::of).map(|record| record.policy).unwrap_or_default();
+        let policy = self.policies.get(&name).cloned().unwrap_or_else(|| {
+            let knobs = Policy { on_change: OnChange::Ignore, ..Policy::default() };
+            (knobs, self.metrics.policy(""))
+        });
+        (name, policy)
     }
 
     /// Carries a plan out when no other one of the same Job is under way here. Those that wait for
@@ -270,24 +278,20 @@ impl<C: Cluster> Reviewer for Admission<C> {
         deadline: Instant,
     ) -> Result<Bytes, ReviewError> {
         let begun = Instant::now();
-        if !self.policies.contains_key(policy) && policy != policy::DORMANT {
+        let named = self.policies.get(policy);
+        if named.is_none() && policy != policy::DORMANT {
             let (name, known) = (policy.to_owned(), self.known.clone());
             return Err(ReviewError::UnknownPolicy { name, known });
         }
         let request =
             review::parse(&body).map_err(|error| ReviewError::NotAReview(error.to_string()))?;
         drop(body);
-        let policy: Cow<'_, str> = match policy {
-            policy::DORMANT => policy_of_dormant(&request).into(),
-            named => named.into(),
-        };
-        let policy = policy.as_ref();
-        let nameless;
-        let (knobs, metrics) = if let Some((knobs, metrics)) = self.policies.get(policy) {
-            (knobs, metrics)
+        let recorded;
+        let (policy, (knobs, metrics)) = if let Some(named) = named {
+            (policy, named)
         } else {
-            nameless = self.metrics.policy("");
-            (&self.no_policy, &nameless)
+            recorded = self.policy_of_dormant(&request);
+            (recorded.0.as_str(), &recorded.1)
         };
         let decision = self.decide(policy, knobs, &request, deadline).await;
         fail_point::answers(decision.reason);
@@ -297,13 +301,6 @@ impl<C: Cluster> Reviewer for Admission<C> {
         log(policy, &request, &decision, took);
         Ok(Bytes::from(answer))
     }
-}
-
-/// The policy by which a dormant Job was made, from its record: the namespace may have changed its
-/// label meanwhile. Empty where there is no record.
-fn policy_of_dormant(request: &Request) -> String {
-    let old = request.old_object.as_ref().map(Job::new);
-    old.and_then(Record::of).map(|record| record.policy).unwrap_or_default()
 }
 
 fn operation(operation: Operation) -> MetricOperation {

@@ -169,7 +169,7 @@ impl Metrics {
     }
 
     /// The handles of one policy. Called once a policy when the server starts: the policies that
-    /// exist are the values that the label can take.
+    /// exist are the values that the label can take, and the empty one, which is made when it is met.
     #[must_use]
     pub fn policy(&self, name: &str) -> PolicyMetrics {
         let policy: Arc<str> = name.into();

@@ -19,7 +19,7 @@ const MOST: usize = 512;
 /// Namespace and name.
 type Name = (String, String);
 
-/// Whose turn it is, by namespace and name, and what is gone.
+/// Whose turn it is, by namespace and name, what is gone, and what a request was given up with.
 #[derive(Debug, Default)]
 pub struct Turns {
     by_name: Mutex<HashMap<Name, Arc<Turn<()>>>>,

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::cluster::ServerVersion;
 use crate::job::{Job, Progress, progress};
 use crate::replace::Cluster;
+use crate::replace::reaper::LONGEST_REQUEST;
 use crate::review::Request;
 
 /// How long a request waits; the API server's own retry comes at once.
@@ -32,9 +33,6 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(160);
 /// The first version of Kubernetes whose Job controller forgets what it expects of Pods when a Job
 /// is deleted (`deleteJob` in `pkg/controller/job/job_controller.go`).
 const FORGETS: ServerVersion = ServerVersion { minor: 37, patch: 2 };
-
-/// The longest that a request to the API server lives.
-const LIFE: Duration = Duration::from_secs(34);
 
 /// How long the first Pods of a Job may take to be made; where there are none later, they are
 /// refused (a quota, a policy), and the Job only hangs.
@@ -54,9 +52,7 @@ pub(super) fn is_being_started(
     server: Option<ServerVersion>,
     now: jiff::Timestamp,
 ) -> bool {
-    let created = || job.value().pointer("/metadata/creationTimestamp");
-    let begun = job.status("startTime").or_else(created).and_then(Value::as_str);
-    let begun = begun.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let begun = time(job.status("startTime").or_else(|| created(job)));
     if begun.is_some_and(|begun| now.duration_since(begun).unsigned_abs() > STARTING) {
         return false;
     }
@@ -72,14 +68,19 @@ pub(super) fn is_being_started(
         && !counts.into_iter().any(counted)
 }
 
+fn created(job: Job<'_>) -> Option<&Value> {
+    job.value().pointer("/metadata/creationTimestamp")
+}
+
+fn time(value: Option<&Value>) -> Option<jiff::Timestamp> {
+    value?.as_str()?.parse().ok()
+}
+
 /// Whether the dormant Job that a request meets may still be released: the one that made it lives for
 /// 34 s. Clocks that differ cost a wait too much or too little.
 pub(super) fn is_under_way(request: &Request, now: jiff::Timestamp) -> bool {
-    let created = request.old_object.as_ref().map(Job::new).and_then(|old| {
-        let text = old.value().pointer("/metadata/creationTimestamp")?.as_str()?;
-        text.parse::<jiff::Timestamp>().ok()
-    });
-    created.is_none_or(|created| now.duration_since(created).unsigned_abs() <= LIFE)
+    let created = request.old_object.as_ref().and_then(|old| time(created(Job::new(old))));
+    created.is_none_or(|created| now.duration_since(created).unsigned_abs() <= LONGEST_REQUEST)
 }
 
 /// Whether the stored Job is no longer the old object of the request.

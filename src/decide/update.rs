@@ -39,9 +39,9 @@ impl Update<'_> {
     /// Whether the dormant Job that was made for this request has come to its end before it was
     /// started (`activeDeadlineSeconds`): to release it would run nothing.
     fn ended_asleep(&self) -> bool {
-        let own = Record::of(self.old).is_some_and(|record| record.was_made_for(self.request));
-        own && self.policy.on_change == OnChange::Replace
+        self.policy.on_change == OnChange::Replace
             && progress(self.old) == Progress::Finished
+            && Record::of(self.old).is_some_and(|record| record.was_made_for(self.request))
     }
 
     fn is_being_deleted(&self) -> bool {

@@ -46,42 +46,30 @@ fn pki() -> (String, Vec<u8>) {
 fn configuration(ca: &str) -> Value {
     use base64::Engine as _;
     let bundle = base64::engine::general_purpose::STANDARD.encode(ca);
-    json!({
-        "metadata": { "name": "00-rejob" },
-        "webhooks": [{
-            "name": "replace.rejob.dev",
+    let entry = |policy: &str, operations: &[&str], failure_policy: &str| {
+        json!({
+            "name": format!("{policy}.rejob.dev"),
             "admissionReviewVersions": ["v1"],
             "sideEffects": "NoneOnDryRun",
             "clientConfig": { "caBundle": bundle, "service": {
-                "name": "rejob", "namespace": "rejob", "port": 443, "path": "/v1/policies/replace",
+                "name": "rejob", "namespace": "rejob", "port": 443,
+                "path": format!("/v1/policies/{policy}"),
             }},
             "rules": [{
                 "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
-                "operations": ["CREATE", "UPDATE"],
+                "operations": operations,
             }],
-            "namespaceSelector": { "matchLabels": { "rejob.dev/policy": "replace" } },
-            "failurePolicy": "Ignore",
+            "failurePolicy": failure_policy,
             "timeoutSeconds": 10,
             "reinvocationPolicy": "Never",
-        }, {
-            "name": "dormant.rejob.dev",
-            "admissionReviewVersions": ["v1"],
-            "sideEffects": "NoneOnDryRun",
-            "clientConfig": { "caBundle": bundle, "service": {
-                "name": "rejob", "namespace": "rejob", "port": 443, "path": "/v1/policies/dormant",
-            }},
-            "rules": [{
-                "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
-                "operations": ["UPDATE"],
-            }],
-            "objectSelector": { "matchExpressions": [
-                { "key": "rejob.dev/dormant", "operator": "Exists" },
-            ]},
-            "failurePolicy": "Fail",
-            "timeoutSeconds": 10,
-            "reinvocationPolicy": "Never",
-        }],
-    })
+        })
+    };
+    let mut replace = entry("replace", &["CREATE", "UPDATE"], "Ignore");
+    replace["namespaceSelector"] = json!({ "matchLabels": { "rejob.dev/policy": "replace" } });
+    let mut dormant = entry("dormant", &["UPDATE"], "Fail");
+    dormant["objectSelector"] =
+        json!({ "matchExpressions": [{ "key": "rejob.dev/dormant", "operator": "Exists" }] });
+    json!({ "metadata": { "name": "00-rejob" }, "webhooks": [replace, dormant] })
 }
 
 fn deployment() -> Value {

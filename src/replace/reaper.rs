@@ -21,6 +21,9 @@ pub const INTERVAL: Duration = Duration::from_secs(30);
 /// How long a dormant Job must have been seen before it is deleted.
 pub const GRACE: Duration = Duration::from_mins(1);
 
+/// The longest that a request to the API server lives: until then a dormant Job may be released.
+pub const LONGEST_REQUEST: Duration = Duration::from_secs(34);
+
 /// A dormant Job that is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {

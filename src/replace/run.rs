@@ -18,6 +18,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 /// Carries a plan out and tells how it ended. Never later than `deadline`.
 pub async fn run<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, deadline: Instant) -> Outcome {
     let mut execution = Execution::new(plan, policy);
+    let dormant = match plan.mode {
+        Mode::Recreate => plan.dormant(policy),
+        Mode::Apply => Value::Null,
+    };
     let mut pause = FIRST_PAUSE;
     let mut tried = false;
     loop {
@@ -36,7 +40,7 @@ pub async fn run<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, deadline: I
                 Effect::Delete => Instant::now() + left(deadline) / 2,
                 _ => deadline,
             };
-            let reply = timeout_at(until, carry_out(cluster, plan, policy, *effect)).await;
+            let reply = timeout_at(until, carry_out(cluster, plan, &dormant, *effect)).await;
             // An effect that did not happen has no other side: a stale view comes again.
             let refused = match &reply {
                 Ok(Reply::Deleted(result)) => result.is_err(),
@@ -57,7 +61,8 @@ fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, effect: Effect) -> Reply {
+/// `dormant` is the new Job as it is made, which an apply does not need.
+async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect: Effect) -> Reply {
     let Plan { namespace, name, user, .. } = plan;
     let manager = plan.field_manager.as_deref();
     match effect {
@@ -71,17 +76,14 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, effect: E
             cluster.create(namespace, plan.accepted(), manager, true).await.map(|job| uid(&job)),
         ),
         Effect::DryRunDormant => Reply::Created(
-            cluster
-                .create(namespace, &plan.dormant(policy), manager, true)
-                .await
-                .map(|job| uid(&job)),
+            cluster.create(namespace, dormant, manager, true).await.map(|job| uid(&job)),
         ),
-        Effect::DryRunMarks => Reply::Created(keeps_its_marks(cluster, plan, policy).await),
+        Effect::DryRunMarks => Reply::Created(keeps_its_marks(cluster, plan, dormant).await),
         Effect::Delete => {
             Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
         }
         Effect::Create => {
-            let made = cluster.create(namespace, &plan.dormant(policy), manager, false).await;
+            let made = cluster.create(namespace, dormant, manager, false).await;
             Reply::Created(match made {
                 Ok(stored) => asleep(cluster, plan, &stored).await,
                 Err(error) => Err(error),
@@ -95,9 +97,9 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, effect: E
 async fn keeps_its_marks<C: Cluster>(
     cluster: &C,
     plan: &Plan,
-    policy: &str,
+    dormant: &Value,
 ) -> Result<String, ApiError> {
-    let mut probe = plan.dormant(policy);
+    let mut probe = dormant.clone();
     if let Some(Value::Object(metadata)) = probe.get_mut("metadata") {
         metadata.remove("name");
         metadata.insert("generateName".to_owned(), "rejob-probe-".into());

@@ -123,7 +123,7 @@ matchExpressions:
   {{- include "rejob.namespaces" (index . 0) | nindent 2 }}
 {{- end }}
 
-{{/* What all entries of the webhook configuration have in common; argument: list of root and the last segment of the path. */}}
+{{/* What all entries of the webhook configuration have in common; argument: list of root, the last segment of the path, and the operations. */}}
 {{- define "rejob.webhook" -}}
 {{- $root := index . 0 -}}
 {{- $path := printf "/v1/policies/%s" (index . 1) -}}
@@ -143,4 +143,10 @@ clientConfig:
 matchPolicy: Equivalent
 sideEffects: NoneOnDryRun
 timeoutSeconds: {{ int $root.Values.webhook.timeoutSeconds }}
+rules:
+  - apiGroups: [batch]
+    apiVersions: [v1]
+    operations: [{{ join ", " (index . 2) }}]
+    resources: [jobs]
+    scope: Namespaced
 {{- end }}

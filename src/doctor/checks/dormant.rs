@@ -12,11 +12,12 @@ use crate::doctor::finding::Finding;
 use crate::doctor::webhook::opted_in;
 use crate::job::Job;
 use crate::replace::Record;
+use crate::replace::reaper::LONGEST_REQUEST;
 
 const CHECK: &str = "dormant-jobs";
 
-/// The longest that a request to the API server lives, in seconds; until then it is under way.
-const REQUEST: i64 = 34;
+/// Until then, in seconds, it is under way.
+const REQUEST: i64 = LONGEST_REQUEST.as_secs().cast_signed();
 /// When the reaper has surely deleted it, in seconds: it lists every 30 s and waits for 60 s.
 const REAPED: i64 = 120;
 
@@ -43,7 +44,7 @@ fn judge(facts: &Facts, value: &Value) -> Finding {
     let created: Result<Timestamp, _> = text("/metadata/creationTimestamp").parse();
     let age = created.map_or(0, |created| facts.now().as_second() - created.as_second());
     let job = Job::new(value);
-    if Record::of(job).is_none() || job.parallelism() != Some(0) {
+    if Record::of(job).is_none() {
         return Finding::hint(
             CHECK,
             &subject,

@@ -13,6 +13,9 @@ const SHORT_TIMEOUT: i32 = 5;
 /// The API server gives a request 34 s in all; other webhooks need some of it.
 const LONG_TIMEOUT: i32 = 25;
 
+/// What renders the entries anew.
+const UPGRADE: &str = "helm upgrade --install rejob charts/rejob --namespace rejob --reuse-values";
+
 pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
     const CHECK: &str = "webhook-configuration";
     if let Err(error) = &facts.configurations {
@@ -39,7 +42,7 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
                     "it has no entry {DORMANT}.rejob.dev: where rejob is not reached in the middle of \
                      a replacement, a client is told success about a Job that never starts"
                 ),
-                "helm upgrade --install rejob charts/rejob --namespace rejob --reuse-values",
+                UPGRADE,
             ));
         }
         let entries: Vec<_> = entries.iter().map(|entry| entry.policy).collect();
@@ -48,7 +51,7 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
                 CHECK,
                 name,
                 "it has no entry <policy>.rejob.dev, so the API server never calls rejob",
-                "helm upgrade --install rejob charts/rejob --namespace rejob --reuse-values",
+                UPGRADE,
             )
         } else {
             Finding::ok(CHECK, name, format!("it has the policies {}", entries.join(", ")))
