@@ -129,10 +129,12 @@ impl<C: Cluster> Admission<C> {
     /// While the API server is about to create an apply's new Job, another apply of the same manager
     /// waits: its own Job would be taken for the expected one.
     async fn let_the_expected_one_create(&self, request: &Request, deadline: Instant) {
+        let expected = || self.memory.expects(request);
         if self.memory.is_another_creation(request, Instant::now())
             && let Some(cluster) = &self.cluster
+            && !wait::until_there(cluster.as_ref(), request, expected, deadline).await
         {
-            wait::until_there(cluster.as_ref(), request, deadline).await;
+            self.memory.let_through(request);
         }
     }
 

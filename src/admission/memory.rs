@@ -9,7 +9,7 @@
 //! manager could make the Job in its stead, and would be remembered as what the first one asked for:
 //! whoever is not the expected one waits a moment, and with several nothing is remembered.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -81,8 +81,9 @@ struct Expected {
     manager: String,
     kept: Kept,
     /// What else the same manager was about to create under the name meanwhile. One is what a hook
-    /// has made of it; with more, nobody can tell whose Job it is that will be there.
-    others: BTreeSet<TemplateHash>,
+    /// has made of it; with more, nobody can tell whose Job it is that will be there. And whether it
+    /// was let through: before, another replica's must have made a Job of that hash.
+    others: BTreeMap<TemplateHash, bool>,
     /// Whether the same manager has asked for something else of the Job meanwhile.
     contended: bool,
     since: Instant,
@@ -97,7 +98,7 @@ impl Expected {
     /// Whether a Job with this recorded hash comes from a creation that was seen here: a Job that
     /// another replica made dormant has the owners of the one before, this manager among them.
     fn made(&self, recorded: &TemplateHash) -> bool {
-        self.kept.hash == *recorded || self.others.contains(recorded)
+        self.kept.hash == *recorded || self.others.get(recorded) == Some(&true)
     }
 }
 
@@ -141,7 +142,7 @@ impl Memory {
             replaced_uid: plan.uid.clone(),
             manager: plan.field_manager.clone().unwrap_or_default(),
             kept: Kept::of(&Made::of(plan)),
-            others: BTreeSet::new(),
+            others: BTreeMap::new(),
             contended: false,
             since: now,
         };
@@ -158,10 +159,8 @@ impl Memory {
     #[must_use]
     pub fn is_another_creation(&self, request: &Request, now: Instant) -> bool {
         let Some(object) = &request.object else { return false };
-        let name = Job::new(object).name().unwrap_or(&request.name);
         let mut entries = self.entries();
-        let key = (request.namespace.clone(), name.to_owned());
-        let Some(expected) = entries.expected.get_mut(&key) else { return false };
+        let Some(expected) = entries.expected.get_mut(&key(request)) else { return false };
         let hash = TemplateHash::of(object);
         let manager = request.field_manager.as_deref().unwrap_or_default();
         if request.dry_run
@@ -175,8 +174,24 @@ impl Memory {
             expected.contended = true;
             return false;
         }
-        expected.others.insert(hash);
+        expected.others.entry(hash).or_insert(false);
         true
+    }
+
+    /// Whether a Job of the request's name is expected.
+    #[must_use]
+    pub fn expects(&self, request: &Request) -> bool {
+        self.entries().expected.contains_key(&key(request))
+    }
+
+    /// Another creation goes on, and no Job is there yet: it may make the expected one.
+    pub fn let_through(&self, request: &Request) {
+        let Some(object) = &request.object else { return };
+        if let Some(expected) = self.entries().expected.get_mut(&key(request))
+            && let Some(let_through) = expected.others.get_mut(&TemplateHash::of(object))
+        {
+            *let_through = true;
+        }
     }
 
     /// A stored Job is seen: if it is an expected one, it is known by its uid from now on. Another
@@ -218,6 +233,12 @@ impl Memory {
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Where the Job of a request is expected.
+fn key(request: &Request) -> (String, String) {
+    let name = request.object.as_ref().and_then(|object| Job::new(object).name());
+    (request.namespace.clone(), name.unwrap_or(&request.name).to_owned())
 }
 
 impl Entries {
@@ -290,7 +311,7 @@ mod tests {
                 replaced_uid: "old".into(),
                 manager: "m".into(),
                 kept: Kept::of(&made(None)),
-                others: BTreeSet::new(),
+                others: BTreeMap::new(),
                 contended: false,
                 since: now,
             };

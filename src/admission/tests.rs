@@ -162,10 +162,11 @@ async fn what_a_job_was_made_for_is_remembered_by_its_new_uid() {
     assert_eq!(fake.count("delete"), 1);
 }
 
-fn after_an_apply(manager: &'static str) -> Arc<Fake> {
+/// A cluster in which so many looks find no Job, and the next one is stale.
+fn after_an_apply(manager: &'static str, empty: usize) -> Arc<Fake> {
     Arc::new(Fake::new(move |name, nth| match (name, nth) {
-        ("get", 0) => Some((Duration::ZERO, Ok(Value::Null))),
-        ("get", 1) => Some((Duration::ZERO, Ok(job("a:1")))),
+        ("get", nth) if nth < empty => Some((Duration::ZERO, Ok(Value::Null))),
+        ("get", nth) if nth == empty => Some((Duration::ZERO, Ok(job("a:1")))),
         ("get", _) => {
             let mut new = job("a:2");
             new["metadata"]["uid"] = json!("made by the API server");
@@ -196,7 +197,7 @@ fn remembered(service: &Admission<Fake>, uid: &str) -> Option<Made> {
 
 #[tokio::test(start_paused = true)]
 async fn the_uid_of_an_applys_new_job_is_looked_up() {
-    let fake = after_an_apply("kubectl");
+    let fake = after_an_apply("kubectl", 1);
     let service = apply(&fake).await;
     settled(&fake, "tell").await;
     assert_eq!(fake.count("get"), 3);
@@ -205,7 +206,8 @@ async fn the_uid_of_an_applys_new_job_is_looked_up() {
 
 #[tokio::test(start_paused = true)]
 async fn an_applys_new_job_is_known_when_the_next_request_comes_before_the_look_up() {
-    let fake = after_an_apply("kubectl");
+    // As long as the creation waits.
+    let fake = after_an_apply("kubectl", 55);
     let service = apply(&fake).await;
     assert_eq!(fake.count("get"), 0);
     // Another hook has rewritten the template on CREATE, and rejob has recorded that one's hash.
@@ -227,7 +229,7 @@ async fn an_applys_new_job_is_known_when_the_next_request_comes_before_the_look_
     settled(&fake, "tell").await;
 
     // A Job that somebody else made is nobody's repetition.
-    let service = apply(&after_an_apply("kubectl")).await;
+    let service = apply(&after_an_apply("kubectl", 1)).await;
     let other = answer(&service, repeated("made by another", "somebody else")).await;
     assert_eq!(other["auditAnnotations"]["reason"], "would_replace");
     assert_eq!(remembered(&service, "made by another"), None);
@@ -235,7 +237,7 @@ async fn an_applys_new_job_is_known_when_the_next_request_comes_before_the_look_
 
 #[tokio::test(start_paused = true)]
 async fn a_job_that_somebody_else_was_faster_to_make_is_not_remembered_as_ones_own() {
-    let fake = after_an_apply("somebody else");
+    let fake = after_an_apply("somebody else", 1);
     let service = apply(&fake).await;
     for _ in 0..1000 {
         tokio::time::sleep(Duration::from_millis(20)).await;

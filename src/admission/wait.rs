@@ -116,20 +116,27 @@ pub(super) async fn until_changed<C: Cluster>(
     false
 }
 
-/// Waits until there is a Job of the name; not long, since the request may be the very one that is
-/// to create it, rewritten by a hook.
-pub(super) async fn until_there<C: Cluster>(cluster: &C, request: &Request, deadline: Instant) {
+/// Waits for a Job of the name as long as one is expected, and tells whether it is there; not long,
+/// since the request may be the very one that is to create it, rewritten by a hook.
+pub(super) async fn until_there<C: Cluster>(
+    cluster: &C,
+    request: &Request,
+    expected: impl Fn() -> bool,
+    deadline: Instant,
+) -> bool {
     let name = request.object.as_ref().and_then(|object| Job::new(object).name());
     let name = name.unwrap_or(&request.name);
     let begun = Instant::now();
     let until = (begun + LONGEST_FOR_A_CREATION).min(deadline.checked_sub(MARGIN).unwrap_or(begun));
-    while Instant::now() + FIRST_PAUSE < until {
+    while expected() && Instant::now() + FIRST_PAUSE < until {
         sleep(FIRST_PAUSE).await;
         match timeout_at(until, cluster.get(&request.namespace, name)).await {
-            Ok(Ok(Some(_))) | Err(_) => return,
+            Ok(Ok(Some(_))) => return true,
             Ok(_) => {}
+            Err(_) => return false,
         }
     }
+    false
 }
 
 #[cfg(test)]

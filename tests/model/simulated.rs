@@ -9,6 +9,7 @@ use rejob::job::{Job, Progress, progress};
 use rejob::replace::{ApiError, Cluster, Right};
 use rejob::review::UserInfo;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::job::{self, Refusal};
 
@@ -17,6 +18,15 @@ const CALL: u64 = 20;
 /// How long the Job controller takes at most from one write of a status to the next; one of these.
 const CONTROLLER: [u64; 3] = [50, 300, 3000];
 
+/// The least that rejob waits for a Job's start before it deletes it all the same: a quarter of what
+/// is left of a request, less what the calls take.
+const START: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    /// The client whose request is reviewed, and the revision that its PUT has read, if any.
+    pub static READER: (usize, u64);
+}
+
 /// What is stored, and what has happened.
 #[derive(Debug, Default)]
 pub struct Storage {
@@ -24,6 +34,8 @@ pub struct Storage {
     /// The one before, which the watch cache may still have.
     pub previous: Option<Value>,
     revision: u64,
+    /// When it was.
+    stored: Option<Instant>,
     uids: u64,
     /// How often Pods were started, by image.
     pub runs: BTreeMap<String, usize>,
@@ -32,6 +44,8 @@ pub struct Storage {
     /// The revisions that clients have written, each with its client.
     pub writes: Vec<(u64, usize)>,
     pub hook: Hook,
+    /// Whether the Job controller must have counted a Job's Pods before the Job is replaced.
+    pub counts: bool,
     random: u64,
 }
 
@@ -73,6 +87,7 @@ impl Storage {
     /// Stores a Job at a new revision.
     pub fn store(&mut self, mut job: Value) -> Value {
         self.revision += 1;
+        self.stored = Some(Instant::now());
         job["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         self.previous = self.job.replace(job.clone());
         job
@@ -81,6 +96,11 @@ impl Storage {
     /// The revision that was written last.
     pub fn wrote(&mut self, client: usize) {
         self.writes.push((self.revision, client));
+    }
+
+    /// Whether another client has written since a PUT's revision was read.
+    pub fn is_overtaken(&self, (reader, read): (usize, u64)) -> bool {
+        read > 0 && self.writes.iter().any(|(at, client)| *client != reader && *at > read)
     }
 
     pub fn next_uid(&mut self) -> String {
@@ -94,8 +114,9 @@ impl Storage {
 pub struct Simulated(Arc<Mutex<Storage>>);
 
 impl Simulated {
-    pub fn new(seed: u64, hook: Hook) -> Self {
-        Self(Arc::new(Mutex::new(Storage { random: seed, hook, ..Storage::default() })))
+    pub fn new(seed: u64, hook: Hook, counts: bool) -> Self {
+        let storage = Storage { random: seed, hook, counts, ..Storage::default() };
+        Self(Arc::new(Mutex::new(storage)))
     }
 
     pub fn storage(&self) -> MutexGuard<'_, Storage> {
@@ -213,6 +234,11 @@ impl Cluster for Simulated {
             }
             let running = progress(Job::new(&job)) == Progress::Running;
             assert!(!running, "a Job that makes progress is not deleted: {job}");
+            let overtaken = READER.with(|reader| storage.is_overtaken(*reader));
+            assert!(!overtaken, "nothing is deleted for a PUT that will be a conflict: {job}");
+            let starting = job["status"].get("active").is_none() && job::parallelism(&job) > 0;
+            let waited = storage.stored.is_none_or(|stored| stored.elapsed() >= START);
+            assert!(!storage.counts || !starting || waited, "its start is waited for: {job}");
             storage.previous = storage.job.take();
             Ok(())
         })

@@ -38,6 +38,32 @@ async fn another_ones_creation_waits_for_the_expected_job() {
     }
 }
 
+/// The deletion comes too late: another replica has replaced the Job.
+#[tokio::test(start_paused = true)]
+async fn nor_does_it_wait_when_none_is_expected_any_longer() {
+    let fake = Arc::new(Fake::new(|name, _| match name {
+        "delete" => {
+            Some((Duration::from_millis(100), Err(error(409, "Conflict", "another revision"))))
+        }
+        "get" => Some((Duration::ZERO, Ok(Value::Null))),
+        _ => None,
+    }));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let (mut old, mut object) = (job("a:1"), job("a:2"));
+    for job in [&mut old, &mut object] {
+        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
+    }
+    let late = answer(&service, review(&old, &object, false));
+    let other = async {
+        settled(&fake, "delete").await;
+        let begun = Instant::now();
+        answer(&service, creation("a:3")).await;
+        begun.elapsed()
+    };
+    let (_, waited) = tokio::join!(late, other);
+    assert!((50..=120).contains(&waited.as_millis()), "{waited:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_one_creation_makes_is_the_expected_job_as_a_hook_has_rewritten_it() {
     let service = apply(&empty_until(usize::MAX)).await;
@@ -50,6 +76,14 @@ async fn what_one_creation_makes_is_the_expected_job_as_a_hook_has_rewritten_it(
 #[tokio::test(start_paused = true)]
 async fn what_no_creation_that_was_seen_here_makes_is_not_the_expected_job() {
     let service = apply(&empty_until(usize::MAX)).await;
+    assert!(!is_ones_own(&service).await);
+}
+
+/// Another replica has made a Job for somebody else, who asked for the same as one that waits here.
+#[tokio::test(start_paused = true)]
+async fn what_is_there_before_a_creation_goes_on_is_not_of_its_making() {
+    let service = apply(&empty_until(4)).await;
+    answer(&service, creation("a:other")).await;
     assert!(!is_ones_own(&service).await);
 }
 
