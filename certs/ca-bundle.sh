@@ -1,8 +1,8 @@
 #!/bin/sh
-# Prints the patch that puts a CA into rejob's webhook configuration: one entry for each policy, and
-# dormant, the entry of Jobs that are half replaced, where a policy replaces:
+# Prints the patch that puts a CA into rejob's webhook configuration: one entry for each policy
+# and, where a policy replaces, dormant and rerun, the entries of rejob's own:
 #
-#   certs/ca-bundle.sh ca.crt replace hash-name ttl dormant >ca-bundle.yaml
+#   certs/ca-bundle.sh ca.crt replace hash-name ttl dormant rerun >ca-bundle.yaml
 #   kubectl patch mutatingwebhookconfiguration 00-rejob --type=strategic --patch-file=ca-bundle.yaml
 #
 # A patch and not an apply: the entries stay those of the chart, which can take one out again.

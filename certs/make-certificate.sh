@@ -8,7 +8,7 @@
 set -eu
 
 namespace=rejob service=rejob secret=rejob-serving out=./rejob-certs
-configuration='' policies=replace,hash-name,ttl,dormant days=365 ca_days=3650 ca_cert='' ca_key='' names=''
+configuration='' policies=replace,hash-name,ttl,dormant,rerun days=365 ca_days=3650 ca_cert='' ca_key='' names=''
 
 usage() {
     cat <<'HELP'
@@ -18,7 +18,8 @@ Usage: make-certificate.sh [OPTIONS]
   --secret NAME         name of the Secret that is written              [rejob-serving]
   --configuration NAME  MutatingWebhookConfiguration                    [00-<service>]
   --policies A,B,…      policies of the release, for ca-bundle.yaml, and
-                        dormant where one replaces     [replace,hash-name,ttl,dormant]
+                        dormant and rerun where one replaces
+                                          [replace,hash-name,ttl,dormant,rerun]
   --names A,B,…         more DNS names, such as the host of webhook.url
   --days N              life of the serving certificate                 [365]
   --ca-days N           life of the CA                                  [3650]

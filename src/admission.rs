@@ -7,10 +7,10 @@
 mod after;
 mod held;
 mod memory;
+mod policies;
 mod turns;
 mod wait;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,15 +20,16 @@ use tokio::time::Instant;
 use crate::cluster::ServerVersion;
 use crate::decide::{Context, Decision, Verdict, decide, stale_view};
 use crate::job::{Job, last_apply};
-use crate::metrics::{Metrics, Operation as MetricOperation, PolicyMetrics};
-use crate::policy::{self, OnChange, Policy, PolicySet};
+use crate::metrics::{Metrics, Operation as MetricOperation};
+use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
-use crate::replace::{Cluster, Mode, Outcome, Plan, Record, fail_point, run};
+use crate::replace::{Cluster, Mode, Outcome, Plan, fail_point, run};
 use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
 pub use held::Held;
 pub use memory::{Made, Memory};
+use policies::{Named, Policies};
 pub use turns::Turns;
 
 /// How long ago an apply may be for the next one to leave no trace: its time is in whole seconds.
@@ -48,8 +49,7 @@ pub struct Identity {
 /// The webhook's service: policies, a cluster perhaps, metrics.
 #[derive(Debug)]
 pub struct Admission<C> {
-    policies: HashMap<String, (Policy, PolicyMetrics)>,
-    known: String,
+    policies: Policies,
     cluster: Option<Arc<C>>,
     identity: Identity,
     memory: Arc<Memory>,
@@ -68,11 +68,7 @@ impl<C: Cluster> Admission<C> {
         metrics: Metrics,
     ) -> Self {
         Self {
-            policies: policies
-                .iter()
-                .map(|(name, policy)| (name.to_owned(), (policy.clone(), metrics.policy(name))))
-                .collect(),
-            known: policies.names().collect::<Vec<_>>().join(", "),
+            policies: Policies::new(policies, &metrics),
             cluster,
             identity,
             memory: Arc::new(Memory::default()),
@@ -154,19 +150,6 @@ impl<C: Cluster> Admission<C> {
         self.held.keep(request, Instant::now());
         let longest = wait::for_a_start(deadline);
         wait::until_changed(cluster, request, longest, deadline).await
-    }
-
-    /// The policy by which a dormant Job was made, from its record: the namespace may have changed its
-    /// label meanwhile. Where that is none of this server's, a dormant Job is started, and everything
-    /// else is left to the API server.
-    fn policy_of_dormant(&self, request: &Request) -> (String, (Policy, PolicyMetrics)) {
-        let old = request.old_object.as_ref().map(Job::new);
-        let name = old.and_then(Record::of).map(|record| record.policy).unwrap_or_default();
-        let policy = self.policies.get(&name).cloned().unwrap_or_else(|| {
-            let knobs = Policy { on_change: OnChange::Ignore, ..Policy::default() };
-            (knobs, self.metrics.policy(""))
-        });
-        (name, policy)
     }
 
     /// Carries a plan out when no other one of the same Job is under way here. Those that wait for
@@ -280,27 +263,26 @@ impl<C: Cluster> Reviewer for Admission<C> {
         deadline: Instant,
     ) -> Result<Bytes, ReviewError> {
         let begun = Instant::now();
-        let named = self.policies.get(policy);
-        if named.is_none() && policy != policy::DORMANT {
-            let (name, known) = (policy.to_owned(), self.known.clone());
-            return Err(ReviewError::UnknownPolicy { name, known });
-        }
+        let named = self.policies.named(policy)?;
         let request =
             review::parse(&body).map_err(|error| ReviewError::NotAReview(error.to_string()))?;
         drop(body);
-        let recorded;
-        let (policy, (knobs, metrics)) = if let Some(named) = named {
-            (policy, named)
-        } else {
-            recorded = self.policy_of_dormant(&request);
-            (recorded.0.as_str(), &recorded.1)
+        let (known, decided) = match named {
+            Named::Policy(known) => (known, None),
+            Named::Dormant => (self.policies.of_dormant(&request), None),
+            Named::Rerun => {
+                self.policies.of_rerun(self.cluster.as_deref(), &request, deadline).await
+            }
         };
-        let decision = self.decide(policy, knobs, &request, deadline).await;
+        let decision = match decided {
+            Some(decision) => decision,
+            None => self.decide(&known.name, &known.policy, &request, deadline).await,
+        };
         fail_point::answers(decision.reason);
         let answer = review::answer(&request.uid, &decision);
         let took = begun.elapsed();
-        metrics.reviewed(operation(request.operation), decision.reason.label(), took);
-        log(policy, &request, &decision, took);
+        known.metrics.reviewed(operation(request.operation), decision.reason.label(), took);
+        log(&known.name, &request, &decision, took);
         Ok(Bytes::from(answer))
     }
 }

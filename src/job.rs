@@ -21,7 +21,7 @@ mod redact;
 use serde_json::{Map, Value};
 
 pub use applied::applied_part;
-pub use asked::{asked_for, repeats};
+pub use asked::{asked_for, asks_for_a_rerun, repeats};
 pub use change::Change;
 pub use fields::{Acting, acting, entry_index, has_apply_entry, last_apply};
 pub use hash::TemplateHash;

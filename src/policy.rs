@@ -13,9 +13,16 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The name that no policy can have: the entry of the webhook configuration that brings every change
-/// of a dormant Job, whatever its namespace opts in to by then, is named `dormant.rejob.dev`.
+/// The entry of the webhook configuration that brings every change of a dormant Job, whatever its
+/// namespace opts in to by then, is named `dormant.rejob.dev`.
 pub const DORMANT: &str = "dormant";
+
+/// The entry that brings every change of `rejob.dev/rerun`, whatever its namespace opts in to, is named
+/// `rerun.rejob.dev`: it fails closed, since the value would be stored and nothing would run.
+pub const RERUN: &str = "rerun";
+
+/// The names that no policy can have: those of rejob's own entries.
+pub const RESERVED: [&str; 2] = [DORMANT, RERUN];
 
 /// What an UPDATE that changes the immutable part does (`onChange`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -18,7 +18,7 @@ use std::process::Command;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rejob::policy::DORMANT;
+use rejob::policy::RESERVED;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use serde_json::{Value, json};
@@ -116,7 +116,7 @@ fn the_script_makes_a_pair_that_the_api_server_accepts() {
     let listed: BTreeSet<_> =
         entries.iter().map(|entry| entry["name"].as_str().unwrap().to_owned()).collect();
     let policies = rejob::policy::PolicySet::builtin();
-    let rendered = policies.names().chain([DORMANT]);
+    let rendered = policies.names().chain(RESERVED);
     assert_eq!(listed, rendered.map(|name| format!("{name}.rejob.dev")).collect());
     for entry in entries {
         let ca = decoded(&entry["clientConfig"]["caBundle"]);

@@ -12,6 +12,7 @@ use crate::replace::record::{make_dormant, recorded};
 
 mod expected;
 mod released;
+mod rerun;
 mod waits;
 
 const TIME: Duration = Duration::from_secs(8);

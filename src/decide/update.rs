@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::job::{
-    Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, Progress, TemplateHash, changes, keys,
-    progress, repeats,
+    Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, Progress, TemplateHash, asks_for_a_rerun,
+    changes, keys, progress, repeats,
 };
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy};
@@ -30,10 +30,8 @@ impl Update<'_> {
         words::name(self.old, &self.request.name)
     }
 
-    /// Whether the request gives the rerun annotation another value. Removing it asks for nothing.
     pub(super) fn asks_for_a_rerun(&self) -> bool {
-        let value = self.job.annotation(keys::RERUN);
-        value.is_some() && value != self.old.annotation(keys::RERUN)
+        asks_for_a_rerun(self.old, self.job)
     }
 
     /// Whether the dormant Job that was made for this request has come to its end before it was

@@ -158,7 +158,7 @@ impl Facts {
 
     /// rejob's entries that belong to a policy.
     pub fn entries_of_policies(&self) -> impl Iterator<Item = Entry<'_>> {
-        self.entries().filter(|entry| !entry.is_for_dormant())
+        self.entries().filter(|entry| !entry.is_own())
     }
 
     /// The namespaces; none when they could not be listed.

@@ -69,7 +69,11 @@ fn configuration(ca: &str) -> Value {
     let mut dormant = entry("dormant", &["UPDATE"], "Fail");
     dormant["objectSelector"] =
         json!({ "matchExpressions": [{ "key": "rejob.dev/dormant", "operator": "Exists" }] });
-    json!({ "metadata": { "name": "00-rejob" }, "webhooks": [replace, dormant] })
+    let mut rerun = entry("rerun", &["UPDATE"], "Fail");
+    rerun["namespaceSelector"] = json!({ "matchExpressions": [
+        { "key": "rejob.dev/policy", "operator": "In", "values": ["replace", "ttl"] },
+    ]});
+    json!({ "metadata": { "name": "00-rejob" }, "webhooks": [replace, rerun, dormant] })
 }
 
 fn deployment() -> Value {
@@ -205,8 +209,10 @@ fn a_healthy_installation_has_every_check_and_no_word_of_trouble() {
         "webhook-configuration",
         "entry",
         "entry",
+        "entry",
         "ca-bundle",
         "certificate",
+        "ca-bundle",
         "ca-bundle",
         "deployment",
         "endpoints",

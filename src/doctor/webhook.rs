@@ -13,7 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
 use crate::cluster::POLICY_LABEL;
-use crate::policy::DORMANT;
+use crate::policy::{DORMANT, RERUN, RESERVED};
 
 /// The suffix of the names of rejob's entries; what comes before it is the policy.
 const ENTRY_SUFFIX: &str = ".rejob.dev";
@@ -28,7 +28,7 @@ pub struct Entry<'a> {
     pub configuration: &'a str,
     /// The entry.
     pub webhook: &'a MutatingWebhook,
-    /// The policy that its name says, or [`DORMANT`].
+    /// The policy that its name says, or one of [`RESERVED`].
     pub policy: &'a str,
 }
 
@@ -90,10 +90,22 @@ fn policy_of(name: &str) -> Option<&str> {
 }
 
 impl<'a> Entry<'a> {
-    /// Whether it is the one for changes of dormant Jobs, and no policy's.
+    /// Whether it is one of rejob's own, and no policy's.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        RESERVED.contains(&self.policy)
+    }
+
+    /// Whether it is the one for changes of dormant Jobs.
     #[must_use]
     pub fn is_for_dormant(&self) -> bool {
         self.policy == DORMANT
+    }
+
+    /// Whether it is the one for changes of `rejob.dev/rerun`.
+    #[must_use]
+    pub fn is_for_rerun(&self) -> bool {
+        self.policy == RERUN
     }
 
     /// How findings name it.

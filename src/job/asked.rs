@@ -6,13 +6,20 @@
 
 use serde_json::{Map, Value};
 
-use super::{IMMUTABLE_FIELDS, changes};
+use super::{IMMUTABLE_FIELDS, Job, changes, keys};
 
 /// What is over this many bytes is not kept.
 const LARGEST: usize = 16 * 1024;
 
 /// The most differences that are looked at.
 const MOST: usize = 256;
+
+/// Whether the request gives `rejob.dev/rerun` another value. Removing it asks for nothing.
+#[must_use]
+pub fn asks_for_a_rerun(old: Job<'_>, job: Job<'_>) -> bool {
+    let value = job.annotation(keys::RERUN);
+    value.is_some() && value != old.annotation(keys::RERUN)
+}
 
 /// The part of a Job that [`repeats`] compares; `None` when it is too large to keep.
 #[must_use]

@@ -41,8 +41,10 @@ pub struct Description {
     pub labels: &'static [(&'static str, &'static str)],
 }
 
-const POLICY: (&str, &str) =
-    ("policy", "a policy of this server; empty for a dormant Job whose record names none of them");
+const POLICY: (&str, &str) = (
+    "policy",
+    "a policy of this server; empty for a dormant Job or a rerun where none of them is named",
+);
 const OPERATION: (&str, &str) = ("operation", "`CREATE`, `UPDATE` or `OTHER`");
 const CLIENT: (&str, &str) = (
     "client",

@@ -104,7 +104,7 @@ impl PolicySet {
             if !is_policy_name(name) {
                 return Err(refuse_at(&["policies", name], at(NO_POLICY_NAME)));
             }
-            if name == super::DORMANT {
+            if super::RESERVED.contains(&name.as_str()) {
                 return Err(refuse_at(&["policies", name], at(RESERVED)));
             }
             let mut policy = Policy::default();
@@ -131,7 +131,7 @@ impl PolicySet {
 const NO_POLICY_NAME: &str = "is no name of a policy; allowed: at most 63 of a-z, 0-9 and -, \
                               beginning and ending with a letter or digit";
 
-const RESERVED: &str = "is the name of rejob's own webhook entry for dormant Jobs; choose another";
+const RESERVED: &str = "is the name of a webhook entry of rejob's own; choose another";
 
 /// The policies of a file by name: at least one.
 fn named<'a>(
@@ -236,6 +236,7 @@ mod tests {
         let long = "x".repeat(64);
         for (text, wanted) in [
             (policy("dormant: {}"), format!("2: policies.dormant {RESERVED}")),
+            (policy("rerun: {}"), format!("2: policies.rerun {RESERVED}")),
             (
                 knob("onChange: replace"),
                 "4: policies.a.onChange is \"replace\"; allowed: Replace, Keep, Deny, Ignore"

@@ -185,7 +185,11 @@ fn a_policy_that_is_taken_out_takes_its_webhook_with_it() {
             configuration["webhooks"].as_array().unwrap().iter().map(|w| &w["name"]).collect();
         assert_eq!(
             names,
-            [&json!(format!("{}.rejob.dev", release.name)), &json!("dormant.rejob.dev")],
+            [
+                &json!(format!("{}.rejob.dev", release.name)),
+                &json!("rerun.rejob.dev"),
+                &json!("dormant.rejob.dev"),
+            ],
             "Helm {}",
             helm.version()
         );

@@ -242,6 +242,32 @@ fn a_change_that_begins_or_ends_the_leave_is_asked_about() {
 }
 
 #[test]
+fn without_rejob_a_rerun_is_refused_and_everything_else_is_plain_kubernetes() {
+    let plane = ControlPlane::shared();
+    // As by default; nothing listens there.
+    let values = json!({ "webhook": { "url": "https://127.0.0.1:1", "failurePolicy": "Ignore" } });
+    let rejob = Called::with(&plane, "{}", &values);
+    let rerun =
+        |value: Value| json!({ "metadata": { "annotations": { "rejob.dev/rerun": value } } });
+    let stored = rejob.store(&job(&annotated("rejob.dev/rerun", "1"), &json!({})));
+    let bare = rejob.store(&plain());
+    wait::until("the API server has taken notice", || {
+        rejob.patch(&stored, &rerun(json!("2"))).then_some(())
+    });
+    assert!(rejob.patch(&bare, &rerun(json!("1"))));
+    assert!(!rejob.patch(&stored, &rerun(json!("1"))));
+    assert!(!rejob.patch(&stored, &rerun(Value::Null)));
+    assert!(!rejob.patch(&stored, &json!({ "metadata": { "labels": { "a": "b" } } })));
+    assert!(!rejob.patch(&bare, &json!({ "metadata": { "annotations": { "a": "b" } } })));
+    assert!(!rejob.create(&plane.admin(), &job(&annotated("rejob.dev/rerun", "1"), &json!({}))));
+    // Who is left alone is so here as well.
+    let mut skipped = job(&annotated("rejob.dev/skip", "true"), &json!({}));
+    skipped["metadata"]["annotations"]["rejob.dev/rerun"] = json!("1");
+    let skipped = rejob.store(&skipped);
+    assert!(!rejob.patch(&skipped, &rerun(json!("2"))));
+}
+
+#[test]
 fn a_job_that_is_being_deleted_is_still_asked_about() {
     let plane = ControlPlane::shared();
     let rejob = Called::with(&plane, "{}", &json!({}));

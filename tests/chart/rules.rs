@@ -4,7 +4,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use super::render::{ci_names, ci_objects, objects_with, of_kind, the};
-use crate::support::rejob::IS_DORMANT;
+use crate::support::rejob::{ASKS_FOR_A_RERUN, IS_DORMANT};
 
 fn strings(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
@@ -20,11 +20,18 @@ pub fn webhooks(objects: &[Value]) -> Vec<&Value> {
 
 /// The entries of policies.
 fn of_policies(objects: &[Value]) -> Vec<&Value> {
-    webhooks(objects).into_iter().filter(|webhook| webhook["name"] != DORMANT).collect()
+    webhooks(objects).into_iter().filter(|webhook| !is_own(webhook)).collect()
 }
 
 /// The entry for dormant Jobs.
 const DORMANT: &str = "dormant.rejob.dev";
+/// The entry for changes of `rejob.dev/rerun`.
+const RERUN: &str = "rerun.rejob.dev";
+
+/// Whether it is an entry of rejob's own, and no policy's.
+fn is_own(webhook: &Value) -> bool {
+    webhook["name"] == DORMANT || webhook["name"] == RERUN
+}
 
 pub fn pod(objects: &[Value]) -> &Value {
     &the(objects, "Deployment")["spec"]["template"]["spec"]
@@ -82,8 +89,7 @@ fn the_default_values_are_the_built_in_policies() {
 fn the_webhook_defaults_are_those_of_the_design() {
     let objects = ci_objects("default");
     for webhook in webhooks(&objects) {
-        let dormant = webhook["name"] == DORMANT;
-        assert_eq!(webhook["failurePolicy"], if dormant { "Fail" } else { "Ignore" });
+        assert_eq!(webhook["failurePolicy"], if is_own(webhook) { "Fail" } else { "Ignore" });
         assert_eq!(webhook["timeoutSeconds"], 10);
         assert_eq!(webhook["reinvocationPolicy"], "Never");
     }
@@ -113,6 +119,35 @@ fn changes_of_dormant_jobs_have_an_entry_of_their_own_that_fails_closed() {
         for webhook in of_policies(&objects) {
             let conditions = webhook["matchConditions"].as_array().unwrap();
             assert!(conditions.iter().any(|one| one["expression"] == not.as_str()), "{name}");
+        }
+    }
+}
+
+#[test]
+fn changes_of_the_rerun_annotation_have_an_entry_of_their_own_that_fails_closed() {
+    for name in ci_names() {
+        let objects = ci_objects(&name);
+        let policies = policies(&objects);
+        let entry = webhooks(&objects).into_iter().find(|webhook| webhook["name"] == RERUN);
+        assert_eq!(entry.is_some(), policies.replaces(), "{name}");
+        let Some(entry) = entry else { continue };
+        assert_eq!(entry["failurePolicy"], "Fail", "{name}");
+        assert_eq!(entry["sideEffects"], "NoneOnDryRun");
+        assert_eq!(entry["rules"][0]["operations"], json!(["UPDATE"]));
+        // In the namespaces of all policies, and in no others.
+        let own = &entry["namespaceSelector"]["matchExpressions"];
+        assert_eq!(own[0]["key"], "rejob.dev/policy");
+        assert_eq!(own[0]["values"], json!(policies.names().collect::<Vec<_>>()), "{name}");
+        let first = &of_policies(&objects)[0]["namespaceSelector"]["matchExpressions"];
+        assert_eq!(own.as_array().unwrap()[1..], first.as_array().unwrap()[1..], "{name}");
+        // Under the same conditions as a policy's entry, and each change is asked about once.
+        let mut conditions = entry["matchConditions"].as_array().unwrap().clone();
+        let last = conditions.last_mut().unwrap();
+        assert_eq!(last["expression"], ASKS_FOR_A_RERUN, "{name}: other tests have another one");
+        *last = json!({ "name": "not-a-rerun", "expression": format!("!({ASKS_FOR_A_RERUN})") });
+        for webhook in of_policies(&objects) {
+            let theirs = webhook["matchConditions"].as_array().unwrap();
+            assert_eq!(theirs[..conditions.len()], conditions, "{name}");
         }
     }
 }

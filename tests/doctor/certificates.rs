@@ -73,7 +73,7 @@ fn a_ca_bundle_of_another_ca() {
              serves: another CA issued the certificate"
         ),
     );
-    assert_eq!(seen.messages("problem", "ca-bundle").len(), 4);
+    assert_eq!(seen.messages("problem", "ca-bundle").len(), 5);
     assert_eq!(seen.messages("ok", "certificate").len(), 1);
 }
 
@@ -86,7 +86,7 @@ fn an_entry_without_a_ca_bundle() {
     });
     // At a URL it may be meant: a public CA.
     let hints = turn.doctor().messages("hint", "ca-bundle");
-    assert_eq!(hints.len(), 4, "{hints:?}");
+    assert_eq!(hints.len(), 5, "{hints:?}");
     assert!(hints[0].contains("it has no caBundle"), "{hints:?}");
 }
 
@@ -108,5 +108,5 @@ fn a_certificate_that_has_expired_or_soon_will() {
         &format!("127.0.0.1:{port}: the certificate expired at 2021-01-01T00:00:00Z"),
     );
     // It is the right CA, all the same.
-    assert_eq!(seen.messages("ok", "ca-bundle").len(), 4, "{}", seen.output.stdout);
+    assert_eq!(seen.messages("ok", "ca-bundle").len(), 5, "{}", seen.output.stdout);
 }

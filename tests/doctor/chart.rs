@@ -63,7 +63,7 @@ fn an_installation_by_the_chart_is_found_and_understood() {
     assert!(seen.messages("ok", "endpoints")[0].ends_with("1 endpoint ready"));
     // Its name leads nowhere from here, so the Secret is compared, and the finding says so.
     let bundles = seen.messages("ok", "ca-bundle");
-    assert_eq!(bundles.len(), 4, "{}", seen.output.stdout);
+    assert_eq!(bundles.len(), 5, "{}", seen.output.stdout);
     let compared = format!("the certificate in the Secret {release}-tls (");
     assert!(bundles[0].contains(&compared), "{bundles:?}");
     assert_eq!(seen.messages("hint", "namespace").len(), 1, "{}", seen.output.stdout);

@@ -76,7 +76,7 @@ impl Place {
         }
     }
 
-    fn manifest(image: &str) -> Value {
+    pub fn manifest(image: &str) -> Value {
         let mut job = manifest::job(JOB, image);
         job["spec"]["backoffLimit"] = json!(0);
         job

@@ -275,6 +275,74 @@ fn raw_requests_with_failure_policy_ignore() {
         .for_each(with_failure_policy_ignore);
 }
 
+/// Asks for a new run of the same Job: what the client said.
+fn rerun(place: &Place, client: Client, value: &str) -> Result<String, String> {
+    let annotated = manifest::annotated(Place::manifest(FIRST), "rejob.dev/rerun", value);
+    let kubectl = match client {
+        Client::MergePatch => {
+            let value = format!("rejob.dev/rerun={value}");
+            place.namespace.kubectl(&["annotate", "job", JOB, "--overwrite", &value])
+        }
+        Client::Apply => {
+            place.namespace.kubectl_with(&annotated.to_string(), &["apply", "-f", "-"])
+        }
+        Client::ServerSideApply => place
+            .namespace
+            .kubectl_with(&annotated.to_string(), &["apply", "--server-side", "-f", "-"]),
+        _ => unreachable!("{client:?} is not among them"),
+    };
+    if kubectl.code == 0 { Ok(kubectl.stdout) } else { Err(kubectl.stderr) }
+}
+
+/// A new run is asked for while rejob dies at each step, and while it is dead: under Ignore as well
+/// nobody is told success about a value that is stored and runs nothing.
+fn rerun_with_failure_policy_ignore(client: Client) {
+    let plane = ControlPlane::shared();
+    let mut rejob = start(&plane, "Ignore");
+    for (step, left) in steps(client) {
+        let place = Place::new(rejob.namespace("replace"));
+        place.deploy(client, FIRST);
+        place.assert_runs(FIRST);
+        rejob.restart(&[("REJOB_FAIL_POINT", &step)]);
+        let said = rerun(&place, client, "1");
+        rejob.wait_until_dead();
+        let when = format!("{client:?} {step}");
+        if left == Left::Gone && client.applies() && said.is_ok() {
+            // The API server creates the Job from the apply, without rejob.
+            place.assert_ran(2);
+        } else {
+            said.expect_err(&when);
+            assert_left(&place, left, &when);
+        }
+        if left == Left::Untouched {
+            assert_eq!(annotation(&place.job(), "rejob.dev/rerun"), None, "{when}");
+            let error = rerun(&place, client, "1").expect_err("rejob is dead");
+            let name = "failed calling webhook \"rerun.rejob.dev\"";
+            assert!(error.contains(name), "{when}: {error}");
+        }
+        rejob.restart(&[]);
+        if left == Left::Gone && client == Client::MergePatch {
+            // An annotation makes no Job, a deploy does.
+            let error = rerun(&place, client, "1").expect_err("there is no Job");
+            assert!(error.contains("not found"), "{when}: {error}");
+            place.deploy(client, FIRST);
+            place.assert_ran(2);
+            continue;
+        }
+        rerun(&place, client, "1").unwrap_or_else(|error| panic!("{when}: {error}"));
+        assert_eq!(annotation(&place.job(), "rejob.dev/rerun"), Some("1"), "{when}");
+        place.assert_runs(FIRST);
+        place.assert_ran(2);
+    }
+}
+
+#[test]
+fn a_rerun_with_failure_policy_ignore() {
+    [Client::MergePatch, Client::Apply, Client::ServerSideApply]
+        .into_iter()
+        .for_each(rerun_with_failure_policy_ignore);
+}
+
 /// rejob is killed and started again while a client deploys one change after the other, each until
 /// it is told success: a success is one, no change runs twice, and a deploy with rejob at work comes
 /// through.

@@ -26,6 +26,11 @@ pub const IS_DORMANT: &str = "oldObject != null && has(oldObject.metadata.labels
     && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) \
     && 'rejob.dev/dormant' in oldObject.metadata.annotations \
     && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{\"parallelism\":')";
+/// A change of `rejob.dev/rerun`, in CEL.
+pub const ASKS_FOR_A_RERUN: &str = "oldObject != null && has(object.metadata.annotations) \
+    && 'rejob.dev/rerun' in object.metadata.annotations && !(has(oldObject.metadata.annotations) \
+    && 'rejob.dev/rerun' in oldObject.metadata.annotations \
+    && oldObject.metadata.annotations['rejob.dev/rerun'] == object.metadata.annotations['rejob.dev/rerun'])";
 /// The garbage collector takes a finalizer out when somebody has deleted a Job in the foreground.
 const NOT_FROM_THE_CONTROL_PLANE: &str = "!request.userInfo.username.startsWith('system:serviceaccount:kube-system:') \
     && !(request.userInfo.username in ['system:kube-controller-manager', 'system:apiserver'])";
@@ -259,11 +264,28 @@ impl<'p> Rejob<'p> {
                 entry["failurePolicy"] = options.failure_policy.into();
                 entry["reinvocationPolicy"] =
                     if policy.replaces() { "Never" } else { "IfNeeded" }.into();
-                entry["matchConditions"] =
-                    json!([{ "name": "not-dormant", "expression": format!("!({IS_DORMANT})") }]);
+                entry["matchConditions"] = json!([
+                    { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
+                    { "name": "not-a-rerun", "expression": format!("!({ASKS_FOR_A_RERUN})") },
+                ]);
                 entry
             })
             .collect();
+        let mut rerun = entry("rerun");
+        rerun["rules"][0]["operations"] = json!(["UPDATE"]);
+        rerun["namespaceSelector"] = json!({
+            "matchLabels": { INSTANCE: &self.instance },
+            "matchExpressions": [{
+                "key": "rejob.dev/policy", "operator": "In", "values": policies.names().collect::<Vec<_>>(),
+            }],
+        });
+        rerun["failurePolicy"] = "Fail".into();
+        rerun["reinvocationPolicy"] = "Never".into();
+        rerun["matchConditions"] = json!([
+            { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
+            { "name": "rerun", "expression": ASKS_FOR_A_RERUN },
+        ]);
+        webhooks.push(rerun);
         let mut dormant = entry("dormant");
         dormant["rules"][0]["operations"] = json!(["UPDATE"]);
         dormant["namespaceSelector"] = json!({ "matchLabels": { INSTANCE: &self.instance } });

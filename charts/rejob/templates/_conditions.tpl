@@ -15,6 +15,11 @@ left out for what else it carries: rejob has to take out a dormant mark that som
 oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) && 'rejob.dev/dormant' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{"parallelism":')
 {{- end }}
 
+{{/* A change of rejob.dev/rerun: the same Job is to run again. */}}
+{{- define "rejob.cel.asksForARerun" -}}
+oldObject != null && has(object.metadata.annotations) && 'rejob.dev/rerun' in object.metadata.annotations && !(has(oldObject.metadata.annotations) && 'rejob.dev/rerun' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/rerun'] == object.metadata.annotations['rejob.dev/rerun'])
+{{- end }}
+
 {{/* True unless the test (on `o`) holds for the Job both before and after the change. */}}
 {{- define "rejob.cel.unless" -}}
 {{ include "rejob.cel.dormant" . }} || ![object, oldObject].all(o, o == null || ({{ . }}))
@@ -55,7 +60,7 @@ oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in ol
   expression: >-
     {{ include "rejob.cel.unless" "has(o.metadata.annotations) && 'rejob.dev/skip' in o.metadata.annotations && o.metadata.annotations['rejob.dev/skip'] == 'true'" }}
 {{- if include "rejob.replaces" . }}
-# Those go to the last entry.
+# Those go to an entry of their own.
 - name: not-dormant
   expression: >-
     !({{ include "rejob.cel.isDormant" . }})

@@ -114,12 +114,12 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 {{- end }}
 
-{{/* Requirements on a namespace of one policy; argument: list of root and policy name. */}}
+{{/* Requirements on a namespace of these policies; argument: list of root and the policies' names. */}}
 {{- define "rejob.namespaceSelector" -}}
 matchExpressions:
   - key: rejob.dev/policy
     operator: In
-    values: [{{ index . 1 | quote }}]
+    values: {{ index . 1 | toJson }}
   {{- include "rejob.namespaces" (index . 0) | nindent 2 }}
 {{- end }}
 

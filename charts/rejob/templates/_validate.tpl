@@ -36,8 +36,10 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- if not $v.policies -}}
 {{- fail "policies is empty: name at least one policy" -}}
 {{- end -}}
-{{- if hasKey $v.policies "dormant" -}}
-{{- fail "policies.dormant has the name of rejob's own webhook entry for dormant Jobs: choose another" -}}
+{{- range list "dormant" "rerun" -}}
+{{- if hasKey $v.policies . -}}
+{{- fail (printf "policies.%s has the name of a webhook entry of rejob's own: choose another" .) -}}
+{{- end -}}
 {{- end -}}
 {{- if and $v.nativeTTL.enabled (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "nativeTTL.enabled needs Kubernetes 1.36 or later and this is %s: set it to false, the webhook then sets the TTL" .Capabilities.KubeVersion.Version) -}}
@@ -122,11 +124,12 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 
 {{- define "rejob.validate.conditions" -}}
 {{- $conditions := include "rejob.matchConditions" . | fromYamlArray -}}
-{{- $allowed := ternary 62 64 .Values.nativeTTL.enabled -}}
+{{- /* Less those that one entry or policy has more: webhook.yaml, nativettl.yaml. */ -}}
+{{- $allowed := ternary 62 (ternary 64 63 (empty (include "rejob.replaces" .))) .Values.nativeTTL.enabled -}}
 {{- if gt (len $conditions) $allowed -}}
 {{- fail (printf "webhook.matchConditions makes %d conditions with the chart's own, and %d are allowed: join some with &&" (len $conditions) $allowed) -}}
 {{- end -}}
-{{- $names := list "has-an-annotation-of-rejob" "has-no-ttl" "has-no-ttl-annotation" -}}
+{{- $names := list "not-a-rerun" "rerun" "has-an-annotation-of-rejob" "has-no-ttl" "has-no-ttl-annotation" -}}
 {{- range $conditions -}}
 {{- if has .name $names -}}
 {{- fail (printf "webhook.matchConditions has the name %s twice, or it is one of the chart's own: choose another name" .name) -}}

@@ -6,7 +6,7 @@ use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
 use crate::doctor::webhook::{self, Entry, covers_jobs};
 use crate::job::keys;
-use crate::policy::{DORMANT, Policy};
+use crate::policy::{Policy, RERUN, RESERVED};
 
 /// A replacement makes several calls to the API server inside one review, in seconds.
 const SHORT_TIMEOUT: i32 = 5;
@@ -32,18 +32,18 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
     for configuration in facts.ours() {
         any = true;
         let name = configuration.metadata.name.as_deref().unwrap_or_default();
-        let (of_dormant, entries): (Vec<_>, Vec<_>) =
-            webhook::entries(configuration).partition(Entry::is_for_dormant);
-        if of_dormant.is_empty() && entries.iter().any(|entry| facts.replaces(entry)) {
-            findings.push(Finding::problem(
-                CHECK,
-                name,
-                format!(
-                    "it has no entry {DORMANT}.rejob.dev: where rejob is not reached in the middle of \
-                     a replacement, a client is told success about a Job that never starts"
-                ),
-                UPGRADE,
-            ));
+        let (own, entries): (Vec<_>, Vec<_>) =
+            webhook::entries(configuration).partition(Entry::is_own);
+        if entries.iter().any(|entry| facts.replaces(entry)) {
+            let has = |name: &str| own.iter().any(|entry| entry.policy == name);
+            for missing in RESERVED.iter().filter(|name| !has(name)) {
+                findings.push(Finding::problem(
+                    CHECK,
+                    name,
+                    format!("it has no entry {missing}.rejob.dev: {}", without(missing)),
+                    UPGRADE,
+                ));
+            }
         }
         let entries: Vec<_> = entries.iter().map(|entry| entry.policy).collect();
         findings.push(if entries.is_empty() {
@@ -70,11 +70,15 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
 pub fn entries(facts: &Facts, findings: &mut Vec<Finding>) {
     for entry in facts.entries() {
         let before = findings.len();
+        if entry.is_own() {
+            fails_closed(&entry, findings);
+        } else {
+            knobs(facts, &entry, findings);
+        }
         if entry.is_for_dormant() {
             dormant(&entry, findings);
         } else {
-            selector(&entry, findings);
-            knobs(facts, &entry, findings);
+            selector(facts, &entry, findings);
         }
         rules(&entry, findings);
         path(facts, &entry, findings);
@@ -82,6 +86,8 @@ pub fn entries(facts: &Facts, findings: &mut Vec<Finding>) {
         if findings.len() == before {
             let message = if entry.is_for_dormant() {
                 "it is called for every change of a dormant Job"
+            } else if entry.is_for_rerun() {
+                "it is called for changes of rejob.dev/rerun in the namespaces that opt in"
             } else {
                 "it is called for Jobs of the namespaces that opt in"
             };
@@ -94,7 +100,7 @@ fn edit(entry: &Entry<'_>) -> String {
     format!("kubectl edit mutatingwebhookconfiguration {}", entry.configuration)
 }
 
-fn selector(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+fn selector(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let subject = entry.subject();
     if !entry.asks_for_opt_in() {
         findings.push(Finding::problem(
@@ -113,6 +119,24 @@ fn selector(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
         return;
     }
     let selected = entry.selected_policies();
+    if entry.is_for_rerun() {
+        let here =
+            facts.entries_of_policies().filter(|one| one.configuration == entry.configuration);
+        let missing: Vec<_> =
+            here.map(|one| one.policy).filter(|policy| !selected.contains(policy)).collect();
+        if !selected.is_empty() && !missing.is_empty() {
+            findings.push(Finding::problem(
+                "entry",
+                &subject,
+                format!(
+                    "its namespaceSelector leaves out {}: rejob.dev/rerun does nothing there",
+                    missing.join(", ")
+                ),
+                UPGRADE,
+            ));
+        }
+        return;
+    }
     if !selected.is_empty() && !selected.contains(&entry.policy) {
         findings.push(Finding::problem(
             "entry",
@@ -127,35 +151,50 @@ fn selector(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// The entry of dormant Jobs: whatever the other entries say, it fails closed.
-fn dormant(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
-    let mut problem = |message: &str, remedy: &str| {
-        let remedy = format!("{}, and {remedy}", edit(entry));
-        findings.push(Finding::problem("entry", &entry.subject(), message, remedy));
-    };
-    if !entry.fails_closed() {
-        problem(
-            "its failurePolicy is Ignore: where rejob is not reached in the middle of a replacement, a \
-             client is told success about a Job that never starts",
-            "set failurePolicy: Fail",
-        );
+/// What comes of it where rejob is not reached and an entry of its own does not see to it.
+fn without(own: &str) -> &'static str {
+    if own == RERUN {
+        "where rejob is not reached, a client is told success about a rejob.dev/rerun that runs nothing"
+    } else {
+        "where rejob is not reached in the middle of a replacement, a client is told success about a \
+         Job that never starts"
     }
+}
+
+/// Whatever the entries of policies say, those of rejob's own fail closed.
+fn fails_closed(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    if !entry.fails_closed() {
+        findings.push(Finding::problem(
+            "entry",
+            &entry.subject(),
+            format!("its failurePolicy is Ignore: {}", without(entry.policy)),
+            format!("{}, and set failurePolicy: Fail", edit(entry)),
+        ));
+    }
+}
+
+fn dormant(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let labeled = entry.webhook.object_selector.as_ref().is_some_and(|selector| {
         selector.match_labels.as_ref().is_some_and(|labels| labels.contains_key(keys::DORMANT))
             || selector.match_expressions.iter().flatten().any(|one| one.key == keys::DORMANT)
     });
     if !labeled {
-        problem(
+        findings.push(Finding::problem(
+            "entry",
+            &entry.subject(),
             "its objectSelector does not ask for the label rejob.dev/dormant, so every Job of the \
              cluster waits for rejob",
-            "add the label rejob.dev/dormant to its objectSelector (operator: Exists)",
-        );
+            format!(
+                "{}, and add the label rejob.dev/dormant to its objectSelector (operator: Exists)",
+                edit(entry)
+            ),
+        ));
     }
 }
 
 fn rules(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let covers = |operation: &&str| covers_jobs(entry.webhook, operation);
-    let needed: &[_] = if entry.is_for_dormant() { &["UPDATE"] } else { &["CREATE", "UPDATE"] };
+    let needed: &[_] = if entry.is_own() { &["UPDATE"] } else { &["CREATE", "UPDATE"] };
     let missing: Vec<_> = needed.iter().copied().filter(|o| !covers(o)).collect();
     if !missing.is_empty() {
         findings.push(Finding::problem(
@@ -203,7 +242,7 @@ fn timeout(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let subject = entry.subject();
     // The API's default.
     let timeout = entry.webhook.timeout_seconds.unwrap_or(10);
-    let replaces = entry.is_for_dormant() || facts.replaces(entry);
+    let replaces = entry.is_own() || facts.replaces(entry);
     let set =
         |value: &str| format!("{} --set {value}", facts.helm_upgrade(entry.target().as_ref()));
     if replaces && timeout < SHORT_TIMEOUT {

@@ -152,12 +152,42 @@ fn a_certificate_that_cannot_be_seen_is_unchecked() {
     });
     let seen: Vec<_> = found.iter().map(|f| (f.level, f.check)).collect();
     let unseen = |check| (Level::Hint, check);
-    assert_eq!(seen, ["ca-bundle", "certificate", "ca-bundle"].map(unseen));
+    let checks = ["ca-bundle", "certificate", "ca-bundle", "ca-bundle"];
+    assert_eq!(seen, checks.map(unseen));
     assert!(found.iter().all(|f| f.message.contains("could not be checked: rejob.rejob.svc")));
 }
 
-fn of_dormant(facts: &mut Facts) -> &mut MutatingWebhook {
+fn of_rerun(facts: &mut Facts) -> &mut MutatingWebhook {
     &mut the_configuration(facts).webhooks.as_mut().unwrap()[1]
+}
+
+fn of_dormant(facts: &mut Facts) -> &mut MutatingWebhook {
+    &mut the_configuration(facts).webhooks.as_mut().unwrap()[2]
+}
+
+#[test]
+fn an_entry_of_reruns_that_fails_open_or_is_missing_is_a_problem() {
+    problem(
+        "entry",
+        "its failurePolicy is Ignore: where rejob is not reached, a client",
+        |facts| {
+            of_rerun(facts).failure_policy = Some("Ignore".into());
+        },
+    );
+    problem("entry", "its namespaceSelector does not ask for the label", |facts| {
+        of_rerun(facts).namespace_selector = None;
+    });
+    problem("entry", "its namespaceSelector leaves out replace: rejob.dev/rerun does", |facts| {
+        let selector = of_rerun(facts).namespace_selector.as_mut().unwrap();
+        let values = &mut selector.match_expressions.as_mut().unwrap()[0].values;
+        values.as_mut().unwrap().remove(0);
+    });
+    problem("entry", "its rules leave out UPDATE of jobs", |facts| {
+        of_rerun(facts).rules.as_mut().unwrap()[0].operations = Some(vec!["CREATE".into()]);
+    });
+    problem("webhook-configuration", "it has no entry rerun.rejob.dev", |facts| {
+        the_configuration(facts).webhooks.as_mut().unwrap().remove(1);
+    });
 }
 
 #[test]
@@ -178,9 +208,9 @@ fn an_entry_of_dormant_jobs_that_fails_open_or_is_missing_is_a_problem() {
     problem("webhook-configuration", "it has no entry dormant.rejob.dev", |facts| {
         the_configuration(facts).webhooks.as_mut().unwrap().pop();
     });
-    // Where nothing is replaced, nothing is dormant.
+    // Where nothing is replaced, nothing is dormant, and nothing runs again.
     let kept = spoiled(|facts| {
-        the_configuration(facts).webhooks.as_mut().unwrap().pop();
+        the_configuration(facts).webhooks.as_mut().unwrap().truncate(1);
         entry(facts).reinvocation_policy = Some("IfNeeded".into());
         let policies = "policies:\n  replace:\n    onChange: Keep\n";
         facts.installations[0].policies = Ok(PolicySet::parse(policies, "p").unwrap());

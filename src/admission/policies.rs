@@ -1,0 +1,147 @@
+//! By which policy a request is decided: the one that the path names; for the entries of rejob's own,
+//! whose paths name none, the one that the dormant Job was made by, or that the live Namespace opts in to.
+
+use std::collections::HashMap;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::decide::Decision;
+use crate::job::{Job, asks_for_a_rerun};
+use crate::metrics::{Metrics, PolicyMetrics};
+use crate::policy::{DORMANT, OnChange, Policy, PolicySet, RERUN};
+use crate::reason::Reason;
+use crate::replace::{ApiError, Cluster, Record};
+use crate::review::Request;
+use crate::server::ReviewError;
+
+/// A policy, and what counts the reviews that are decided by it.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub name: String,
+    pub policy: Policy,
+    pub metrics: PolicyMetrics,
+}
+
+/// What the last segment of a path names.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Named<'a> {
+    Policy(&'a Known),
+    Dormant,
+    Rerun,
+}
+
+#[derive(Debug)]
+pub(super) struct Policies {
+    by_name: HashMap<String, Known>,
+    names: String,
+    /// Where no policy of this server's is meant: a dormant Job is started, and everything else is left
+    /// to the API server.
+    none: Known,
+}
+
+impl Policies {
+    pub fn new(policies: &PolicySet, metrics: &Metrics) -> Self {
+        let known = |name: &str, policy: &Policy| Known {
+            name: name.to_owned(),
+            policy: policy.clone(),
+            metrics: metrics.policy(name),
+        };
+        let ignoring = Policy { on_change: OnChange::Ignore, ..Policy::default() };
+        Self {
+            by_name: policies
+                .iter()
+                .map(|(name, policy)| (name.to_owned(), known(name, policy)))
+                .collect(),
+            names: policies.names().collect::<Vec<_>>().join(", "),
+            none: known("", &ignoring),
+        }
+    }
+
+    /// # Errors
+    /// When it is no policy, and no entry of rejob's own.
+    pub fn named(&self, segment: &str) -> Result<Named<'_>, ReviewError> {
+        match (self.by_name.get(segment), segment) {
+            (Some(known), _) => Ok(Named::Policy(known)),
+            (None, DORMANT) => Ok(Named::Dormant),
+            (None, RERUN) => Ok(Named::Rerun),
+            (None, name) => {
+                Err(ReviewError::UnknownPolicy { name: name.to_owned(), known: self.names.clone() })
+            }
+        }
+    }
+
+    /// The policy by which a dormant Job was made: the namespace may have changed its label meanwhile.
+    pub fn of_dormant(&self, request: &Request) -> &Known {
+        let old = request.old_object.as_ref().map(Job::new);
+        let record = old.and_then(Record::of);
+        record.and_then(|record| self.by_name.get(&record.policy)).unwrap_or(&self.none)
+    }
+
+    /// The policy of a request that asks for a new run, from the live Namespace; or the decision, where
+    /// there is none: the value must not be stored where rejob may be meant to run the Job.
+    pub async fn of_rerun<C: Cluster>(
+        &self,
+        cluster: Option<&C>,
+        request: &Request,
+        deadline: Instant,
+    ) -> (&Known, Option<Decision>) {
+        let jobs = (request.old_object.as_ref(), request.object.as_ref());
+        let (Some(old), Some(object)) = jobs else { return (&self.none, None) };
+        if !asks_for_a_rerun(Job::new(old), Job::new(object)) {
+            return (&self.none, None);
+        }
+        match self.of_namespace(cluster, request, deadline).await {
+            Ok(Some(known)) => (known, None),
+            Ok(None) => (&self.none, Some(Decision::admit(Reason::NotOptedIn))),
+            Err(Unknown { reason, why, passing }) => {
+                let name = Job::new(object).name().unwrap_or(&request.name);
+                let message = format!("job {name}: rejob.dev/rerun asks for a new run, but {why}");
+                let decision = if passing && !request.dry_run {
+                    Decision::retry(reason, message, 1)
+                } else {
+                    Decision::deny(reason, message)
+                };
+                (&self.none, Some(decision))
+            }
+        }
+    }
+
+    /// The policy that the live Namespace opts in to, if it does.
+    async fn of_namespace<C: Cluster>(
+        &self,
+        cluster: Option<&C>,
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Option<&Known>, Unknown> {
+        let unknown = |reason, why, passing| Unknown { reason, why, passing };
+        let Some(cluster) = cluster else {
+            let why = "this rejob has no connection to the cluster: run it in the cluster or with \
+                       --kubeconfig";
+            return Err(unknown(Reason::NoCluster, why.to_owned(), false));
+        };
+        let label = timeout_at(deadline, cluster.opted_in(&request.namespace))
+            .await
+            .unwrap_or_else(|_| Err(ApiError::unanswered("no answer before the deadline")))
+            .map_err(|error| {
+                let why =
+                    format!("namespace {} cannot be read: {error}; try again", request.namespace);
+                unknown(Reason::ClusterError, why, error.is_passing())
+            })?;
+        let Some(label) = label else { return Ok(None) };
+        self.by_name.get(&label).map(Some).ok_or_else(|| {
+            let why = format!(
+                "its namespace opts in to the policy {label:?}, which this rejob does not have; there \
+                 are: {}",
+                self.names
+            );
+            unknown(Reason::NotOptedIn, why, false)
+        })
+    }
+}
+
+/// Why a namespace's policy cannot be told, and whether it may be a moment later.
+struct Unknown {
+    reason: Reason,
+    why: String,
+    passing: bool,
+}
