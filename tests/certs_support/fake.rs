@@ -30,6 +30,9 @@ use rejob::certs::store::{SecretChange, Store, StoreError, Versioned};
 use rejob::certs::{AcceptedTokens, CertError, CertSlot, Clock, Readiness, accepted_tokens};
 use serde_json::Value;
 
+/// For how long a read may miss what was written: an API server whose etcd member lags.
+const STALE: Duration = Duration::from_secs(10);
+
 /// What the cluster holds.
 #[derive(Debug, Default)]
 pub struct World {
@@ -37,14 +40,23 @@ pub struct World {
     pub elapsed: Duration,
     /// The Secret's versions; `None` where it was deleted.
     pub secrets: Vec<Option<SecretData>>,
+    /// When the last of them was written.
+    pub secret_written: Duration,
     /// The webhook configuration's versions and when each was written.
     pub configurations: Vec<(Duration, Option<Vec<Raw>>)>,
-    /// How many versions old the next reads are.
+    /// How many versions old the next reads are, where the last one was written a moment ago.
     pub stale_by: usize,
     /// When set, every operation fails with this.
     pub failing: Option<StoreError>,
     /// Operations so far.
     pub operations: usize,
+}
+
+impl World {
+    /// How many versions old a read is of what was last written at that time.
+    fn stale(&self, written: Duration) -> usize {
+        if self.elapsed < written + STALE { self.stale_by } else { 0 }
+    }
 }
 
 /// An entry of the webhook configuration.
@@ -103,7 +115,9 @@ impl Cluster {
     }
 
     pub fn set_secret(&self, data: Option<SecretData>) {
-        self.0.lock().unwrap().secrets.push(data);
+        let mut world = self.0.lock().unwrap();
+        world.secret_written = world.elapsed;
+        world.secrets.push(data);
     }
 
     pub fn edit_secret(&self, key: &str, value: Option<&str>) {
@@ -164,7 +178,7 @@ impl Store for Cluster {
         self.check()?;
         let found = {
             let world = self.0.lock().unwrap();
-            let version = world.secrets.len().saturating_sub(world.stale_by);
+            let version = world.secrets.len().saturating_sub(world.stale(world.secret_written));
             let object = version.checked_sub(1).and_then(|index| world.secrets[index].clone());
             object.map(|object| Versioned { version: version.to_string(), object })
         };
@@ -206,7 +220,8 @@ impl Store for Cluster {
         self.check()?;
         let found = {
             let world = self.0.lock().unwrap();
-            let version = world.configurations.len().saturating_sub(world.stale_by).max(1);
+            let written = world.configurations.last().map_or(Duration::ZERO, |(at, _)| *at);
+            let version = world.configurations.len().saturating_sub(world.stale(written)).max(1);
             let entries = world.configurations.get(version - 1).and_then(|(_, raw)| raw.clone());
             entries.map(|raw| Versioned { version: version.to_string(), object: published(&raw) })
         };
