@@ -128,7 +128,7 @@ impl<C: Cluster> Admission<C> {
         let expected = || self.memory.expects(request);
         if self.memory.is_another_creation(request, Instant::now())
             && let Some(cluster) = &self.cluster
-            && !wait::until_there(cluster.as_ref(), request, expected, deadline).await
+            && wait::in_vain(cluster.as_ref(), request, expected, deadline).await
         {
             self.memory.let_through(request);
         }

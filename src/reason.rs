@@ -73,7 +73,7 @@ reasons! {
     RunningDenied = "running_denied", "replacement", "The old Job makes progress.";
     RightsDenied = "rights_denied", "replacement", "The user may not delete and create Jobs here.";
     InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job.";
-    NotOptedIn = "not_opted_in", "replacement", "The namespace does not opt in to this policy.";
+    NotOptedIn = "not_opted_in", "replacement", "The namespace does not opt in to this policy, or to none that this rejob has.";
     UnclearWriter = "unclear_writer", "replacement", "Within the second of the last apply it cannot be told whether this is one; the client tries again.";
     NeverSettles = "never_settles", "replacement", "Each turn of the request gives another template, so the new Job never starts.";
     NoCluster = "no_cluster", "replacement", "This rejob has no connection to the cluster, so it cannot replace.";

@@ -2,6 +2,7 @@
 //! whose paths name none, the one that the dormant Job was made by, or that the live Namespace opts in to.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use tokio::time::{Instant, timeout_at};
 
@@ -34,9 +35,8 @@ pub(super) enum Named<'a> {
 pub(super) struct Policies {
     by_name: HashMap<String, Known>,
     names: String,
-    /// Where no policy of this server's is meant: a dormant Job is started, and everything else is left
-    /// to the API server.
-    none: Known,
+    metrics: Metrics,
+    none: OnceLock<Known>,
 }
 
 impl Policies {
@@ -46,14 +46,14 @@ impl Policies {
             policy: policy.clone(),
             metrics: metrics.policy(name),
         };
-        let ignoring = Policy { on_change: OnChange::Ignore, ..Policy::default() };
         Self {
             by_name: policies
                 .iter()
                 .map(|(name, policy)| (name.to_owned(), known(name, policy)))
                 .collect(),
             names: policies.names().collect::<Vec<_>>().join(", "),
-            none: known("", &ignoring),
+            metrics: metrics.clone(),
+            none: OnceLock::new(),
         }
     }
 
@@ -70,11 +70,21 @@ impl Policies {
         }
     }
 
+    /// Where no policy of this server's is meant: a dormant Job is started, and everything else is left
+    /// to the API server.
+    fn none(&self) -> &Known {
+        self.none.get_or_init(|| Known {
+            name: String::new(),
+            policy: Policy { on_change: OnChange::Ignore, ..Policy::default() },
+            metrics: self.metrics.policy(""),
+        })
+    }
+
     /// The policy by which a dormant Job was made: the namespace may have changed its label meanwhile.
     pub fn of_dormant(&self, request: &Request) -> &Known {
         let old = request.old_object.as_ref().map(Job::new);
         let record = old.and_then(Record::of);
-        record.and_then(|record| self.by_name.get(&record.policy)).unwrap_or(&self.none)
+        record.and_then(|record| self.by_name.get(&record.policy)).unwrap_or_else(|| self.none())
     }
 
     /// The policy of a request that asks for a new run, from the live Namespace; or the decision, where
@@ -86,13 +96,13 @@ impl Policies {
         deadline: Instant,
     ) -> (&Known, Option<Decision>) {
         let jobs = (request.old_object.as_ref(), request.object.as_ref());
-        let (Some(old), Some(object)) = jobs else { return (&self.none, None) };
+        let (Some(old), Some(object)) = jobs else { return (self.none(), None) };
         if !asks_for_a_rerun(Job::new(old), Job::new(object)) {
-            return (&self.none, None);
+            return (self.none(), None);
         }
         match self.of_namespace(cluster, request, deadline).await {
             Ok(Some(known)) => (known, None),
-            Ok(None) => (&self.none, Some(Decision::admit(Reason::NotOptedIn))),
+            Ok(None) => (self.none(), Some(Decision::admit(Reason::NotOptedIn))),
             Err(Unknown { reason, why, passing }) => {
                 let name = Job::new(object).name().unwrap_or(&request.name);
                 let message = format!("job {name}: rejob.dev/rerun asks for a new run, but {why}");
@@ -101,7 +111,7 @@ impl Policies {
                 } else {
                     Decision::deny(reason, message)
                 };
-                (&self.none, Some(decision))
+                (self.none(), Some(decision))
             }
         }
     }
@@ -123,9 +133,11 @@ impl Policies {
             .await
             .unwrap_or_else(|_| Err(ApiError::unanswered("no answer before the deadline")))
             .map_err(|error| {
+                let passing = error.is_passing();
+                let remedy = if passing { "try again" } else { "grant rejob get on namespaces" };
                 let why =
-                    format!("namespace {} cannot be read: {error}; try again", request.namespace);
-                unknown(Reason::ClusterError, why, error.is_passing())
+                    format!("namespace {} cannot be read: {error}; {remedy}", request.namespace);
+                unknown(Reason::ClusterError, why, passing)
             })?;
         let Some(label) = label else { return Ok(None) };
         self.by_name.get(&label).map(Some).ok_or_else(|| {
@@ -134,7 +146,8 @@ impl Policies {
                  are: {}",
                 self.names
             );
-            unknown(Reason::NotOptedIn, why, false)
+            // The webhook's entry lists the policies, so another replica may have it by now.
+            unknown(Reason::NotOptedIn, why, true)
         })
     }
 }

@@ -116,9 +116,9 @@ pub(super) async fn until_changed<C: Cluster>(
     false
 }
 
-/// Waits for a Job of the name as long as one is expected, and tells whether it is there; not long,
-/// since the request may be the very one that is to create it, rewritten by a hook.
-pub(super) async fn until_there<C: Cluster>(
+/// Waits for a Job of the name as long as one is expected, and tells whether there is surely none; not
+/// long, since the request may be the very one that is to create it, rewritten by a hook.
+pub(super) async fn in_vain<C: Cluster>(
     cluster: &C,
     request: &Request,
     expected: impl Fn() -> bool,
@@ -128,15 +128,17 @@ pub(super) async fn until_there<C: Cluster>(
     let name = name.unwrap_or(&request.name);
     let begun = Instant::now();
     let until = (begun + LONGEST_FOR_A_CREATION).min(deadline.checked_sub(MARGIN).unwrap_or(begun));
+    // A look that failed has seen nothing.
+    let mut none = false;
     while expected() && Instant::now() + FIRST_PAUSE < until {
         sleep(FIRST_PAUSE).await;
-        match timeout_at(until, cluster.get(&request.namespace, name)).await {
-            Ok(Ok(Some(_))) => return true,
-            Ok(_) => {}
-            Err(_) => return false,
-        }
+        none = match timeout_at(until, cluster.get(&request.namespace, name)).await {
+            Ok(Ok(Some(_))) | Err(_) => return false,
+            Ok(Ok(None)) => true,
+            Ok(Err(_)) => false,
+        };
     }
-    false
+    none
 }
 
 #[cfg(test)]

@@ -73,6 +73,9 @@ fn configuration(ca: &str) -> Value {
     rerun["namespaceSelector"] = json!({ "matchExpressions": [
         { "key": "rejob.dev/policy", "operator": "In", "values": ["replace", "ttl"] },
     ]});
+    rerun["matchConditions"] = json!([{
+        "name": "rerun", "expression": "'rejob.dev/rerun' in object.metadata.annotations",
+    }]);
     json!({ "metadata": { "name": "00-rejob" }, "webhooks": [replace, rerun, dormant] })
 }
 

@@ -88,6 +88,36 @@ async fn what_is_there_before_a_creation_goes_on_is_not_of_its_making() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_nobody_has_looked_for_may_have_been_there() {
+    // No look is answered.
+    let fails = |code| {
+        Arc::new(Fake::new(move |name, _| {
+            (name == "get").then(|| (Duration::ZERO, Err(error(code, "Whatever", "no luck"))))
+        }))
+    };
+    for fake in [fails(500), fails(0)] {
+        let service = apply(&fake).await;
+        answer(&service, creation("a:other")).await;
+        assert!(fake.count("get") > 0);
+        assert!(!is_ones_own(&service).await);
+    }
+    // The last one hangs.
+    let hangs = Arc::new(Fake::new(|name, nth| match (name, nth) {
+        ("get", 0..3) => Some((Duration::ZERO, Ok(Value::Null))),
+        ("get", _) => Some((NEVER, Ok(Value::Null))),
+        _ => None,
+    }));
+    let service = apply(&hangs).await;
+    answer(&service, creation("a:other")).await;
+    assert!(!is_ones_own(&service).await);
+    // There is no time to look.
+    let service = apply(&empty_until(usize::MAX)).await;
+    let soon = Instant::now() + Duration::from_millis(205);
+    service.review("replace", creation("a:other"), soon).await.unwrap();
+    assert!(!is_ones_own(&service).await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_several_creations_nobody_can_tell_which_one_made_the_job() {
     let service = apply(&empty_until(usize::MAX)).await;
     answer(&service, creation("a:other")).await;

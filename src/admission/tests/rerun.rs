@@ -63,7 +63,7 @@ async fn where_the_policy_cannot_be_known_no_value_is_stored() {
     let other = Some(opts_in_to(json!("nightly")));
     refused(
         other,
-        403,
+        429,
         "\"nightly\", which this rejob does not have; there are: hash-name, replace, ttl",
         "not_opted_in",
     )
@@ -79,13 +79,35 @@ async fn where_the_policy_cannot_be_known_no_value_is_stored() {
     refused(
         failing(403),
         403,
-        "namespace team cannot be read: no luck; try again",
+        "namespace team cannot be read: no luck; grant rejob get on namespaces",
         "cluster_error",
     )
     .await;
     let hangs =
         Arc::new(Fake::new(|name, _| (name == "opt-in").then_some((NEVER, Ok(Value::Null)))));
     refused(Some(hangs), 429, "no answer before the deadline", "cluster_error").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_is_told_at_once() {
+    let (service, _) = service(Some(Arc::new(Fake::new(fails("opt-in", 500)))));
+    let [old, object] = bump();
+    let body = review(&old, &object, true);
+    let answer = service.review(RERUN, body, Instant::now() + TIME).await.unwrap();
+    let answer = serde_json::from_slice::<Value>(&answer).unwrap();
+    assert_eq!(answer["response"]["status"]["code"], 403, "{answer}");
+}
+
+/// The label changes between the two looks at the namespace.
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_has_changed_meanwhile_replaces_nothing() {
+    let fake = Arc::new(Fake::new(|name, nth| {
+        let label = json!(if nth == 0 { "replace" } else { "ttl" });
+        (name == "opt-in").then_some((Duration::ZERO, Ok(label)))
+    }));
+    let (answer, _) = of_rerun(Some(Arc::clone(&fake)), bump()).await;
+    assert_eq!(answer["status"]["code"], 403, "{answer}");
+    assert_eq!(fake.count("delete"), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,4 +129,11 @@ async fn what_asks_for_no_run_needs_no_policy() {
         assert_eq!(answer["allowed"], true, "{answer}");
     }
     assert_eq!(fake.names(), [""; 0]);
+    // Nor is anything replaced by the path, whatever the Job says for itself.
+    let mut own = same.clone();
+    own["rejob.dev/on-change"] = json!("Replace");
+    let change = [annotated("a:1", &own), annotated("a:2", &own)];
+    let (answer, _) = of_rerun(Some(Arc::clone(&fake)), change).await;
+    assert_eq!(answer["status"]["code"], 403, "{answer}");
+    assert_eq!(fake.count("delete"), 0);
 }

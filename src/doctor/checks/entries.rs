@@ -80,6 +80,9 @@ pub fn entries(facts: &Facts, findings: &mut Vec<Finding>) {
         } else {
             selector(facts, &entry, findings);
         }
+        if entry.is_for_rerun() {
+            rerun(&entry, findings);
+        }
         rules(&entry, findings);
         path(facts, &entry, findings);
         timeout(facts, &entry, findings);
@@ -169,6 +172,19 @@ fn fails_closed(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
             &entry.subject(),
             format!("its failurePolicy is Ignore: {}", without(entry.policy)),
             format!("{}, and set failurePolicy: Fail", edit(entry)),
+        ));
+    }
+}
+
+fn rerun(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
+    let mut conditions = entry.webhook.match_conditions.iter().flatten();
+    if !conditions.any(|condition| condition.expression.contains(keys::RERUN)) {
+        findings.push(Finding::problem(
+            "entry",
+            &entry.subject(),
+            "its matchConditions do not ask for a change of rejob.dev/rerun, so every change of a Job \
+             where namespaces opt in waits for rejob",
+            UPGRADE,
         ));
     }
 }

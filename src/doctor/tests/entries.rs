@@ -185,6 +185,9 @@ fn an_entry_of_reruns_that_fails_open_or_is_missing_is_a_problem() {
     problem("entry", "its rules leave out UPDATE of jobs", |facts| {
         of_rerun(facts).rules.as_mut().unwrap()[0].operations = Some(vec!["CREATE".into()]);
     });
+    problem("entry", "its matchConditions do not ask for a change of rejob.dev/rerun", |facts| {
+        of_rerun(facts).match_conditions = None;
+    });
     problem("webhook-configuration", "it has no entry rerun.rejob.dev", |facts| {
         the_configuration(facts).webhooks.as_mut().unwrap().remove(1);
     });
