@@ -24,6 +24,8 @@ use crate::review::Request;
 pub(super) const LONGEST: Duration = Duration::from_secs(2);
 /// How long a creation waits for the one that is expected.
 const LONGEST_FOR_A_CREATION: Duration = Duration::from_millis(500);
+/// How long what a look has seen is taken to hold: the next one may run into the limit.
+const JUST_SEEN: Duration = Duration::from_millis(100);
 /// What is left for the answer.
 const MARGIN: Duration = Duration::from_millis(200);
 /// The first pause between two looks; it doubles up to [`LONGEST_PAUSE`].
@@ -128,17 +130,18 @@ pub(super) async fn in_vain<C: Cluster>(
     let name = name.unwrap_or(&request.name);
     let begun = Instant::now();
     let until = (begun + LONGEST_FOR_A_CREATION).min(deadline.checked_sub(MARGIN).unwrap_or(begun));
-    // A look that failed has seen nothing.
-    let mut none = false;
+    // A look that failed has seen nothing, and what was seen long ago may be no longer so.
+    let mut none = None;
     while expected() && Instant::now() + FIRST_PAUSE < until {
         sleep(FIRST_PAUSE).await;
         none = match timeout_at(until, cluster.get(&request.namespace, name)).await {
-            Ok(Ok(Some(_))) | Err(_) => return false,
-            Ok(Ok(None)) => true,
-            Ok(Err(_)) => false,
+            Ok(Ok(Some(_))) => return false,
+            Ok(Ok(None)) => Some(Instant::now()),
+            Ok(Err(_)) => None,
+            Err(_) => break,
         };
     }
-    none
+    none.is_some_and(|seen: Instant| seen.elapsed() <= JUST_SEEN)
 }
 
 #[cfg(test)]
