@@ -178,12 +178,18 @@ fn after_an_apply(manager: &'static str, empty: usize) -> Arc<Fake> {
     }))
 }
 
+/// A server-side apply of this image to the Job of a:1: before and after.
+fn applied(image: &str) -> [Value; 2] {
+    ["a:1", image].map(|image| {
+        let mut job = job(image);
+        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
+        job
+    })
+}
+
 async fn apply(fake: &Arc<Fake>) -> Admission<Fake> {
     let (service, _) = service(Some(Arc::clone(fake)));
-    let (mut old, mut object) = (job("a:1"), job("a:2"));
-    for job in [&mut old, &mut object] {
-        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
-    }
+    let [old, object] = applied("a:2");
     let answer = answer(&service, review(&old, &object, false)).await;
     assert_eq!(answer["allowed"], true);
     assert_eq!(fake.count("create"), 0);

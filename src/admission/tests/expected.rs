@@ -1,12 +1,22 @@
 //! An apply's new Job is the API server's to make: whose is the one that is there?
 
 use super::*;
+use crate::replace::ApiError;
 
 /// A cluster in which there is no Job after an apply's deletion, until the `there`th look.
 fn empty_until(there: usize) -> Arc<Fake> {
     Arc::new(Fake::new(move |name, nth| {
         let stored = if nth < there { Value::Null } else { job("a:2") };
         (name == "get").then_some((Duration::ZERO, Ok(stored)))
+    }))
+}
+
+/// A cluster in which a deletion takes 100 ms, and no look finds a Job.
+fn deletes_slowly(deletion: Result<Value, ApiError>) -> Arc<Fake> {
+    Arc::new(Fake::new(move |name, _| match name {
+        "delete" => Some((Duration::from_millis(100), deletion.clone())),
+        "get" => Some((Duration::ZERO, Ok(Value::Null))),
+        _ => None,
     }))
 }
 
@@ -41,18 +51,9 @@ async fn another_ones_creation_waits_for_the_expected_job() {
 /// The deletion comes too late: another replica has replaced the Job.
 #[tokio::test(start_paused = true)]
 async fn nor_does_it_wait_when_none_is_expected_any_longer() {
-    let fake = Arc::new(Fake::new(|name, _| match name {
-        "delete" => {
-            Some((Duration::from_millis(100), Err(error(409, "Conflict", "another revision"))))
-        }
-        "get" => Some((Duration::ZERO, Ok(Value::Null))),
-        _ => None,
-    }));
+    let fake = deletes_slowly(Err(error(409, "Conflict", "another revision")));
     let (service, _) = service(Some(Arc::clone(&fake)));
-    let (mut old, mut object) = (job("a:1"), job("a:2"));
-    for job in [&mut old, &mut object] {
-        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
-    }
+    let [old, object] = applied("a:2");
     let late = answer(&service, review(&old, &object, false));
     let other = async {
         settled(&fake, "delete").await;
@@ -129,10 +130,7 @@ async fn of_several_creations_nobody_can_tell_which_one_made_the_job() {
 async fn nor_when_the_same_manager_has_changed_it_meanwhile() {
     let fake = empty_until(usize::MAX);
     let service = apply(&fake).await;
-    let (mut old, mut object) = (job("a:1"), job("a:other"));
-    for job in [&mut old, &mut object] {
-        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
-    }
+    let [old, object] = applied("a:other");
     // A stale view: the Job is deleted already.
     assert_eq!(answer(&service, review(&old, &object, false)).await["allowed"], true);
     assert_eq!(fake.count("delete"), 1);
@@ -141,16 +139,9 @@ async fn nor_when_the_same_manager_has_changed_it_meanwhile() {
 
 #[tokio::test(start_paused = true)]
 async fn the_job_is_expected_before_the_old_one_is_deleted() {
-    let fake = Arc::new(Fake::new(|name, _| match name {
-        "delete" => Some((Duration::from_millis(100), Ok(Value::Null))),
-        "get" => Some((Duration::ZERO, Ok(Value::Null))),
-        _ => None,
-    }));
+    let fake = deletes_slowly(Ok(Value::Null));
     let (service, _) = service(Some(Arc::clone(&fake)));
-    let (mut old, mut object) = (job("a:1"), job("a:2"));
-    for job in [&mut old, &mut object] {
-        job["metadata"]["managedFields"] = json!([apply_entry("kubectl")]);
-    }
+    let [old, object] = applied("a:2");
     let first = answer(&service, review(&old, &object, false));
     let others = async {
         settled(&fake, "delete").await;
