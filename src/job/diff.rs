@@ -14,14 +14,9 @@ use super::change::Change;
 use super::normalize::{Shape, Type};
 
 /// The changes of a struct of that type at that path, in the order of the keys.
-pub(super) fn changes(
-    kind: &'static Type,
-    path: &str,
-    old: &Map<String, Value>,
-    new: &Map<String, Value>,
-) -> Vec<Change> {
+pub(super) fn changes(kind: &'static Type, path: &str, old: &Value, new: &Value) -> Vec<Change> {
     let mut out = Vec::new();
-    object(kind, path, old, new, &mut out);
+    value(Shape::Object(kind), path, Some(old), Some(new), &mut out);
     out
 }
 

@@ -1,7 +1,7 @@
 //! The template hash: SHA-256 over the canonical JSON of the normalized immutable part.
 //!
-//! Canonical means sorted keys and no insignificant space, which is what `serde_json` writes
-//! without its `preserve_order` feature. The alphabet is the one of Kubernetes' own
+//! Canonical means sorted keys and no insignificant space, which is what `serde_json` writes of maps
+//! in that order. The alphabet is the one of Kubernetes' own
 //! `rand.SafeEncodeString`: no vowels and nothing that looks like one, so that no hash spells a
 //! word, and every hash may end a name.
 
@@ -10,7 +10,7 @@ use std::fmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::immutable::immutable_part;
+use super::immutable::canonical;
 
 /// A template hash: 10 characters of a name-safe alphabet.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,8 +25,7 @@ impl TemplateHash {
     /// The hash of a Job's immutable part (manifest or stored form, both hash alike).
     #[must_use]
     pub fn of(job: &Value) -> Self {
-        // A `Value` always serializes; `to_string` of its own goes through the formatter, piece by piece.
-        Self::of_text(&serde_json::to_string(&immutable_part(job)).unwrap_or_default())
+        Self::of_text(&canonical(job))
     }
 
     /// The hash that stands for this one and a name of which only a part can be kept.

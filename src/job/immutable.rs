@@ -5,12 +5,12 @@
 //! Job's name and uid in the template and the selector by them, unless the Job brings its own
 //! selector (`manualSelector: true`).
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::GENERATED_LABELS;
 use super::change::Change;
 use super::diff;
-use super::normalize::{JOB_SPEC, Shape};
+use super::normalize::{Fields, JOB_SPEC, Normal, fields};
 
 /// The fields of `spec` that the API server refuses to change.
 pub const IMMUTABLE_FIELDS: [&str; 9] = [
@@ -28,7 +28,13 @@ pub const IMMUTABLE_FIELDS: [&str; 9] = [
 /// The normalized immutable part of a Job, as an object of the fields of its `spec`.
 #[must_use]
 pub fn immutable_part(job: &Value) -> Value {
-    Value::Object(normalized(job, has_manual_selector(job)))
+    normalized(job, has_manual_selector(job)).into_value()
+}
+
+/// The canonical JSON of the normalized immutable part: sorted keys, no insignificant space.
+pub(super) fn canonical(job: &Value) -> String {
+    // Strings, numbers and names that are strings always serialize.
+    serde_json::to_string(&normalized(job, has_manual_selector(job))).unwrap_or_default()
 }
 
 /// What differs between the immutable parts of two Jobs, after normalization; empty when nothing
@@ -39,24 +45,25 @@ pub fn changes(old: &Value, new: &Value) -> Vec<Change> {
     // the API server compares them as they are.
     let manual = has_manual_selector(old) || has_manual_selector(new);
     let (old, new) = (normalized(old, manual), normalized(new, manual));
-    diff::changes(&JOB_SPEC, "spec", &old, &new)
+    if old == new {
+        return Vec::new();
+    }
+    diff::changes(&JOB_SPEC, "spec", &old.into_value(), &new.into_value())
 }
 
 fn has_manual_selector(job: &Value) -> bool {
     job.pointer("/spec/manualSelector").and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn normalized(job: &Value, manual_selector: bool) -> Map<String, Value> {
-    let spec = job.get("spec").filter(|spec| spec.is_object()).unwrap_or(&Value::Null);
-    let Value::Object(mut part) = Shape::Object(&JOB_SPEC).normalize(spec) else {
-        return Map::new();
-    };
+fn normalized(job: &Value, manual_selector: bool) -> Fields<'_> {
+    let spec = job.get("spec").and_then(Value::as_object);
+    let mut part = spec.map(|spec| fields(&JOB_SPEC, spec)).unwrap_or_default();
     // `SetDefaults_Job`: without both, one Pod has to complete; with `parallelism` alone the Job
     // is a work queue.
-    if !part.contains_key("completions") && !part.contains_key("parallelism") {
-        part.insert("completions".to_owned(), Value::from(1));
+    if part.get("parallelism").is_none() {
+        part.insert_missing("completions", Normal::made(Value::from(1)));
     }
-    part.retain(|name, _| IMMUTABLE_FIELDS.contains(&name.as_str()));
+    part.retain(|name| IMMUTABLE_FIELDS.contains(&name));
     if !manual_selector {
         drop_generated(&mut part);
     }
@@ -65,32 +72,32 @@ fn normalized(job: &Value, manual_selector: bool) -> Map<String, Value> {
 
 /// Takes the generated labels out of the template and the selector, and the selector itself where
 /// nothing else is in it.
-fn drop_generated(part: &mut Map<String, Value>) {
+fn drop_generated(part: &mut Fields<'_>) {
     drop_labels(part, &["template", "metadata"], "labels");
     drop_labels(part, &["selector"], "matchLabels");
-    for empty in ["selector", "template"] {
-        if part.get(empty).and_then(Value::as_object).is_some_and(Map::is_empty) {
-            part.remove(empty);
+    for name in ["selector", "template"] {
+        if matches!(part.get(name), Some(Normal::Object(fields)) if fields.is_empty()) {
+            part.remove(name);
         }
     }
 }
 
 /// Takes the generated labels out of the map `name` in the object at `path`, and what becomes
 /// empty by it: the map, and `metadata` in its template.
-fn drop_labels(part: &mut Map<String, Value>, path: &[&str], name: &str) {
+fn drop_labels(part: &mut Fields<'_>, path: &[&str], name: &str) {
     let Some((first, rest)) = path.split_first() else {
-        if let Some(Value::Object(labels)) = part.get_mut(name) {
-            labels.retain(|label, _| !GENERATED_LABELS.contains(&label.as_str()));
+        if let Some(Normal::Object(labels)) = part.get_mut(name) {
+            labels.retain(|label| !GENERATED_LABELS.contains(&label));
             if labels.is_empty() {
                 part.remove(name);
             }
         }
         return;
     };
-    if let Some(Value::Object(inner)) = part.get_mut(*first) {
+    if let Some(Normal::Object(inner)) = part.get_mut(first) {
         drop_labels(inner, rest, name);
         if *first == "metadata" && inner.is_empty() {
-            part.remove(*first);
+            part.remove(first);
         }
     }
 }

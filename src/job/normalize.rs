@@ -10,11 +10,13 @@ mod common;
 mod container;
 mod hooks;
 mod image;
+mod normal;
 mod pod;
 mod projected;
 mod shape;
 mod spec;
 mod volume;
 
-pub(super) use shape::{Shape, Type};
+pub(super) use normal::{Fields, Normal};
+pub(super) use shape::{Shape, Type, fields};
 pub(super) use spec::JOB_SPEC;

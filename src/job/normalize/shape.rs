@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::normal::{Fields, Normal};
 use crate::job::quantity;
 
 /// The shape of one value.
@@ -44,7 +45,7 @@ pub(in crate::job) struct Type {
     /// Its fields.
     pub fields: &'static [Field],
     /// What has to be done when all fields are in normal form.
-    pub after: Option<fn(&mut Map<String, Value>)>,
+    pub after: Option<fn(&mut Fields<'_>)>,
 }
 
 impl Type {
@@ -93,24 +94,30 @@ impl Field {
     }
 
     /// Whether this normal form of the field says no more than its absence does.
-    fn is_absent(&self, value: &Value) -> bool {
-        (!self.pointer && is_zero(self.shape, value))
-            || self.default.is_some_and(|default| default.is(value))
+    fn is_absent(&self, normal: &Normal<'_>) -> bool {
+        (!self.pointer && is_zero(self.shape, normal))
+            || self.default.is_some_and(|default| default.is(normal))
     }
 }
 
 impl Default {
-    fn is(self, value: &Value) -> bool {
-        match self {
-            Self::Text(text) => value.as_str() == Some(text),
-            Self::Int(number) => value.as_i64() == Some(number),
-            Self::Bool(truth) => value.as_bool() == Some(truth),
-            Self::EmptyObject => value.as_object().is_some_and(Map::is_empty),
+    fn is(self, normal: &Normal<'_>) -> bool {
+        match (self, normal) {
+            (Self::Text(text), Normal::Value(value)) => value.as_str() == Some(text),
+            (Self::Int(number), Normal::Value(value)) => value.as_i64() == Some(number),
+            (Self::Bool(truth), Normal::Value(value)) => value.as_bool() == Some(truth),
+            (Self::EmptyObject, Normal::Object(fields)) => fields.is_empty(),
+            _ => false,
         }
     }
 }
 
-fn is_zero(shape: Shape, value: &Value) -> bool {
+fn is_zero(shape: Shape, normal: &Normal<'_>) -> bool {
+    let value = match normal {
+        Normal::List(items) => return items.is_empty(),
+        Normal::Object(fields) => return fields.is_empty(),
+        Normal::Value(value) => value.as_ref(),
+    };
     match value {
         Value::Null => true,
         Value::Bool(truth) => !truth,
@@ -127,49 +134,51 @@ fn is_zero(shape: Shape, value: &Value) -> bool {
 
 impl Shape {
     /// The normal form of a value. One that does not have this shape is kept as it is.
-    pub(in crate::job) fn normalize(self, value: &Value) -> Value {
+    pub(in crate::job) fn normalize(self, value: &Value) -> Normal<'_> {
         match (self, value) {
-            (Self::Text, Value::Null) => Value::from(""),
-            (Self::Int, Value::Null) => Value::from(0),
-            (Self::Object(_), Value::Null) => Value::Object(Map::new()),
-            (Self::Int | Self::IntOrString, Value::Number(_)) => whole(value).into_owned(),
-            (Self::Quantity, _) => quantity::canonical(value, quantity::NANO),
+            (Self::Text, Value::Null) => Normal::made(Value::from("")),
+            (Self::Int, Value::Null) => Normal::made(Value::from(0)),
+            (Self::Object(_), Value::Null) => Normal::Object(Fields::default()),
+            (Self::Int | Self::IntOrString, Value::Number(_)) => Normal::Value(whole(value)),
+            (Self::Quantity, _) => Normal::made(quantity::canonical(value, quantity::NANO)),
             (Self::Quantities, Value::Object(map)) => {
-                map_values(map, |value| quantity::canonical(value, quantity::MILLI))
+                each_field(map, |value| Normal::made(quantity::canonical(value, quantity::MILLI)))
             }
             (Self::TextMap, Value::Object(map)) => {
-                map_values(map, |value| Self::Text.normalize(value))
+                each_field(map, |value| Self::Text.normalize(value))
             }
-            (Self::Texts, Value::Array(items)) => each(items, Self::Text),
-            (Self::Ints, Value::Array(items)) => each(items, Self::Int),
-            (Self::Objects(item, _), Value::Array(items)) => each(items, Self::Object(item)),
-            (Self::Object(kind), Value::Object(map)) => Value::Object(fields(kind, map)),
-            _ => value.clone(),
+            (Self::Texts, Value::Array(items)) => each_item(items, Self::Text),
+            (Self::Ints, Value::Array(items)) => each_item(items, Self::Int),
+            (Self::Objects(item, _), Value::Array(items)) => each_item(items, Self::Object(item)),
+            (Self::Object(kind), Value::Object(map)) => Normal::Object(fields(kind, map)),
+            _ => Normal::kept(value),
         }
     }
 }
 
-fn each(items: &[Value], shape: Shape) -> Value {
-    items.iter().map(|item| shape.normalize(item)).collect()
+fn each_item(items: &[Value], shape: Shape) -> Normal<'_> {
+    Normal::List(items.iter().map(|item| shape.normalize(item)).collect())
 }
 
-fn map_values(map: &Map<String, Value>, normalize: impl Fn(&Value) -> Value) -> Value {
-    Value::Object(map.iter().map(|(key, value)| (key.clone(), normalize(value))).collect())
+fn each_field<'a>(
+    map: &'a Map<String, Value>,
+    normalize: impl Fn(&'a Value) -> Normal<'a>,
+) -> Normal<'a> {
+    Normal::Object(map.iter().map(|(name, value)| (name.as_str(), normalize(value))).collect())
 }
 
 /// The normal form of a struct's fields; those that the table does not know are kept.
-fn fields(kind: &Type, map: &Map<String, Value>) -> Map<String, Value> {
-    let mut normal = Map::new();
-    for (name, value) in map.iter().filter(|(_, value)| !value.is_null()) {
-        let Some(field) = kind.field(name) else {
-            normal.insert(name.clone(), value.clone());
-            continue;
-        };
-        let value = field.shape.normalize(value);
-        if !field.is_absent(&value) {
-            normal.insert(name.clone(), value);
-        }
-    }
+pub(in crate::job) fn fields<'a>(kind: &Type, map: &'a Map<String, Value>) -> Fields<'a> {
+    let present = map.iter().filter(|(_, value)| !value.is_null());
+    let mut normal: Fields<'a> = present
+        .filter_map(|(name, value)| match kind.field(name) {
+            None => Some((name.as_str(), Normal::kept(value))),
+            Some(field) => {
+                let value = field.shape.normalize(value);
+                (!field.is_absent(&value)).then_some((name.as_str(), value))
+            }
+        })
+        .collect();
     if let Some(after) = kind.after {
         after(&mut normal);
     }
