@@ -2,8 +2,9 @@
 //!
 //! Starts the built `rejob serve`, opens one connection, then eight, and posts a review of 3 kB on
 //! each as fast as answers come. The floor is `GET /livez` on the same connections: what TLS, HTTP and two
-//! processes on one machine cost without any decision. Both are measured in turns of half a second,
-//! so that whatever else the machine does falls on both. The load comes from this process, so on a
+//! processes on one machine cost without any decision. Between them stands a body of the review's size
+//! that is refused at its first byte: what the bytes cost that are only received. All are measured in
+//! turns of half a second, so that whatever else the machine does falls on all. The load comes from this process, so on a
 //! small machine server and load share the processors.
 //!
 //! `cargo bench --bench serve`
@@ -39,25 +40,31 @@ const MAX_IDLE: u64 = 20 * 1024 * 1024;
 fn main() {
     let server = Server::start();
     let idle = server.resident();
-    let review = review();
-    let size = review.len();
+    let kinds = kinds();
+    let size = kinds[REVIEW].bytes.len();
     println!("a review of {size} bytes with its headers, beside GET /livez as the floor");
     println!(
-        "{:<22} {:>10} {:>10} {:>10} {:>10} {:>12}",
+        "{:<25} {:>10} {:>10} {:>10} {:>10} {:>12}",
         "", "a second", "p50", "p99", "max", "server's CPU"
     );
     // What one request waits where nothing else is going on, then what the server can take.
-    let alone = measure(&server, &review, 1);
-    let [floor, review] = measure(&server, &review, CONNECTIONS);
+    let alone = measure(&server, &kinds, 1);
+    let together = measure(&server, &kinds, CONNECTIONS);
     let loaded = server.resident();
     drop(server);
 
-    let ratio = |[floor, review]: [&Summary; 2]| review.p50.as_secs_f64() / floor.p50.as_secs_f64();
-    let alone = ratio(alone.each_ref());
-    let together = ratio([&floor, &review]);
-    println!(
-        "review / floor at p50: {alone:.2} alone, {together:.2} with {CONNECTIONS} connections"
-    );
+    let review = &together[REVIEW];
+    let [alone, together] = [&alone, &together].map(|all| {
+        let to_floor = |kind: usize| all[kind].p50.as_secs_f64() / all[FLOOR].p50.as_secs_f64();
+        [to_floor(RECEIVED), to_floor(REVIEW)]
+    });
+    for (what, kind) in [("its bytes", 0), ("review", 1)] {
+        let (alone, together) = (alone[kind], together[kind]);
+        println!(
+            "{what} / floor at p50: {alone:.2} alone, {together:.2} with {CONNECTIONS} connections"
+        );
+    }
+    let [alone, together] = [alone, together].map(|[_, review]| review);
     println!("resident: {:.1} MB idle, {:.1} MB after the load", mega(idle), mega(loaded));
     for (what, met) in [
         ("10,000 reviews a second", review.rate >= MIN_RATE),
@@ -70,22 +77,43 @@ fn main() {
     }
 }
 
-/// Floor and review, in turns, on so many connections.
-fn measure(server: &Server, review: &[u8], connections: usize) -> [Summary; 2] {
+/// A request that is sent again and again, and the status that answers it.
+#[derive(Clone)]
+struct Kind {
+    name: &'static str,
+    bytes: Vec<u8>,
+    status: &'static str,
+}
+
+const FLOOR: usize = 0;
+const RECEIVED: usize = 1;
+const REVIEW: usize = 2;
+
+fn kinds() -> [Kind; 3] {
     let floor = b"GET /livez HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec();
+    let review = review();
+    let mut refused = review.clone();
+    let body = refused.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    refused[body] = b'x';
+    [("/livez", floor, "200"), ("its bytes", refused, "400"), ("review", review, "200")]
+        .map(|(name, bytes, status)| Kind { name, bytes, status })
+}
+
+/// All kinds, in turns, on so many connections.
+fn measure(server: &Server, kinds: &[Kind; 3], connections: usize) -> [Summary; 3] {
     let barrier = Arc::new(Barrier::new(connections));
     let threads: Vec<_> = (0..connections)
         .map(|index| {
             let pid = (index == 0).then(|| server.process.id());
-            let (barrier, review, floor) = (Arc::clone(&barrier), review.to_vec(), floor.clone());
+            let (barrier, kinds) = (Arc::clone(&barrier), kinds.clone());
             let mut connection = server.connect();
             std::thread::spawn(move || {
-                let mut results = [Measured::default(), Measured::default()];
+                let mut results: [Measured; 3] = Default::default();
                 for round in 0..=ROUNDS {
-                    for (request, result) in [&floor, &review].into_iter().zip(&mut results) {
+                    for (kind, result) in kinds.iter().zip(&mut results) {
                         barrier.wait();
                         let before = pid.map(processor_time).unwrap_or_default();
-                        let mut turn = connection.turn(request);
+                        let mut turn = connection.turn(kind);
                         let after = pid.map(processor_time).unwrap_or_default();
                         turn.processor = after.saturating_sub(before);
                         // The first round warms up.
@@ -98,7 +126,7 @@ fn measure(server: &Server, review: &[u8], connections: usize) -> [Summary; 2] {
             })
         })
         .collect();
-    let mut all = [Measured::default(), Measured::default()];
+    let mut all: [Measured; 3] = Default::default();
     for thread in threads {
         for (all, one) in all.iter_mut().zip(thread.join().unwrap()) {
             all.latencies.extend(one.latencies);
@@ -107,12 +135,13 @@ fn measure(server: &Server, review: &[u8], connections: usize) -> [Summary; 2] {
         }
     }
     let summaries = all.map(Measured::summary);
-    for (name, summary) in ["/livez", "review"].into_iter().zip(&summaries) {
+    for (kind, summary) in kinds.iter().zip(&summaries) {
+        let name = kind.name;
         let Summary { rate, p50, p99, max, processor } = summary;
         let name =
             format!("{name}, {connections} connection{}", if connections == 1 { "" } else { "s" });
         println!(
-            "{name:<22} {rate:>10.0} {p50:>10.1?} {p99:>10.1?} {max:>10.1?} {processor:>12.1?}"
+            "{name:<25} {rate:>10.0} {p50:>10.1?} {p99:>10.1?} {max:>10.1?} {processor:>12.1?}"
         );
     }
     summaries
@@ -197,12 +226,12 @@ struct Connection {
 
 impl Connection {
     /// Sends the request again and again for one turn.
-    fn turn(&mut self, request: &[u8]) -> Measured {
+    fn turn(&mut self, kind: &Kind) -> Measured {
         let start = Instant::now();
         let mut latencies = Vec::with_capacity(16 * 1024);
         let mut now = start;
         while now - start < TURN {
-            self.exchange(request);
+            self.exchange(kind);
             let after = Instant::now();
             latencies.push(after - now);
             now = after;
@@ -210,8 +239,8 @@ impl Connection {
         Measured { latencies, time: now - start, processor: Duration::ZERO }
     }
 
-    fn exchange(&mut self, request: &[u8]) {
-        self.stream.write_all(request).unwrap();
+    fn exchange(&mut self, kind: &Kind) {
+        self.stream.write_all(&kind.bytes).unwrap();
         let mut filled = 0;
         loop {
             let read = self.stream.read(&mut self.buffer[filled..]).unwrap();
@@ -220,7 +249,8 @@ impl Connection {
             let received = &self.buffer[..filled];
             if let Some(head) = received.windows(4).position(|four| four == b"\r\n\r\n") {
                 let text = std::str::from_utf8(&received[..head]).unwrap();
-                assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+                let status = text.strip_prefix("HTTP/1.1 ").and_then(|text| text.get(..3));
+                assert_eq!(status, Some(kind.status), "{text}");
                 let length = text.split_once("content-length: ").unwrap().1;
                 let length: usize = length.split('\r').next().unwrap().parse().unwrap();
                 if filled == head + 4 + length {

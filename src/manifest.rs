@@ -5,6 +5,7 @@
 //! written back only when something in it changed ([`emit`], [`json`]). A document that did not
 //! change is copied byte for byte, comments and all. Everything here is linear in its input.
 
+mod dialect;
 pub mod emit;
 pub mod input;
 pub mod json;

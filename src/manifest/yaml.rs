@@ -8,8 +8,9 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{Event, Parser, ScalarStyle, StrInput, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag};
 
+use super::dialect::Dialect;
 use super::node::{Mapping, Node};
 use super::{Problem, scalar};
 
@@ -23,13 +24,39 @@ const MAX_DEPTH: usize = 500;
 /// # Errors
 /// When the text is no YAML, has more than one document, a key twice, or more aliases than fit.
 pub fn read(text: &str) -> Result<Option<Node>, Problem> {
+    let mut dialect = Dialect::new(with_known_breaks(text));
+    loop {
+        match build(&dialect) {
+            Err(Unread::Yaml(error, in_flow)) if dialect.mend(&error, in_flow) => {}
+            Err(Unread::Yaml(error, _)) => {
+                let message = format!("not YAML: {}", error.info());
+                return Err(Problem { line: error.marker().line(), message });
+            }
+            Err(Unread::Other(problem)) => return Err(problem),
+            Ok(root) => return Ok(root),
+        }
+    }
+}
+
+/// Why there is no node.
+enum Unread {
+    /// The parser stumbled; whether it was inside of `[ ]` or `{ }`.
+    Yaml(ScanError, bool),
+    Other(Problem),
+}
+
+fn build(dialect: &Dialect<'_>) -> Result<Option<Node>, Unread> {
     let mut builder = Builder::default();
-    for event in events(&with_known_breaks(text)) {
-        let (event, span) = event.map_err(|error| Problem {
-            line: error.marker().line(),
-            message: format!("not YAML: {}", error.info()),
-        })?;
-        builder.take(event).map_err(|message| Problem { line: span.start.line(), message })?;
+    for event in events(&dialect.source) {
+        let (event, span) = event.map_err(|error| Unread::Yaml(error, builder.is_in_flow()))?;
+        let event = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                Event::Scalar(dialect.text(text), style, anchor, tag)
+            }
+            other => other,
+        };
+        let line = span.start.line();
+        builder.take(event).map_err(|message| Unread::Other(Problem { line, message }))?;
     }
     Ok(builder.root)
 }
@@ -56,11 +83,15 @@ fn with_known_breaks(text: &str) -> Cow<'_, str> {
 pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
+    // How deep a document may be is for the builder to say.
+    options.flow_nesting_limit = MAX_DEPTH + 1;
+    options.block_nesting_limit = MAX_DEPTH + 1;
     Parser::new_from_str_with_options(text, options)
 }
 
 /// A list or map whose end has not come yet.
 struct Frame {
+    style: StructureStyle,
     anchor: usize,
     /// Levels below this one, so far.
     depth: usize,
@@ -119,12 +150,12 @@ impl Builder {
                 let built = scalar_node(&text, style, tag.as_deref())?;
                 self.finish(built, anchor)
             }
-            Event::SequenceStart(_, anchor, _) => {
-                self.open(anchor, Shape::Sequence(Vec::new()));
+            Event::SequenceStart(style, anchor, _) => {
+                self.open(style, anchor, Shape::Sequence(Vec::new()));
                 Ok(())
             }
-            Event::MappingStart(_, anchor, _) => {
-                self.open(anchor, Shape::Mapping(Members::default()));
+            Event::MappingStart(style, anchor, _) => {
+                self.open(style, anchor, Shape::Mapping(Members::default()));
                 Ok(())
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -149,8 +180,12 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, anchor: usize, shape: Shape) {
-        self.frames.push(Frame { anchor, depth: 0, weight: 0, shape });
+    fn open(&mut self, style: StructureStyle, anchor: usize, shape: Shape) {
+        self.frames.push(Frame { style, anchor, depth: 0, weight: 0, shape });
+    }
+
+    fn is_in_flow(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.style == StructureStyle::Flow)
     }
 
     fn finish(&mut self, built: Built, anchor: usize) -> Result<(), String> {
@@ -290,6 +325,32 @@ mod tests {
             ("a: x\u{85} y\nb: z # c\u{85}c: 1\n", json!({"a": "x y", "b": "z", "c": 1})),
             ("a: |\n  x\u{85}  y\n", json!({"a": "x\ny\n"})),
             ("a: \"x\\Ny\u{2028}z\"\n", json!({"a": "x\u{85}y\u{2028}z"})),
+            ("a: [grep, error:]\n", json!({"a": ["grep", "error:"]})),
+            ("a: [keys, user:, x:y, z::]\n", json!({"a": ["keys", "user:", "x:y", "z::"]})),
+            ("{a:}\n", json!({"a:": null})),
+            ("a: {m: user:, b: c}\n", json!({"a": {"m": "user:", "b": "c"}})),
+            ("a: {m: user:}\nb: 'x:, y:]'\n", json!({"a": {"m": "user:"}, "b": "x:, y:]"})),
+            ("a: [it's:, b c:]\n", json!({"a": ["it's:", "b c:"]})),
+            (
+                "a: {\"b\":}\nc: {'d':, 'e f':}\n",
+                json!({"a": {"b": null}, "c": {"d": null, "e f": null}}),
+            ),
+            ("a: &x b\nc: {*x :}\n", json!({"a": "b", "c": {"b": null}})),
+            ("a: b:,c:]\n", json!({"a": "b:,c:]"})),
+            ("a: |\n  b:,\n  -]\n", json!({"a": "b:,\n-]\n"})),
+            (
+                "a: [tar, xf, -, -C, -]\nb: [-,-]\n",
+                json!({"a": ["tar", "xf", "-", "-C", "-"], "b": ["-", "-"]}),
+            ),
+            ("a: {b: -}\nc: a-, b-]\n", json!({"a": {"b": "-"}, "c": "a-, b-]"})),
+            ("a: [\u{e000}:, -]\n", json!({"a": ["\u{e000}:", "-"]})),
+            ("a: \"it\\'s \\\\ \\'\\'\"\nb: 'c:\\'\n", json!({"a": "it's \\ ''", "b": "c:\\"})),
+            ("a: {b: \"x\"}#c\nd: \"x\"#c\n", json!({"a": {"b": "x"}, "d": "x"})),
+            ("a: [\n\t1,\n\t\"b\"\n\t]\n", json!({"a": [1, "b"]})),
+            (
+                "x:\n  a: [\n\t]\n  b: {\n\t\tc: 1,\n\td: [e,\n\t\tf],\n\t}\n",
+                json!({"x": {"a": [], "b": {"c": 1, "d": ["e", "f"]}}}),
+            ),
         ] {
             assert_eq!(value(text), wanted, "{text:?}");
         }
