@@ -197,6 +197,7 @@ fn plan(
     let hash = asked_hash(update.old, job, changes);
     let mut new = new_job(job, &hash, parallelism);
     inject_ttl(update, &mut new);
+    drop_default(update, &mut new);
     Plan {
         namespace: request.namespace.clone(),
         name: stored.name.to_owned(),
@@ -227,6 +228,20 @@ fn inject_ttl(update: &Update<'_>, new: &mut Value) {
         && let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut)
     {
         spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));
+    }
+}
+
+/// Takes out the `podReplacementPolicy` that the API server gave to a Job without a
+/// `podFailurePolicy`, where the new one has one: beside it another value is the default, and the
+/// only one.
+fn drop_default(update: &Update<'_>, new: &mut Value) {
+    let gets_one = update.old.spec("podFailurePolicy").is_none()
+        && update.job.spec("podFailurePolicy").is_some();
+    if gets_one
+        && let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut)
+        && spec.get("podReplacementPolicy").is_some_and(|policy| policy == "TerminatingOrFailed")
+    {
+        spec.remove("podReplacementPolicy");
     }
 }
 

@@ -35,11 +35,19 @@ impl Update<'_> {
     }
 
     /// Whether the dormant Job that was made for this request has come to its end before it was
-    /// started (`activeDeadlineSeconds`): to release it would run nothing.
+    /// started (`activeDeadlineSeconds`): to release it would run nothing. One of no completions has
+    /// nothing to run.
     fn ended_asleep(&self) -> bool {
         self.policy.on_change == OnChange::Replace
             && progress(self.old) == Progress::Finished
+            && self.old.completions() != Some(0)
             && Record::of(self.old).is_some_and(|record| record.was_made_for(self.request))
+    }
+
+    /// Whether the request drops what rejob has written: a PUT of a manifest.
+    fn is_bare_put(&self) -> bool {
+        self.old.annotation(keys::TEMPLATE_HASH).is_some()
+            && self.job.annotation(keys::TEMPLATE_HASH).is_none()
     }
 
     fn is_being_deleted(&self) -> bool {
@@ -98,12 +106,35 @@ pub(super) fn decide(
 /// the request is compared with what this replica, or the dormant Job's record, knows was asked for.
 fn asked_before(update: &Update<'_>, hash: &TemplateHash) -> Option<TemplateHash> {
     let recorded = update.old.recorded_hash();
-    if recorded.as_ref() == Some(hash) || update.context.remembered.as_ref() == Some(hash) {
+    let is_known = |hash: &TemplateHash| {
+        recorded.as_ref() == Some(hash) || update.context.remembered.as_ref() == Some(hash)
+    };
+    if is_known(hash) {
         return Some(hash.clone());
+    }
+    if let Some(hash) = hash_of_a_creation(update).filter(is_known) {
+        return Some(hash);
     }
     let record = Record::of(update.old).filter(|record| record.was_made_for(update.request));
     let asked = record.and_then(|record| record.asked).or_else(|| update.context.asked.clone())?;
     repeats(&asked, update.old.value(), update.job.value()).then(|| TemplateHash::of(&asked))
+}
+
+/// The hash that the request would have as a creation, where it differs: `completions: null` in a
+/// manifest is 1 then (`SetDefaults_Job`), but nothing beside the stored Job's `parallelism`.
+fn hash_of_a_creation(update: &Update<'_>) -> Option<TemplateHash> {
+    let is_one = |number: Option<i64>| number == Some(1);
+    let defaulted = update.job.completions().is_none()
+        && is_one(update.job.parallelism())
+        && is_one(update.old.completions())
+        && is_one(update.old.parallelism());
+    defaulted.then(|| {
+        let mut job = update.job.value().clone();
+        if let Some(Value::Object(spec)) = job.get_mut("spec") {
+            spec.insert("completions".to_owned(), json!(1));
+        }
+        TemplateHash::of(&job)
+    })
 }
 
 fn by_policy(
@@ -142,11 +173,32 @@ fn settle(
     warnings: Warnings,
 ) -> Decision {
     put_back(&mut draft, update.old);
+    let injected = update.policy.ttl_seconds_after_finished.map(|ttl| json!(ttl.seconds()));
+    if update.is_bare_put()
+        && update.job.spec("ttlSecondsAfterFinished").is_none()
+        && update.old.spec("ttlSecondsAfterFinished") == injected.as_ref()
+    {
+        draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
+    }
     release(update, reason, draft, warnings)
 }
 
-/// Puts every field of the immutable part back to the old Job's value.
+/// Fields that may change, and the immutable ones without which their new value may be invalid.
+const COMPANIONS: [(&str, &[&str]); 3] = [
+    ("manualSelector", &["selector"]),
+    ("maxFailedIndexes", &["backoffLimitPerIndex", "completionMode", "completions"]),
+    ("podReplacementPolicy", &["podFailurePolicy"]),
+];
+
+/// Puts every field of the immutable part back to the old Job's value, and with it what is valid
+/// only beside the new one.
 pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
+    let job = Job::new(draft.original());
+    for (companion, fields) in COMPANIONS {
+        if fields.iter().any(|field| job.spec(field) != old.spec(field)) {
+            draft.copy(&["spec", companion], old.value());
+        }
+    }
     for field in IMMUTABLE_FIELDS {
         draft.copy(&["spec", field], old.value());
     }

@@ -8,11 +8,29 @@ use serde_json::{Map, Value};
 use super::Job;
 use super::fields::{key_of, keys_of};
 
+/// Where `fieldsV1` has a map whose fields have owners of their own, and where the object has it. One
+/// that owns the map and nothing in it has applied an empty one: what is in it is others', such as
+/// the labels that the API server generates.
+const MAPS: [(&str, &str); 5] = [
+    ("/f:metadata/f:labels", "/metadata/labels"),
+    ("/f:metadata/f:annotations", "/metadata/annotations"),
+    ("/f:spec/f:template/f:metadata", "/spec/template/metadata"),
+    ("/f:spec/f:template/f:metadata/f:labels", "/spec/template/metadata/labels"),
+    ("/f:spec/f:template/f:metadata/f:annotations", "/spec/template/metadata/annotations"),
+];
+
 /// The manager's applied configuration as far as `fieldsV1` tells; `None` without an Apply entry.
 #[must_use]
 pub fn applied_part(job: Job<'_>, index: usize) -> Option<Value> {
     let fields = job.managed_fields().get(index)?.get("fieldsV1")?;
     let mut part = owned(fields, job.value())?;
+    for (map, place) in MAPS {
+        if fields.pointer(map).and_then(Value::as_object).is_some_and(Map::is_empty)
+            && let Some(map) = part.pointer_mut(place)
+        {
+            *map = Value::Object(Map::new());
+        }
+    }
     let root = part.as_object_mut()?;
     for field in ["apiVersion", "kind"] {
         root.insert(field.to_owned(), job.value().get(field)?.clone());
@@ -124,5 +142,26 @@ mod tests {
             })
         );
         assert_eq!(applied_part(Job::new(&job), 1), None);
+    }
+
+    #[test]
+    fn of_an_applied_empty_map_nothing_is_the_appliers() {
+        let mut job = json!({
+            "metadata": { "name": "a", "labels": { "job-name": "a" }, "annotations": { "x": "y" } },
+            "spec": { "template": { "metadata": { "labels": { "job-name": "a" } } } }
+        });
+        for template in [json!({}), json!({ "f:labels": {} })] {
+            job["metadata"]["managedFields"] = json!([{ "fieldsV1": {
+                "f:metadata": { "f:labels": {}, "f:annotations": {} },
+                "f:spec": { "f:template": { "f:metadata": template } }
+            } }]);
+            job["apiVersion"] = json!("batch/v1");
+            job["kind"] = json!("Job");
+            let part = applied_part(Job::new(&job), 0).unwrap();
+            let metadata = json!({ "name": "a", "labels": {}, "annotations": {} });
+            assert_eq!(part["metadata"], metadata);
+            let labels = &part["spec"]["template"]["metadata"]["labels"];
+            assert!(labels.as_object().is_none_or(Map::is_empty), "{part}");
+        }
     }
 }

@@ -15,6 +15,8 @@ const UNIT: i128 = 1_000_000_000;
 /// The one spelling of a quantity, rounded up to `step` nano units; what is none is kept.
 pub(super) fn canonical(value: &Value, step: i128) -> Value {
     let nano = match value {
+        // Go decodes it to the zero value.
+        Value::Null => Some(0),
         Value::String(text) => parse(text),
         // Rust never writes a float with an exponent, so this is its exact decimal spelling.
         Value::Number(number) => match number.as_f64() {

@@ -19,7 +19,11 @@ pub fn read(text: &str) -> Result<Node, Problem> {
     let mut node = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();
         let place = format!(" at line {} column {}", error.line(), error.column());
-        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        let message = match message.strip_suffix(&place).unwrap_or(&message) {
+            "recursion limit exceeded" => "lists and maps nest more than 127 levels deep",
+            message => message,
+        }
+        .to_owned();
         Problem { line: error.line(), message }
     })?;
     spell(&mut node, &mut Spellings(text));
@@ -223,5 +227,7 @@ mod tests {
     fn what_is_no_json_is_refused_with_its_line() {
         assert_eq!(read("{\n\"a\":}").unwrap_err().line, 2);
         assert!(read("{\"a\":1,\"a\":1}").unwrap_err().message.contains("given twice"));
+        let deep = "[".repeat(200);
+        assert!(read(&deep).unwrap_err().message.contains("127 levels deep"));
     }
 }

@@ -18,9 +18,15 @@ pub fn for_each_job<E>(
         ("batch/v1", "Job") => visit(node),
         // The API server leaves out the kind of the items in a list of one kind.
         ("batch/v1", "JobList") => each_item(node, &mut |item| {
-            if item.get("kind").is_none() { visit(item) } else { for_each_job(item, visit) }
+            let kind = item.get("kind").filter(|kind| **kind != Node::Null);
+            if kind.is_none_or(|kind| kind.as_str() == Some("")) {
+                visit(item)
+            } else {
+                for_each_job(item, visit)
+            }
         }),
-        ("v1", "List") => each_item(node, &mut |item| for_each_job(item, visit)),
+        // kubectl takes the lists of every group and version.
+        (_, "List") => each_item(node, &mut |item| for_each_job(item, visit)),
         _ if is_resource_list(node) => each_item(node, &mut |item| for_each_job(item, visit)),
         _ => Ok(()),
     }
@@ -109,6 +115,13 @@ mod tests {
             ),
             ("{apiVersion: example.org/v1, kind: Job, metadata: {name: x}}".to_owned(), vec![]),
             ("{apiVersion: v1, kind: List}".to_owned(), vec![]),
+            (format!("{{apiVersion: batch/v1, kind: List, items: [{a}]}}"), vec!["a"]),
+            (
+                "{apiVersion: batch/v1, kind: JobList, items: [{kind: '', metadata: {name: c}}, \
+                 {kind: null, metadata: {name: d}}]}"
+                    .to_owned(),
+                vec!["c", "d"],
+            ),
             ("[1]".to_owned(), vec![]),
         ] {
             assert_eq!(jobs(&text), wanted, "{text}");

@@ -165,8 +165,11 @@ fn is_marker(line: &str, marker: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
+/// What is blank in YAML; other spaces of Unicode are text.
+const BLANKS: [char; 4] = [' ', '\t', '\r', '\n'];
+
 fn is_blank_or_comment(line: &str) -> bool {
-    let line = line.trim_start();
+    let line = line.trim_start_matches(BLANKS);
     line.is_empty() || line.starts_with('#')
 }
 
@@ -184,7 +187,7 @@ fn content_start(text: &str) -> usize {
             rest = "";
         }
         if !is_blank_or_comment(rest) {
-            let indent = rest.len() - rest.trim_start().len();
+            let indent = rest.len() - rest.trim_start_matches(BLANKS).len();
             return at + (line.len() - rest.len()) + indent;
         }
         at += line.len();
@@ -204,7 +207,13 @@ fn json_values(text: &str) -> Vec<(usize, usize)> {
     let mut from = 0;
     while let Some(value) = stream.next() {
         if value.is_err() {
-            return Vec::new();
+            // After a value, what begins like one is a broken one: no YAML goes on like that.
+            let rest = body.get(from..).unwrap_or_default().trim_start();
+            if values.is_empty() || !rest.starts_with(['{', '[']) {
+                return Vec::new();
+            }
+            values.push((text.len() - rest.len(), text.len()));
+            return values;
         }
         let end = stream.byte_offset();
         let space = body.get(from..end).map_or(0, |piece| piece.len() - piece.trim_start().len());
@@ -262,7 +271,7 @@ fn tail(text: &str) -> &str {
         at -= line.len();
         if line.starts_with('#') || is_marker(line, "...") {
             tail = at;
-        } else if !line.trim().is_empty() {
+        } else if !line.trim_matches(BLANKS).is_empty() {
             break;
         }
     }
@@ -305,6 +314,12 @@ mod tests {
         let documents = documents("job.yaml", text);
         let error = documents[1].read().unwrap_err().to_string();
         assert!(error.starts_with("job.yaml: document 2, line 5: the key \"b\""), "{error}");
+        let text = "{\"a\": 1}\n\n{}\n{\"a\": 1,\n}\n{}\n";
+        let documents = super::documents("job.json", text);
+        let read: Vec<_> = documents.iter().map(Document::read).collect();
+        assert!(read.len() == 3 && read[0].is_ok() && read[1].is_ok());
+        let error = documents[2].read().unwrap_err().to_string();
+        assert!(error.starts_with("job.json: document 3, line 5: trailing comma"), "{error}");
         let text = "{}\n{\"a\": 1,\n \"a\": 2}\n";
         let documents = super::documents("job.json", text);
         let error = documents[1].read().unwrap_err().to_string();
@@ -330,6 +345,20 @@ mod tests {
             assert_eq!(documents[0].write(&node), wanted, "{text:?}");
         }
     }
+
+    #[test]
+    fn only_yamls_own_blanks_are_blank() {
+        let text = "a: 1\nx:\n# c\n  \u{a0}\n";
+        let documents = documents("f", text);
+        match documents[0].read() {
+            Ok(node) => {
+                let written = documents[0].write(&node.unwrap());
+                assert_eq!(written.matches('\u{a0}').count(), 1, "{written:?}");
+            }
+            Err(error) => assert!(error.to_string().contains("not YAML"), "{error}"),
+        }
+    }
+
     #[test]
     fn a_byte_order_mark_stands_only_where_kubectl_reads_over_it() {
         for (text, read) in [

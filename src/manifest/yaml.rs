@@ -29,7 +29,10 @@ pub fn read(text: &str) -> Result<Option<Node>, Problem> {
         match build(&dialect) {
             Err(Unread::Yaml(error, in_flow)) if dialect.mend(&error, in_flow) => {}
             Err(Unread::Yaml(error, _)) => {
-                let message = format!("not YAML: {}", error.info());
+                let message = match error.info().as_str() {
+                    "recursion limit exceeded" => too_deep(),
+                    info => format!("not YAML: {info}"),
+                };
                 return Err(Problem { line: error.marker().line(), message });
             }
             Err(Unread::Other(problem)) => return Err(problem),
@@ -190,7 +193,7 @@ impl Builder {
 
     fn finish(&mut self, built: Built, anchor: usize) -> Result<(), String> {
         if self.frames.len() + built.depth > MAX_DEPTH {
-            return Err(format!("lists and maps nest more than {MAX_DEPTH} levels deep"));
+            return Err(too_deep());
         }
         if anchor != 0 {
             self.aliased = charge(self.aliased, built.weight)?;
@@ -210,6 +213,10 @@ impl Builder {
             Shape::Mapping(members) => members.take(built),
         }
     }
+}
+
+fn too_deep() -> String {
+    format!("lists and maps nest more than {MAX_DEPTH} levels deep")
 }
 
 /// What is copied for anchors and aliases after one more copy.
@@ -395,5 +402,9 @@ mod tests {
             writeln!(deep, "a{level}: &a{level} {open}*a{}{close}", level - 1).unwrap();
         }
         assert!(refused(&deep).1.contains("deep"));
+        let (open, close) = ("[".repeat(400), "]".repeat(400));
+        assert!(read(&format!("a: {open}{close}\n")).is_ok());
+        let (open, close) = ("[".repeat(600), "]".repeat(600));
+        assert!(refused(&format!("a: {open}{close}\n")).1.contains("500 levels deep"));
     }
 }

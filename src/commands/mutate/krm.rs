@@ -13,7 +13,7 @@ use crate::policy::{Policy, PolicySet};
 use super::text_at;
 
 /// What a configuration has besides the policy.
-const ENVELOPE: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "data"];
+const ENVELOPE: [&str; 6] = ["apiVersion", "kind", "metadata", "spec", "data", "immutable"];
 
 /// The policy that `functionConfig` asks for, on the grounds of `default`; `None` when it asks for
 /// nothing.
@@ -42,14 +42,18 @@ pub(super) fn policy(
 /// The fields of a configuration that are the policy's.
 fn knobs(config: &Value) -> Result<Map<String, Value>, String> {
     let mut knobs = Map::new();
-    let Value::Object(config) = config else { return Ok(knobs) };
+    let config = match config {
+        Value::Null => return Ok(knobs),
+        config => map(config, "functionConfig")?,
+    };
     let own = config.iter().filter(|(key, _)| !ENVELOPE.contains(&key.as_str()));
     knobs.extend(own.map(|(key, value)| (key.clone(), value.clone())));
-    if let Some(Value::Object(spec)) = config.get("spec") {
-        knobs.extend(spec.clone());
+    let part = |field| config.get(field).filter(|part| !part.is_null());
+    if let Some(spec) = part("spec") {
+        knobs.extend(map(spec, "functionConfig: spec")?.clone());
     }
-    if let Some(Value::Object(data)) = config.get("data") {
-        for (key, value) in data {
+    if let Some(data) = part("data") {
+        for (key, value) in map(data, "functionConfig: data")? {
             // The values of a ConfigMap are strings; knobs are numbers, too.
             let value = match value {
                 Value::String(text) if key != "policy" => {
@@ -61,6 +65,10 @@ fn knobs(config: &Value) -> Result<Map<String, Value>, String> {
         }
     }
     Ok(knobs)
+}
+
+fn map<'v>(value: &'v Value, what: &str) -> Result<&'v Map<String, Value>, String> {
+    value.as_object().ok_or_else(|| format!("{what} is not a map: correct it, or leave it out"))
 }
 
 /// A result that warns about a Job.
@@ -122,6 +130,7 @@ mod tests {
     fn a_configuration_without_a_knob_leaves_the_command_line() {
         assert_eq!(configured("{kind: Rejob, metadata: {name: x}}"), Ok(None));
         assert_eq!(configured("null"), Ok(None));
+        assert_eq!(configured("{spec: null, data: }"), Ok(None));
     }
 
     #[test]
@@ -145,6 +154,10 @@ mod tests {
         assert!(message.contains("hash-name, replace, ttl"), "{message}");
         let message = configured("{spec: {nameing: TemplateHash}}").unwrap_err();
         assert!(message.contains("nameing") && message.contains("naming"), "{message}");
+        for config in ["hash-name", "[hash-name]", "{spec: [x]}", "{data: x}"] {
+            let message = configured(config).unwrap_err();
+            assert!(message.contains("is not a map"), "{message}");
+        }
         let message = configured("{spec: {naming: Hash}}").unwrap_err();
         assert!(message.contains("TemplateHash"), "{message}");
     }

@@ -9,7 +9,9 @@ use super::common::{
 };
 use super::container::CONTAINER;
 use super::hooks::service_account;
-use super::shape::Shape::{Bool, Int, Ints, Object, Objects, Quantities, Text, TextMap, Texts};
+use super::shape::Shape::{
+    Any, Bool, Int, Ints, Object, Objects, Quantities, Text, TextMap, Texts,
+};
 use super::shape::{Default, Type, plain, pointer};
 use super::volume::VOLUME;
 
@@ -18,6 +20,7 @@ pub(super) static POD_SPEC: Type = Type {
         plain("volumes", Objects(&VOLUME, &["name"])),
         plain("initContainers", Objects(&CONTAINER, &["name"])),
         plain("containers", Objects(&CONTAINER, &["name"])),
+        plain("ephemeralContainers", Any),
         plain("restartPolicy", Text),
         pointer("terminationGracePeriodSeconds", Int).or(Default::Int(30)),
         pointer("activeDeadlineSeconds", Int),
