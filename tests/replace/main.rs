@@ -14,6 +14,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod companions;
 mod concurrency;
 mod deploy;
 mod hooks;
