@@ -11,7 +11,7 @@ use crate::policy::{OnChange, WhileRunning};
 use crate::reason::Reason;
 use crate::replace::{Mode, Plan, Record, new_job};
 
-use super::update::{Update, put_back};
+use super::update::{NO_FAILURE_POLICY, Update, put_back};
 use super::{Decision, Verdict, Warnings, left_alone, words};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.
@@ -239,7 +239,7 @@ fn drop_default(update: &Update<'_>, new: &mut Value) {
         && update.job.spec("podFailurePolicy").is_some();
     if gets_one
         && let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut)
-        && spec.get("podReplacementPolicy").is_some_and(|policy| policy == "TerminatingOrFailed")
+        && spec.get("podReplacementPolicy").is_some_and(|policy| policy == NO_FAILURE_POLICY)
     {
         spec.remove("podReplacementPolicy");
     }
@@ -297,6 +297,11 @@ fn answer(
 fn with_marker<'a>(old: Job<'_>, job: Job<'a>, described: &str) -> Draft<'a> {
     let mut draft = Draft::new(job.value());
     put_back(&mut draft, old);
+    // A gang's minimum, and the most Pods of a large Indexed Job, go with these.
+    let sizes = ["completionMode", "completions", "backoffLimitPerIndex", "scheduling"];
+    if sizes.iter().any(|field| job.spec(field) != old.spec(field)) {
+        draft.copy(&["spec", "parallelism"], old.value());
+    }
     draft.set(&["metadata", "annotations", keys::REPLACING], json!(described));
     draft
 }

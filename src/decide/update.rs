@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 
 use crate::job::{
     Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, Progress, TemplateHash, asks_for_a_rerun,
-    changes, keys, progress, repeats,
+    changes, entry_index, keys, progress, repeats,
 };
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy};
 use crate::reason::Reason;
-use crate::replace::Record;
+use crate::replace::{LAST_APPLIED, Record};
 use crate::review::Request;
 
 use super::replacement::is_of_status;
@@ -89,6 +89,7 @@ pub(super) fn decide(
                 draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
             }
             put_back_generated(&mut draft, update.old);
+            keep_ttl(update, &mut draft);
             return release(update, Reason::AllowedChange, draft, warnings);
         }
         if let Some(hash) = asked_before(update, &hash) {
@@ -127,7 +128,8 @@ fn hash_of_a_creation(update: &Update<'_>) -> Option<TemplateHash> {
     let defaulted = update.job.completions().is_none()
         && is_one(update.job.parallelism())
         && is_one(update.old.completions())
-        && is_one(update.old.parallelism());
+        && is_one(update.old.parallelism())
+        && has_null_completions(update.job, update.request.field_manager.as_deref());
     defaulted.then(|| {
         let mut job = update.job.value().clone();
         if let Some(Value::Object(spec)) = job.get_mut("spec") {
@@ -135,6 +137,20 @@ fn hash_of_a_creation(update: &Update<'_>) -> Option<TemplateHash> {
         }
         TemplateHash::of(&job)
     })
+}
+
+/// Whether the manifest has `completions` without a value, rather than none any more: so says kubectl's
+/// record of it, or the manager that has applied it owns the field.
+fn has_null_completions(job: Job<'_>, manager: Option<&str>) -> bool {
+    let in_record = job.annotation(LAST_APPLIED[0]).is_some_and(|text| {
+        let manifest: Value = serde_json::from_str(text).unwrap_or_default();
+        manifest.pointer("/spec/completions") == Some(&Value::Null)
+    });
+    in_record
+        || manager.and_then(|manager| entry_index(job, manager)).is_some_and(|index| {
+            let entry = job.managed_fields().get(index);
+            entry.is_some_and(|entry| entry.pointer("/fieldsV1/f:spec/f:completions").is_some())
+        })
 }
 
 fn by_policy(
@@ -147,7 +163,13 @@ fn by_policy(
     match update.policy.on_change {
         OnChange::Ignore => Decision::patched(Reason::Ignored, draft, warnings),
         OnChange::Keep if !update.is_being_deleted() => {
-            let paths = words::changed_paths(changes);
+            let mut paths = words::changed_paths(changes);
+            for companion in companions(update.old, update.job) {
+                if update.job.spec(companion) != update.old.spec(companion) {
+                    paths.push_str(", spec.");
+                    paths.push_str(companion);
+                }
+            }
             warnings.add(format!("job {name} kept: onChange is Keep, not applied: {paths}"));
             settle(update, Reason::Kept, draft, warnings)
         }
@@ -173,31 +195,46 @@ fn settle(
     warnings: Warnings,
 ) -> Decision {
     put_back(&mut draft, update.old);
-    let injected = update.policy.ttl_seconds_after_finished.map(|ttl| json!(ttl.seconds()));
-    if update.is_bare_put()
-        && update.job.spec("ttlSecondsAfterFinished").is_none()
-        && update.old.spec("ttlSecondsAfterFinished") == injected.as_ref()
-    {
-        draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
-    }
+    keep_ttl(update, &mut draft);
     release(update, reason, draft, warnings)
 }
 
-/// Fields that may change, and the immutable ones without which their new value may be invalid.
+/// Keeps the TTL in a PUT of a manifest, which has none because the policy gave it to the Job.
+fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>) {
+    if update.policy.ttl_seconds_after_finished.is_some()
+        && update.is_bare_put()
+        && update.job.spec("ttlSecondsAfterFinished").is_none()
+    {
+        draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
+    }
+}
+
+/// The `podReplacementPolicy` that the API server gives to a Job without a `podFailurePolicy`; beside
+/// one it refuses it.
+pub(super) const NO_FAILURE_POLICY: &str = "TerminatingOrFailed";
+
+/// Fields that may change, and the immutable ones without which their new value may be invalid, or
+/// untrue (a Job that is kept still has a selector of its own).
 const COMPANIONS: [(&str, &[&str]); 3] = [
     ("manualSelector", &["selector"]),
     ("maxFailedIndexes", &["backoffLimitPerIndex", "completionMode", "completions"]),
     ("podReplacementPolicy", &["podFailurePolicy"]),
 ];
 
+/// The companions of the immutable fields that differ.
+fn companions<'a>(old: Job<'a>, job: Job<'a>) -> impl Iterator<Item = &'static str> + 'a {
+    let differs = move |field: &&str| job.spec(field) != old.spec(field);
+    COMPANIONS
+        .iter()
+        .filter(move |(_, fields)| fields.iter().any(|field| differs(field)))
+        .map(|(companion, _)| *companion)
+}
+
 /// Puts every field of the immutable part back to the old Job's value, and with it what is valid
 /// only beside the new one.
 pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
-    let job = Job::new(draft.original());
-    for (companion, fields) in COMPANIONS {
-        if fields.iter().any(|field| job.spec(field) != old.spec(field)) {
-            draft.copy(&["spec", companion], old.value());
-        }
+    for companion in companions(old, Job::new(draft.original())) {
+        draft.copy(&["spec", companion], old.value());
     }
     for field in IMMUTABLE_FIELDS {
         draft.copy(&["spec", field], old.value());
@@ -252,6 +289,12 @@ fn release(
     if update.job.spec("ttlSecondsAfterFinished").is_none() {
         // A bare PUT: the TTL was injected when the Job was made, as on any CREATE.
         draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
+    }
+    if update.old.spec("podFailurePolicy").is_some()
+        && update.job.spec("podReplacementPolicy").is_some_and(|policy| policy == NO_FAILURE_POLICY)
+    {
+        // The default of a Job without one, which the Job was made without.
+        draft.copy(&["spec", "podReplacementPolicy"], update.old.value());
     }
     if update.job.uid() == Some(&record.uid) {
         // A PATCH that names the uid of the Job that it was sent for.

@@ -10,9 +10,9 @@ use std::borrow::Cow;
 
 use granit_parser::{ErrorKind, ScanError};
 
-/// How many times a document is read again, for each of its mends, and how many bytes in all.
+/// How many times a document is mended, and how many bytes are looked through for it in all.
 const MOST_MENDS: usize = 1000;
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: usize = 256 << 20;
 
 /// What stands for a tab in an indentation.
 const TAB: &str = "        ";
@@ -32,7 +32,7 @@ impl<'a> Dialect<'a> {
         if places.is_empty() {
             return Self { source: text, stand_ins: None, mends: 0 };
         }
-        let mut unused = ('\u{e000}'..='\u{f8ff}').filter(|c| !text.contains(*c));
+        let mut unused = ('\u{e000}'..='\u{f8ff}').take(64).filter(|c| !names(&text, *c));
         let (Some(colon), Some(dash)) = (unused.next(), unused.next()) else {
             return Self { source: text, stand_ins: None, mends: 0 };
         };
@@ -69,8 +69,7 @@ impl<'a> Dialect<'a> {
             match error.kind() {
                 // An apostrophe may be escaped between double quotes.
                 ErrorKind::UnknownQuotedScalarEscape => {
-                    let (start, end) = split_at_escape(rest)?;
-                    Some(format!("{before}{start}\\x27{end}"))
+                    Some(format!("{before}{}", with_known_escapes(rest)?))
                 }
                 // A comment may follow a quote or a bracket at once.
                 ErrorKind::CommentNotSeparated => {
@@ -90,15 +89,29 @@ impl<'a> Dialect<'a> {
     }
 }
 
-/// The text before and after the first `\'` that is no part of another escape.
-fn split_at_escape(text: &str) -> Option<(&str, &str)> {
-    let mut escaped = false;
-    let at = text.bytes().position(|byte| {
-        let found = escaped && byte == b'\'';
+/// Whether a text has a character, or the digits of an escape that stands for it.
+fn names(text: &str, c: char) -> bool {
+    let digits = format!("{:x}", u32::from(c));
+    text.contains(c) || text.contains(&digits) || text.contains(&digits.to_uppercase())
+}
+
+/// The text, whose first double-quoted scalar has another escape for each `\'`; `None` when it has none.
+fn with_known_escapes(text: &str) -> Option<String> {
+    let begin = text.find('"')? + 1;
+    let (mut known, mut from, mut escaped) = (String::new(), 0, false);
+    for (at, byte) in text.bytes().enumerate().skip(begin) {
+        match byte {
+            b'\'' if escaped => {
+                known.push_str(text.get(from..at)?);
+                known.push_str("x27");
+                from = at + 1;
+            }
+            b'"' if !escaped => break,
+            _ => {}
+        }
         escaped = !escaped && byte == b'\\';
-        found
-    })?;
-    Some((text.get(..at.checked_sub(1)?)?, text.get(at + 1..)?))
+    }
+    (from > 0).then(|| known + text.get(from..).unwrap_or_default())
 }
 
 /// The bytes at which a colon or dash stands before a comma or a closing bracket, and is text to
@@ -115,12 +128,14 @@ fn indicators(text: &str) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Whether this ends with the letters of a scalar, and not with a quote, an alias or the like, whose
-/// colon makes a key of it.
+/// Whether this ends in the middle of a plain scalar, and not with a quote, an alias or the like,
+/// whose colon makes a key of it.
 fn ends_plain_scalar(before: &[u8]) -> bool {
-    let delimits = |byte: &u8| byte.is_ascii_whitespace() || b",[]{}\"'".contains(byte);
-    let begin = before.iter().rposition(delimits).map_or(0, |at| at + 1);
-    before.get(begin).is_some_and(|first| !b"&*!".contains(first))
+    let delimits = |byte: &u8| b",[]{}\"'".contains(byte);
+    let entry = before.rsplit(delimits).next().unwrap_or_default();
+    let value = entry.windows(2).rposition(|pair| pair == b": ").map_or(0, |at| at + 2);
+    let scalar = entry.get(value..).unwrap_or_default().trim_ascii();
+    scalar.first().is_some_and(|first| !b"&*!?".contains(first))
 }
 
 fn may_begin_scalar(before: &[u8]) -> bool {

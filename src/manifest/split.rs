@@ -350,13 +350,9 @@ mod tests {
     fn only_yamls_own_blanks_are_blank() {
         let text = "a: 1\nx:\n# c\n  \u{a0}\n";
         let documents = documents("f", text);
-        match documents[0].read() {
-            Ok(node) => {
-                let written = documents[0].write(&node.unwrap());
-                assert_eq!(written.matches('\u{a0}').count(), 1, "{written:?}");
-            }
-            Err(error) => assert!(error.to_string().contains("not YAML"), "{error}"),
-        }
+        let node = documents[0].read().unwrap().unwrap();
+        let written = documents[0].write(&node);
+        assert_eq!(written.matches('\u{a0}').count(), 1, "{written:?}");
     }
 
     #[test]

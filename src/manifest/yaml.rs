@@ -25,33 +25,58 @@ const MAX_DEPTH: usize = 500;
 /// When the text is no YAML, has more than one document, a key twice, or more aliases than fit.
 pub fn read(text: &str) -> Result<Option<Node>, Problem> {
     let mut dialect = Dialect::new(with_known_breaks(text));
-    loop {
-        match build(&dialect) {
-            Err(Unread::Yaml(error, in_flow)) if dialect.mend(&error, in_flow) => {}
-            Err(Unread::Yaml(error, _)) => {
-                let message = match error.info().as_str() {
-                    "recursion limit exceeded" => too_deep(),
-                    info => format!("not YAML: {info}"),
-                };
-                return Err(Problem { line: error.marker().line(), message });
-            }
-            Err(Unread::Other(problem)) => return Err(problem),
-            Ok(root) => return Ok(root),
+    match build(&dialect) {
+        Err(Unread::Other(problem)) => return Err(problem),
+        Ok(root) => return Ok(root),
+        Err(Unread::Yaml(_)) => {}
+    }
+    while let Some((error, in_flow)) = stumble(&dialect.source) {
+        if !dialect.mend(&error, in_flow) {
+            return Err(not_yaml(&error));
         }
     }
+    build(&dialect).map_err(|unread| match unread {
+        Unread::Other(problem) => problem,
+        Unread::Yaml(error) => not_yaml(&error),
+    })
 }
 
 /// Why there is no node.
 enum Unread {
-    /// The parser stumbled; whether it was inside of `[ ]` or `{ }`.
-    Yaml(ScanError, bool),
+    Yaml(ScanError),
     Other(Problem),
+}
+
+fn not_yaml(error: &ScanError) -> Problem {
+    let message = match error.info().as_str() {
+        "recursion limit exceeded" => too_deep(),
+        info => format!("not YAML: {info}"),
+    };
+    Problem { line: error.marker().line(), message }
+}
+
+/// Where the parser stumbles, and whether that is inside of `[ ]` or `{ }`.
+fn stumble(text: &str) -> Option<(ScanError, bool)> {
+    let mut open = Vec::new();
+    for event in events(text) {
+        match event {
+            Ok((Event::SequenceStart(style, ..) | Event::MappingStart(style, ..), _)) => {
+                open.push(style);
+            }
+            Ok((Event::SequenceEnd | Event::MappingEnd, _)) => {
+                open.pop();
+            }
+            Ok(_) => {}
+            Err(error) => return Some((error, open.last() == Some(&StructureStyle::Flow))),
+        }
+    }
+    None
 }
 
 fn build(dialect: &Dialect<'_>) -> Result<Option<Node>, Unread> {
     let mut builder = Builder::default();
     for event in events(&dialect.source) {
-        let (event, span) = event.map_err(|error| Unread::Yaml(error, builder.is_in_flow()))?;
+        let (event, span) = event.map_err(Unread::Yaml)?;
         let event = match event {
             Event::Scalar(text, style, anchor, tag) => {
                 Event::Scalar(dialect.text(text), style, anchor, tag)
@@ -94,7 +119,6 @@ pub(super) fn events(text: &str) -> Parser<'_, StrInput<'_>> {
 
 /// A list or map whose end has not come yet.
 struct Frame {
-    style: StructureStyle,
     anchor: usize,
     /// Levels below this one, so far.
     depth: usize,
@@ -153,12 +177,12 @@ impl Builder {
                 let built = scalar_node(&text, style, tag.as_deref())?;
                 self.finish(built, anchor)
             }
-            Event::SequenceStart(style, anchor, _) => {
-                self.open(style, anchor, Shape::Sequence(Vec::new()));
+            Event::SequenceStart(_, anchor, _) => {
+                self.open(anchor, Shape::Sequence(Vec::new()));
                 Ok(())
             }
-            Event::MappingStart(style, anchor, _) => {
-                self.open(style, anchor, Shape::Mapping(Members::default()));
+            Event::MappingStart(_, anchor, _) => {
+                self.open(anchor, Shape::Mapping(Members::default()));
                 Ok(())
             }
             Event::SequenceEnd | Event::MappingEnd => {
@@ -183,12 +207,8 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, style: StructureStyle, anchor: usize, shape: Shape) {
-        self.frames.push(Frame { style, anchor, depth: 0, weight: 0, shape });
-    }
-
-    fn is_in_flow(&self) -> bool {
-        self.frames.last().is_some_and(|frame| frame.style == StructureStyle::Flow)
+    fn open(&mut self, anchor: usize, shape: Shape) {
+        self.frames.push(Frame { anchor, depth: 0, weight: 0, shape });
     }
 
     fn finish(&mut self, built: Built, anchor: usize) -> Result<(), String> {
@@ -351,6 +371,11 @@ mod tests {
             ),
             ("a: {b: -}\nc: a-, b-]\n", json!({"a": {"b": "-"}, "c": "a-, b-]"})),
             ("a: [\u{e000}:, -]\n", json!({"a": ["\u{e000}:", "-"]})),
+            (
+                "a: [x:, -]\nb: \"\\uE000\\ue001\"\n",
+                json!({"a": ["x:", "-"], "b": "\u{e000}\u{e001}"}),
+            ),
+            ("a: [b &c:, d *e:, f :]\n", json!({"a": ["b &c:", "d *e:", "f :"]})),
             ("a: \"it\\'s \\\\ \\'\\'\"\nb: 'c:\\'\n", json!({"a": "it's \\ ''", "b": "c:\\"})),
             ("a: {b: \"x\"}#c\nd: \"x\"#c\n", json!({"a": {"b": "x"}, "d": "x"})),
             ("a: [\n\t1,\n\t\"b\"\n\t]\n", json!({"a": [1, "b"]})),
@@ -381,6 +406,8 @@ mod tests {
             "a: *b\n",
             "&a [*a]\n",
             "a: b: c\n",
+            "a:\n\tb: 1\n",
+            "a: \"\\q\"\n",
         ] {
             assert!(read(text).is_err(), "{text:?}");
         }

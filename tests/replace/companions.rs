@@ -157,19 +157,29 @@ fn a_pod_failure_policy_is_added_by_a_patch() {
         { "action": "FailJob", "onExitCodes": { "operator": "In", "values": [1] } }
     ] });
     let changed = with(json!({ "podFailurePolicy": policy }));
-    for apply in [false, true] {
+    for way in 0..4 {
         let place = Place::new(rejob.namespace("replace"));
         let kubectl = |manifest: &Value| {
             place.namespace.kubectl_with(&manifest.to_string(), &["apply", "-f", "-"]).ok();
         };
         kubectl(&with(json!({})));
         let uid = place.uid();
-        if apply {
-            kubectl(&changed);
-        } else {
-            let path = format!("{}?fieldManager=test", place.namespace.job_path(JOB));
-            let spec = json!({ "spec": { "podFailurePolicy": policy } });
-            place.namespace.user().patch("merge", &path, &spec).ok();
+        let path = format!("{}?fieldManager=test", place.namespace.job_path(JOB));
+        let default = "TerminatingOrFailed";
+        let both = json!({ "podFailurePolicy": policy, "podReplacementPolicy": default });
+        match way {
+            0 => kubectl(&changed),
+            1 => {
+                let spec = json!({ "spec": { "podFailurePolicy": policy } });
+                place.namespace.user().patch("merge", &path, &spec).ok();
+            }
+            // As in what `kubectl get` showed.
+            2 => {
+                place.namespace.user().patch("merge", &path, &json!({ "spec": both })).ok();
+            }
+            _ => {
+                send(&place, Send::Put, "", &with(both)).ok();
+            }
         }
         let new = place.job();
         assert_ne!(place.uid(), uid);

@@ -13,7 +13,8 @@ use crate::policy::{Policy, PolicySet};
 use super::text_at;
 
 /// What a configuration has besides the policy.
-const ENVELOPE: [&str; 6] = ["apiVersion", "kind", "metadata", "spec", "data", "immutable"];
+const ENVELOPE: [&str; 7] =
+    ["apiVersion", "kind", "metadata", "spec", "data", "binaryData", "immutable"];
 
 /// The policy that `functionConfig` asks for, on the grounds of `default`; `None` when it asks for
 /// nothing.
@@ -131,6 +132,7 @@ mod tests {
         assert_eq!(configured("{kind: Rejob, metadata: {name: x}}"), Ok(None));
         assert_eq!(configured("null"), Ok(None));
         assert_eq!(configured("{spec: null, data: }"), Ok(None));
+        assert_eq!(configured("{kind: ConfigMap, immutable: true, binaryData: {a: b}}"), Ok(None));
     }
 
     #[test]

@@ -100,7 +100,9 @@ impl<'a> Fields<'a> {
 /// From fields in the order of their names, as a `Map` has them.
 impl<'a> FromIterator<(&'a str, Normal<'a>)> for Fields<'a> {
     fn from_iter<I: IntoIterator<Item = (&'a str, Normal<'a>)>>(fields: I) -> Self {
-        Self(fields.into_iter().collect())
+        let fields: Vec<_> = fields.into_iter().collect();
+        debug_assert!(fields.is_sorted_by(|(one, _), (next, _)| one < next));
+        Self(fields)
     }
 }
 
