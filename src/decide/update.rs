@@ -226,7 +226,7 @@ fn companions<'a>(old: Job<'a>, job: Job<'a>) -> impl Iterator<Item = &'static s
     let differs = move |field: &&str| job.spec(field) != old.spec(field);
     COMPANIONS
         .iter()
-        .filter(move |(_, fields)| fields.iter().any(|field| differs(field)))
+        .filter(move |(_, fields)| fields.iter().any(differs))
         .map(|(companion, _)| *companion)
 }
 
