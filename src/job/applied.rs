@@ -8,15 +8,18 @@ use serde_json::{Map, Value};
 use super::Job;
 use super::fields::{key_of, keys_of};
 
-/// Where `fieldsV1` has a map whose fields have owners of their own, and where the object has it. One
-/// that owns the map and nothing in it has applied an empty one: what is in it is others', such as
-/// the labels that the API server generates.
-const MAPS: [(&str, &str); 5] = [
+/// Where `fieldsV1` has a map or list whose fields or items have owners of their own, and where the
+/// object has it. One that owns it and nothing in it has applied an empty one: what is in it is
+/// others', such as the labels that the API server generates and the containers that a hook adds.
+const SHARED: [(&str, &str); 8] = [
     ("/f:metadata/f:labels", "/metadata/labels"),
     ("/f:metadata/f:annotations", "/metadata/annotations"),
     ("/f:spec/f:template/f:metadata", "/spec/template/metadata"),
     ("/f:spec/f:template/f:metadata/f:labels", "/spec/template/metadata/labels"),
     ("/f:spec/f:template/f:metadata/f:annotations", "/spec/template/metadata/annotations"),
+    ("/f:spec/f:template/f:spec/f:imagePullSecrets", "/spec/template/spec/imagePullSecrets"),
+    ("/f:spec/f:template/f:spec/f:initContainers", "/spec/template/spec/initContainers"),
+    ("/f:spec/f:template/f:spec/f:volumes", "/spec/template/spec/volumes"),
 ];
 
 /// The manager's applied configuration as far as `fieldsV1` tells; `None` without an Apply entry.
@@ -24,11 +27,14 @@ const MAPS: [(&str, &str); 5] = [
 pub fn applied_part(job: Job<'_>, index: usize) -> Option<Value> {
     let fields = job.managed_fields().get(index)?.get("fieldsV1")?;
     let mut part = owned(fields, job.value())?;
-    for (map, place) in MAPS {
-        if fields.pointer(map).and_then(Value::as_object).is_some_and(Map::is_empty)
-            && let Some(map) = part.pointer_mut(place)
+    for (owned, place) in SHARED {
+        if fields.pointer(owned).and_then(Value::as_object).is_some_and(Map::is_empty)
+            && let Some(part) = part.pointer_mut(place)
         {
-            *map = Value::Object(Map::new());
+            *part = match part {
+                Value::Array(_) => Value::Array(Vec::new()),
+                _ => Value::Object(Map::new()),
+            };
         }
     }
     let root = part.as_object_mut()?;
@@ -148,12 +154,17 @@ mod tests {
     fn of_an_applied_empty_map_nothing_is_the_appliers() {
         let mut job = json!({
             "metadata": { "name": "a", "labels": { "job-name": "a" }, "annotations": { "x": "y" } },
-            "spec": { "template": { "metadata": { "labels": { "job-name": "a" } } } }
+            "spec": { "template": {
+                "metadata": { "labels": { "job-name": "a" } },
+                "spec": { "initContainers": [{ "name": "proxy" }] }
+            } }
         });
         for template in [json!({}), json!({ "f:labels": {} })] {
             job["metadata"]["managedFields"] = json!([{ "fieldsV1": {
                 "f:metadata": { "f:labels": {}, "f:annotations": {} },
-                "f:spec": { "f:template": { "f:metadata": template } }
+                "f:spec": { "f:template": {
+                    "f:metadata": template, "f:spec": { "f:initContainers": {} }
+                } }
             } }]);
             job["apiVersion"] = json!("batch/v1");
             job["kind"] = json!("Job");
@@ -162,6 +173,7 @@ mod tests {
             assert_eq!(part["metadata"], metadata);
             let labels = &part["spec"]["template"]["metadata"]["labels"];
             assert!(labels.as_object().is_none_or(Map::is_empty), "{part}");
+            assert_eq!(part["spec"]["template"]["spec"]["initContainers"], json!([]));
         }
     }
 }

@@ -25,10 +25,8 @@ pub fn for_each_job<E>(
                 for_each_job(item, visit)
             }
         }),
-        // kubectl takes the lists of every group and version.
-        (_, "List") => each_item(node, &mut |item| for_each_job(item, visit)),
-        _ if is_resource_list(node) => each_item(node, &mut |item| for_each_job(item, visit)),
-        _ => Ok(()),
+        // kubectl takes whatever has items for a list, a `List` of any group and version among them.
+        _ => each_item(node, &mut |item| for_each_job(item, visit)),
     }
 }
 
@@ -116,6 +114,7 @@ mod tests {
             ("{apiVersion: example.org/v1, kind: Job, metadata: {name: x}}".to_owned(), vec![]),
             ("{apiVersion: v1, kind: List}".to_owned(), vec![]),
             (format!("{{apiVersion: batch/v1, kind: List, items: [{a}]}}"), vec!["a"]),
+            (format!("{{apiVersion: v1, kind: PodList, items: [{a}]}}"), vec!["a"]),
             (
                 "{apiVersion: batch/v1, kind: JobList, items: [{kind: '', metadata: {name: c}}, \
                  {kind: null, metadata: {name: d}}]}"
