@@ -134,8 +134,13 @@ fn ends_plain_scalar(before: &[u8]) -> bool {
     let delimits = |byte: &u8| b",[]{}\"'".contains(byte);
     let entry = before.rsplit(delimits).next().unwrap_or_default();
     let value = entry.windows(2).rposition(|pair| pair == b": ").map_or(0, |at| at + 2);
-    let scalar = entry.get(value..).unwrap_or_default().trim_ascii();
-    scalar.first().is_some_and(|first| !b"&*!?".contains(first))
+    let mut scalar = entry.get(value..).unwrap_or_default().trim_ascii();
+    // An anchor and a tag stand before it.
+    while let [b'&' | b'!', ..] = scalar {
+        let end = scalar.iter().position(u8::is_ascii_whitespace).unwrap_or(scalar.len());
+        scalar = scalar.get(end..).unwrap_or_default().trim_ascii_start();
+    }
+    scalar.first().is_some_and(|first| !b"*?".contains(first))
 }
 
 fn may_begin_scalar(before: &[u8]) -> bool {
