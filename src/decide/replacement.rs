@@ -103,6 +103,10 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let verb = if request.dry_run { "would be replaced" } else { "replaced" };
     warnings.add(format!("job {name} {verb}: {what}"));
     let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
+    if has_old_default(update) {
+        warnings
+            .add(format!("job {name}: podReplacementPolicy is Failed beside a podFailurePolicy"));
+    }
     let stored = Stored { name, uid, resource_version };
     let plan =
         plan(update, &stored, changes, mode, Intended { parallelism: intended, turn }, described);
@@ -231,15 +235,18 @@ fn inject_ttl(update: &Update<'_>, new: &mut Value) {
     }
 }
 
-/// Takes out the `podReplacementPolicy` that the API server gave to a Job without a
-/// `podFailurePolicy`, where the new one has one: beside it another value is the default, and the
-/// only one.
+/// Whether a new `podFailurePolicy` comes with the `podReplacementPolicy` that the API server gave to
+/// the Job without one: beside it another value is the default, and the only one.
+fn has_old_default(update: &Update<'_>) -> bool {
+    update.old.spec("podFailurePolicy").is_none()
+        && update.job.spec("podFailurePolicy").is_some()
+        && update.job.spec("podReplacementPolicy").is_some_and(|policy| policy == NO_FAILURE_POLICY)
+}
+
+/// Takes that default out.
 fn drop_default(update: &Update<'_>, new: &mut Value) {
-    let gets_one = update.old.spec("podFailurePolicy").is_none()
-        && update.job.spec("podFailurePolicy").is_some();
-    if gets_one
+    if has_old_default(update)
         && let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut)
-        && spec.get("podReplacementPolicy").is_some_and(|policy| policy == NO_FAILURE_POLICY)
     {
         spec.remove("podReplacementPolicy");
     }

@@ -50,6 +50,13 @@ impl Update<'_> {
             && self.job.annotation(keys::TEMPLATE_HASH).is_none()
     }
 
+    /// Whether the `parallelism` of the request is put back, so that no change by it is one: the Job sleeps
+    /// for somebody else's request, and is going.
+    fn is_kept_asleep(&self) -> bool {
+        self.is_being_deleted()
+            && Record::of(self.old).is_some_and(|record| !record.was_made_for(self.request))
+    }
+
     fn is_being_deleted(&self) -> bool {
         self.old.is_being_deleted() || self.job.is_being_deleted()
     }
@@ -82,14 +89,16 @@ pub(super) fn decide(
         let hash = TemplateHash::of(update.job.value());
         // First, since nothing re-runs by it: a Job that is scaled and scaled back asks for what it
         // asked for before.
-        if allowed::by_the_api_server(update.old, update.job, update.context.server_minor) {
+        if allowed::by_the_api_server(update.old, update.job, update.context.server_minor)
+            && !update.is_kept_asleep()
+        {
             // A queue that starts a suspended Job where there is room asks for nothing new.
             let starts = update.old.is_suspended() && !update.job.is_suspended();
             if update.old.annotation(keys::TEMPLATE_HASH).is_some() && !starts {
                 draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
             }
             put_back_generated(&mut draft, update.old);
-            keep_ttl(update, &mut draft);
+            keep_ttl(update, &mut draft, &mut warnings);
             return release(update, Reason::AllowedChange, draft, warnings);
         }
         if let Some(hash) = asked_before(update, &hash) {
@@ -121,15 +130,16 @@ fn asked_before(update: &Update<'_>, hash: &TemplateHash) -> Option<TemplateHash
     repeats(&asked, update.old.value(), update.job.value()).then(|| TemplateHash::of(&asked))
 }
 
-/// The hash that the request would have as a creation, where it differs: `completions: null` in a
-/// manifest is 1 then (`SetDefaults_Job`), but nothing beside the stored Job's `parallelism`.
+/// The hash that the request would have as a creation, where it differs: for a manifest with neither
+/// `completions` nor `parallelism` both are 1 then (`SetDefaults_Job`), but beside the stored Job's
+/// `parallelism` the former stays absent.
 fn hash_of_a_creation(update: &Update<'_>) -> Option<TemplateHash> {
     let is_one = |number: Option<i64>| number == Some(1);
     let defaulted = update.job.completions().is_none()
         && is_one(update.job.parallelism())
         && is_one(update.old.completions())
         && is_one(update.old.parallelism())
-        && has_null_completions(update.job, update.request.field_manager.as_deref());
+        && leaves_parallelism(update.job, update.request.field_manager.as_deref());
     defaulted.then(|| {
         let mut job = update.job.value().clone();
         if let Some(Value::Object(spec)) = job.get_mut("spec") {
@@ -139,18 +149,23 @@ fn hash_of_a_creation(update: &Update<'_>) -> Option<TemplateHash> {
     })
 }
 
-/// Whether the manifest has `completions` without a value, rather than none any more: so says kubectl's
-/// record of it, or the manager that has applied it owns the field.
-fn has_null_completions(job: Job<'_>, manager: Option<&str>) -> bool {
-    let in_record = job.annotation(LAST_APPLIED[0]).is_some_and(|text| {
-        let manifest: Value = serde_json::from_str(text).unwrap_or_default();
-        manifest.pointer("/spec/completions") == Some(&Value::Null)
-    });
-    in_record
-        || manager.and_then(|manager| entry_index(job, manager)).is_some_and(|index| {
-            let entry = job.managed_fields().get(index);
-            entry.is_some_and(|entry| entry.pointer("/fieldsV1/f:spec/f:completions").is_some())
-        })
+/// Whether the manifest leaves `parallelism` to the API server, as far as anything tells: what the
+/// manager has applied, or kubectl's record for what it is the record of. Helm leaves neither.
+fn leaves_parallelism(job: Job<'_>, manager: Option<&str>) -> bool {
+    let Some(manager) = manager else { return false };
+    if let Some(index) = entry_index(job, manager) {
+        let entry = job.managed_fields().get(index);
+        return entry
+            .is_some_and(|entry| entry.pointer("/fieldsV1/f:spec/f:parallelism").is_none());
+    }
+    match manager {
+        "helm" => true,
+        "kubectl-client-side-apply" => job.annotation(LAST_APPLIED[0]).is_some_and(|text| {
+            let manifest: Value = serde_json::from_str(text).unwrap_or_default();
+            manifest.pointer("/spec/parallelism").is_none_or(Value::is_null)
+        }),
+        _ => false,
+    }
 }
 
 fn by_policy(
@@ -192,20 +207,26 @@ fn settle(
     update: &Update<'_>,
     reason: Reason,
     mut draft: Draft<'_>,
-    warnings: Warnings,
+    mut warnings: Warnings,
 ) -> Decision {
     put_back(&mut draft, update.old);
-    keep_ttl(update, &mut draft);
+    keep_ttl(update, &mut draft, &mut warnings);
     release(update, reason, draft, warnings)
 }
 
-/// Keeps the TTL in a PUT of a manifest, which has none because the policy gave it to the Job.
-fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>) {
-    if update.policy.ttl_seconds_after_finished.is_some()
-        && update.is_bare_put()
-        && update.job.spec("ttlSecondsAfterFinished").is_none()
+/// Keeps the TTL in a PUT of a manifest, which has none because the policy gave it to the Job. Where
+/// it is another one, the manifest may have had it: that is said.
+fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>, warnings: &mut Warnings) {
+    let field = "ttlSecondsAfterFinished";
+    let Some(ttl) = update.policy.ttl_seconds_after_finished else { return };
+    if update.is_bare_put()
+        && update.job.spec(field).is_none()
+        && let Some(stored) = update.old.spec(field)
     {
-        draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
+        if *stored != json!(ttl.seconds()) {
+            warnings.add(format!("job {} keeps its {field} of {stored}", update.name()));
+        }
+        draft.copy(&["spec", field], update.old.value());
     }
 }
 
