@@ -4,8 +4,8 @@
 //! each as fast as answers come. The floor is `GET /livez` on the same connections: what TLS, HTTP and two
 //! processes on one machine cost without any decision. Between them stands a body of the review's size
 //! that is refused at its first byte: what the bytes cost that are only received. All are measured in
-//! turns of half a second, so that whatever else the machine does falls on all. The load comes from this process, so on a
-//! small machine server and load share the processors.
+//! turns of half a second, so that whatever else the machine does falls on all. The load comes from
+//! this process, so on a small machine server and load share the processors.
 //!
 //! `cargo bench --bench serve`
 
@@ -54,17 +54,16 @@ fn main() {
     drop(server);
 
     let review = &together[REVIEW];
-    let [alone, together] = [&alone, &together].map(|all| {
-        let to_floor = |kind: usize| all[kind].p50.as_secs_f64() / all[FLOOR].p50.as_secs_f64();
-        [to_floor(RECEIVED), to_floor(REVIEW)]
-    });
-    for (what, kind) in [("its bytes", 0), ("review", 1)] {
-        let (alone, together) = (alone[kind], together[kind]);
+    let to_floor = |kind: usize| {
+        [&alone, &together].map(|all| all[kind].p50.as_secs_f64() / all[FLOOR].p50.as_secs_f64())
+    };
+    for (what, kind) in [("its bytes", RECEIVED), ("review", REVIEW)] {
+        let [alone, together] = to_floor(kind);
         println!(
             "{what} / floor at p50: {alone:.2} alone, {together:.2} with {CONNECTIONS} connections"
         );
     }
-    let [alone, together] = [alone, together].map(|[_, review]| review);
+    let [alone, together] = to_floor(REVIEW);
     println!("resident: {:.1} MB idle, {:.1} MB after the load", mega(idle), mega(loaded));
     for (what, met) in [
         ("10,000 reviews a second", review.rate >= MIN_RATE),

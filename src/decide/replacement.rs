@@ -11,7 +11,7 @@ use crate::policy::{OnChange, WhileRunning};
 use crate::reason::Reason;
 use crate::replace::{Mode, Plan, Record, new_job};
 
-use super::update::{NO_FAILURE_POLICY, Update, put_back};
+use super::update::{Update, differ, has_plain_replacement_policy, put_back};
 use super::{Decision, Verdict, Warnings, left_alone, words};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.
@@ -240,7 +240,7 @@ fn inject_ttl(update: &Update<'_>, new: &mut Value) {
 fn has_old_default(update: &Update<'_>) -> bool {
     update.old.spec("podFailurePolicy").is_none()
         && update.job.spec("podFailurePolicy").is_some()
-        && update.job.spec("podReplacementPolicy").is_some_and(|policy| policy == NO_FAILURE_POLICY)
+        && has_plain_replacement_policy(update.job)
 }
 
 /// Takes that default out.
@@ -306,7 +306,7 @@ fn with_marker<'a>(old: Job<'_>, job: Job<'a>, described: &str) -> Draft<'a> {
     put_back(&mut draft, old);
     // A gang's minimum, and the most Pods of a large Indexed Job, go with these.
     let sizes = ["completionMode", "completions", "backoffLimitPerIndex", "scheduling"];
-    if sizes.iter().any(|field| job.spec(field) != old.spec(field)) {
+    if differ(old, job, &sizes) {
         draft.copy(&["spec", "parallelism"], old.value());
     }
     draft.set(&["metadata", "annotations", keys::REPLACING], json!(described));

@@ -180,10 +180,8 @@ fn by_policy(
         OnChange::Keep if !update.is_being_deleted() => {
             let mut paths = words::changed_paths(changes);
             for companion in companions(update.old, update.job) {
-                if update.job.spec(companion) != update.old.spec(companion) {
-                    paths.push_str(", spec.");
-                    paths.push_str(companion);
-                }
+                paths.push_str(", spec.");
+                paths.push_str(companion);
             }
             warnings.add(format!("job {name} kept: onChange is Keep, not applied: {paths}"));
             settle(update, Reason::Kept, draft, warnings)
@@ -230,9 +228,11 @@ fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>, warnings: &mut Warnings)
     }
 }
 
-/// The `podReplacementPolicy` that the API server gives to a Job without a `podFailurePolicy`; beside
-/// one it refuses it.
-pub(super) const NO_FAILURE_POLICY: &str = "TerminatingOrFailed";
+/// Whether the Job has the `podReplacementPolicy` that the API server gives to one without a
+/// `podFailurePolicy`; beside one it refuses it.
+pub(super) fn has_plain_replacement_policy(job: Job<'_>) -> bool {
+    job.spec("podReplacementPolicy").is_some_and(|policy| policy == "TerminatingOrFailed")
+}
 
 /// Fields that may change, and the immutable ones without which their new value may be invalid, or
 /// untrue (a Job that is kept still has a selector of its own).
@@ -242,12 +242,18 @@ const COMPANIONS: [(&str, &[&str]); 3] = [
     ("podReplacementPolicy", &["podFailurePolicy"]),
 ];
 
-/// The companions of the immutable fields that differ.
+/// Whether one of these fields of `spec` differs.
+pub(super) fn differ(old: Job<'_>, job: Job<'_>, fields: &[&str]) -> bool {
+    fields.iter().any(|field| job.spec(field) != old.spec(field))
+}
+
+/// The companions that differ together with one of their immutable fields.
 fn companions<'a>(old: Job<'a>, job: Job<'a>) -> impl Iterator<Item = &'static str> + 'a {
-    let differs = move |field: &&str| job.spec(field) != old.spec(field);
     COMPANIONS
         .iter()
-        .filter(move |(_, fields)| fields.iter().any(differs))
+        .filter(move |(companion, fields)| {
+            differ(old, job, fields) && differ(old, job, &[companion])
+        })
         .map(|(companion, _)| *companion)
 }
 
@@ -311,9 +317,7 @@ fn release(
         // A bare PUT: the TTL was injected when the Job was made, as on any CREATE.
         draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
     }
-    if update.old.spec("podFailurePolicy").is_some()
-        && update.job.spec("podReplacementPolicy").is_some_and(|policy| policy == NO_FAILURE_POLICY)
-    {
+    if update.old.spec("podFailurePolicy").is_some() && has_plain_replacement_policy(update.job) {
         // The default of a Job without one, which the Job was made without.
         draft.copy(&["spec", "podReplacementPolicy"], update.old.value());
     }

@@ -8,7 +8,9 @@
 
 use std::borrow::Cow;
 
-use granit_parser::{ErrorKind, ScanError};
+use granit_parser::{ErrorKind, Event, ScanError, StructureStyle};
+
+use super::yaml::events;
 
 /// How many times a document is mended, and how many bytes are looked through for it in all.
 const MOST_MENDS: usize = 1000;
@@ -27,7 +29,8 @@ pub(super) struct Dialect<'a> {
 }
 
 impl<'a> Dialect<'a> {
-    pub fn new(text: Cow<'a, str>) -> Self {
+    pub fn new(text: &'a str) -> Self {
+        let text = with_known_breaks(text);
         let places: Vec<usize> = indicators(&text).collect();
         if places.is_empty() {
             return Self { source: text, stand_ins: None, mends: 0 };
@@ -58,8 +61,20 @@ impl<'a> Dialect<'a> {
         }
     }
 
-    /// Mends what the parser stumbled over; false when kubectl would not take it either.
-    pub fn mend(&mut self, error: &ScanError, in_flow: bool) -> bool {
+    /// Mends what the parser stumbles over, until it reads the text to its end.
+    ///
+    /// # Errors
+    /// What kubectl would not take either, or one mend too many.
+    pub fn mend(&mut self) -> Result<(), ScanError> {
+        while let Some((error, in_flow)) = stumble(&self.source) {
+            if !self.mend_one(&error, in_flow) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn mend_one(&mut self, error: &ScanError, in_flow: bool) -> bool {
         self.mends += 1;
         if self.mends > MOST_MENDS || self.mends.saturating_mul(self.source.len()) > MOST_BYTES {
             return false;
@@ -86,6 +101,35 @@ impl<'a> Dialect<'a> {
             }
         });
         mended.map(|mended| self.source = mended.into()).is_some()
+    }
+}
+
+/// Where the parser stumbles, and whether that is inside of `[ ]` or `{ }`.
+fn stumble(text: &str) -> Option<(ScanError, bool)> {
+    let mut open = Vec::new();
+    for event in events(text) {
+        match event {
+            Ok((Event::SequenceStart(style, ..) | Event::MappingStart(style, ..), _)) => {
+                open.push(style);
+            }
+            Ok((Event::SequenceEnd | Event::MappingEnd, _)) => {
+                open.pop();
+            }
+            Ok(_) => {}
+            Err(error) => return Some((error, open.last() == Some(&StructureStyle::Flow))),
+        }
+    }
+    None
+}
+
+/// The text with each U+0085, which YAML 1.1 takes for a line break and 1.2 for a letter, as a break
+/// that both know, of the same length. (The other two, U+2028 and U+2029, stay what they are inside
+/// of quotes in 1.1 as well; elsewhere kubectl breaks the line there, and we do not.)
+pub(super) fn with_known_breaks(text: &str) -> Cow<'_, str> {
+    if text.contains('\u{85}') {
+        Cow::Owned(text.replace('\u{85}', "\r\n"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 

@@ -161,8 +161,7 @@ fn chunks(text: &str) -> Vec<&str> {
 
 /// Whether the line is a document marker: alone, or with space after it.
 fn is_marker(line: &str, marker: &str) -> bool {
-    line.strip_prefix(marker)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
+    line.strip_prefix(marker).is_some_and(|rest| rest.is_empty() || rest.starts_with(BLANKS))
 }
 
 /// What is blank in YAML; other spaces of Unicode are text.

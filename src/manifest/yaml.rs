@@ -5,12 +5,11 @@
 //! and a key given twice is never meant), merge keys are expanded, and aliases are expanded within
 //! a budget, so that a few lines of YAML cannot fill the memory.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag};
+use granit_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
-use super::dialect::Dialect;
+use super::dialect::{Dialect, with_known_breaks};
 use super::node::{Mapping, Node};
 use super::{Problem, scalar};
 
@@ -24,18 +23,13 @@ const MAX_DEPTH: usize = 500;
 /// # Errors
 /// When the text is no YAML, has more than one document, a key twice, or more aliases than fit.
 pub fn read(text: &str) -> Result<Option<Node>, Problem> {
-    let mut dialect = Dialect::new(with_known_breaks(text));
-    match build(&dialect) {
-        Err(Unread::Other(problem)) => return Err(problem),
-        Ok(root) => return Ok(root),
-        Err(Unread::Yaml(_)) => {}
+    let mut dialect = Dialect::new(text);
+    let mut built = build(&dialect);
+    if matches!(built, Err(Unread::Yaml(_))) {
+        dialect.mend().map_err(|error| not_yaml(&error))?;
+        built = build(&dialect);
     }
-    while let Some((error, in_flow)) = stumble(&dialect.source) {
-        if !dialect.mend(&error, in_flow) {
-            return Err(not_yaml(&error));
-        }
-    }
-    build(&dialect).map_err(|unread| match unread {
+    built.map_err(|unread| match unread {
         Unread::Other(problem) => problem,
         Unread::Yaml(error) => not_yaml(&error),
     })
@@ -53,24 +47,6 @@ fn not_yaml(error: &ScanError) -> Problem {
         info => format!("not YAML: {info}"),
     };
     Problem { line: error.marker().line(), message }
-}
-
-/// Where the parser stumbles, and whether that is inside of `[ ]` or `{ }`.
-fn stumble(text: &str) -> Option<(ScanError, bool)> {
-    let mut open = Vec::new();
-    for event in events(text) {
-        match event {
-            Ok((Event::SequenceStart(style, ..) | Event::MappingStart(style, ..), _)) => {
-                open.push(style);
-            }
-            Ok((Event::SequenceEnd | Event::MappingEnd, _)) => {
-                open.pop();
-            }
-            Ok(_) => {}
-            Err(error) => return Some((error, open.last() == Some(&StructureStyle::Flow))),
-        }
-    }
-    None
 }
 
 fn build(dialect: &Dialect<'_>) -> Result<Option<Node>, Unread> {
@@ -94,17 +70,6 @@ pub(super) fn start(text: &str) -> Option<usize> {
     let text = with_known_breaks(text);
     let first = events(&text).map_while(Result::ok).find(|(event, _)| event.is_node());
     first.and_then(|(_, span)| span.start.byte_offset())
-}
-
-/// The text with each U+0085, which YAML 1.1 takes for a line break and 1.2 for a letter, as a break
-/// that both know, of the same length. (The other two, U+2028 and U+2029, stay what they are inside
-/// of quotes in 1.1 as well; elsewhere kubectl breaks the line there, and we do not.)
-fn with_known_breaks(text: &str) -> Cow<'_, str> {
-    if text.contains('\u{85}') {
-        Cow::Owned(text.replace('\u{85}', "\r\n"))
-    } else {
-        Cow::Borrowed(text)
-    }
 }
 
 /// The events of a text, without its comments.

@@ -19,11 +19,20 @@ policies:
 
 /// The plain Job with these fields of its spec.
 fn with(spec: Value) -> Value {
-    let mut job = job(JOB, "app:1");
+    and(job(JOB, "app:1"), spec)
+}
+
+fn and(mut job: Value, spec: Value) -> Value {
     for (field, value) in spec.as_object().unwrap() {
         job["spec"][field] = value.clone();
     }
     job
+}
+
+fn failure_policy() -> Value {
+    json!({ "rules": [
+        { "action": "FailJob", "onExitCodes": { "operator": "In", "values": [1] } }
+    ] })
 }
 
 /// How a manifest is sent.
@@ -48,15 +57,9 @@ fn send(place: &Place, how: Send, query: &str, manifest: &Value) -> Answer {
 /// Changes of which the old Job's immutable fields and the new one's other fields are invalid
 /// together.
 fn changes() -> Vec<(&'static str, Send, Value, Value)> {
-    let failure = json!({ "rules": [
-        { "action": "FailJob", "onExitCodes": { "operator": "In", "values": [1] } }
-    ] });
+    let failure = failure_policy();
     let indexed = |completions: u32, more: Value| {
-        let mut spec = json!({ "completionMode": "Indexed", "completions": completions });
-        for (field, value) in more.as_object().unwrap() {
-            spec[field] = value.clone();
-        }
-        with(spec)
+        and(with(json!({ "completionMode": "Indexed", "completions": completions })), more)
     };
     let per_index = |most: u32| json!({ "backoffLimitPerIndex": 1, "maxFailedIndexes": most });
     let mut own_selector = with(json!({
@@ -153,9 +156,7 @@ fn an_apply_with_empty_maps_of_metadata_is_replaced() {
 fn a_pod_failure_policy_is_added_by_a_patch() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    let policy = json!({ "rules": [
-        { "action": "FailJob", "onExitCodes": { "operator": "In", "values": [1] } }
-    ] });
+    let policy = failure_policy();
     let changed = with(json!({ "podFailurePolicy": policy }));
     for way in 0..4 {
         let place = Place::new(rejob.namespace("replace"));
