@@ -22,6 +22,7 @@ pub mod gobuild;
 pub mod guard;
 pub mod helm;
 pub mod hook;
+pub mod kubelet;
 pub mod manifest;
 pub mod namespace;
 pub mod net;
