@@ -21,6 +21,7 @@ mod hooks;
 mod kill;
 mod kinds;
 mod knobs;
+mod mirrors;
 mod owners;
 mod patches;
 mod policies;

@@ -16,6 +16,7 @@
     reason = "the helpers of tests panic where a test would"
 )]
 
+pub mod admission_policy;
 pub mod binaries;
 pub mod etcd;
 pub mod gobuild;
