@@ -22,6 +22,7 @@ mod kill;
 mod kinds;
 mod knobs;
 mod mirrors;
+mod operators;
 mod owners;
 mod patches;
 mod policies;
