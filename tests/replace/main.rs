@@ -29,5 +29,6 @@ mod policies;
 mod reaper;
 mod recreated;
 mod rights;
+mod selectors;
 mod visible;
 mod working;
