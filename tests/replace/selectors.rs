@@ -113,6 +113,37 @@ fn an_export_with_another_image_is_applied() {
     }
 }
 
+/// The API server creates no Job from an apply that names a uid, not even when it is sent again: it
+/// says so before anything is deleted. A revision does no harm.
+#[test]
+fn an_apply_with_the_uid_that_was_read_loses_no_job() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let cases = [
+        (&["resourceVersion"][..], true),
+        (&["uid"], false),
+        (&["uid", "resourceVersion", "creationTimestamp"], false),
+    ];
+    for (fields, works) in cases {
+        let place = Place::new(rejob.namespace("replace"));
+        place.deploy(Client::ForcedApply, "app:1");
+        place.namespace.finish_pods(JOB);
+        let (live, mut sent) = (place.job(), Place::manifest("app:2"));
+        for field in fields {
+            sent["metadata"][field] = live["metadata"][field].clone();
+        }
+        let answer = apply(&place, "fieldManager=test&force=true", &sent);
+        if works {
+            assert_replaced(&place, answer, &uid_of(&live), "app:2");
+        } else {
+            let there = place.namespace.job(JOB).map(|job| uid_of(&job));
+            assert_eq!(there, Some(uid_of(&live)), "{fields:?}: {}", answer.body);
+            assert_eq!(answer.status, 403, "{}", answer.body);
+            assert!(answer.message().contains("metadata.uid"), "{}", answer.body);
+        }
+    }
+}
+
 /// The Job has gone, and its export brings it back.
 #[test]
 fn an_export_of_a_deleted_job_is_created() {
