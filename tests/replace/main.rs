@@ -26,6 +26,7 @@ mod operators;
 mod owners;
 mod patches;
 mod policies;
+mod queues;
 mod reaper;
 mod recreated;
 mod rights;

@@ -30,8 +30,9 @@ policies:
 ";
 
 /// What a policy engine does in an air-gapped cluster: images come from a mirror, with its secret.
-fn mirror(pod: &mut Value) {
+fn mirror(job: &mut Value) {
     const MIRROR: &str = "mirror.example.com/";
+    let pod = &mut job["spec"]["template"]["spec"];
     for container in pod["containers"].as_array_mut().into_iter().flatten() {
         if let Some(image) = container["image"].as_str().filter(|i| !i.starts_with(MIRROR)) {
             container["image"] = format!("{MIRROR}{image}").into();
@@ -40,14 +41,19 @@ fn mirror(pod: &mut Value) {
     add(pod, "imagePullSecrets", json!({ "name": "mirror-pull" }));
 }
 
-fn sidecar(pod: &mut Value) {
-    hook::pin_images(pod);
-    add(pod, "containers", json!({ "name": "mesh", "image": "mesh@sha256:0" }));
+fn sidecar(job: &mut Value) {
+    hook::pin_images(job);
+    add(
+        &mut job["spec"]["template"]["spec"],
+        "containers",
+        json!({ "name": "mesh", "image": "mesh@sha256:0" }),
+    );
 }
 
-fn environment(pod: &mut Value) {
-    hook::pin_images(pod);
-    add(&mut pod["containers"][0], "env", json!({ "name": "HTTP_PROXY", "value": "proxy:3128" }));
+fn environment(job: &mut Value) {
+    hook::pin_images(job);
+    let proxy = json!({ "name": "HTTP_PROXY", "value": "proxy:3128" });
+    add(&mut job["spec"]["template"]["spec"]["containers"][0], "env", proxy);
 }
 
 /// Adds an item of that name to a list, where there is none.
@@ -102,15 +108,15 @@ impl Rewriter {
             Self::Webhook { rewrite, .. } => *rewrite,
             Self::Policy { .. } => mirror,
         };
-        let mut wanted = manifest["spec"]["template"]["spec"].clone();
+        let mut wanted = manifest.clone();
         rewrite(&mut wanted);
-        let pod = &stored["spec"]["template"]["spec"];
-        assert_eq!(pod["imagePullSecrets"], wanted["imagePullSecrets"]);
-        let containers = |pod: &Value| -> Vec<Value> {
+        let rewritten = |job: &Value| -> (Value, Vec<Value>) {
+            let pod = &job["spec"]["template"]["spec"];
             let all = pod["containers"].as_array().unwrap().iter();
-            all.map(|c| json!([c["name"], c["image"], c["env"], c["args"]])).collect()
+            let containers = all.map(|c| json!([c["name"], c["image"], c["env"], c["args"]]));
+            (pod["imagePullSecrets"].clone(), containers.collect())
         };
-        assert_eq!(containers(pod), containers(&wanted));
+        assert_eq!(rewritten(stored), rewritten(&wanted));
     }
 }
 

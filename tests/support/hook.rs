@@ -31,7 +31,7 @@ use super::wait;
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
-/// Changes the spec of a Pod; changing it again changes nothing.
+/// Changes a Job; changing it again changes nothing.
 pub type Rewrite = fn(&mut Value);
 
 /// How the webhook is called, and what it does.
@@ -129,8 +129,9 @@ pub fn wait_until_images_are_pinned(rejob: &Rejob<'_>) {
     });
 }
 
-/// Pins the images of a Pod's containers.
-pub fn pin_images(pod: &mut Value) {
+/// Pins the images of a Job's containers.
+pub fn pin_images(job: &mut Value) {
+    let pod = &mut job["spec"]["template"]["spec"];
     for container in pod["containers"].as_array_mut().into_iter().flatten() {
         // An apply that owns no image sends an empty one to be refused.
         if let Some(image) = container["image"].as_str().filter(|image| !image.is_empty()) {
@@ -199,7 +200,7 @@ async fn answer(
     }
     let object = &request["object"];
     let mut rewritten = object.clone();
-    (behavior.rewrite)(&mut rewritten["spec"]["template"]["spec"]);
+    (behavior.rewrite)(&mut rewritten);
     let mut response = json!({ "uid": request["uid"], "allowed": true });
     if rewritten != *object {
         let patch = json_patch::diff(object, &rewritten);
