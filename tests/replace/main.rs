@@ -32,5 +32,6 @@ mod reaper;
 mod recreated;
 mod rights;
 mod selectors;
+mod slow;
 mod visible;
 mod working;

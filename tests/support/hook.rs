@@ -41,8 +41,8 @@ pub struct Options<'a> {
     pub name: &'a str,
     pub operations: &'a [&'a str],
     pub rewrite: Rewrite,
-    /// How long it takes over the creation of a Job, a dry run's as well.
-    pub takes: Duration,
+    /// How long it takes over a Job, in a dry run as well.
+    pub takes: fn(&Value) -> Duration,
     pub failure_policy: &'a str,
 }
 
@@ -52,7 +52,7 @@ impl Default for Options<'_> {
             name: "90-hook",
             operations: &["CREATE", "UPDATE"],
             rewrite: |_| {},
-            takes: Duration::ZERO,
+            takes: |_| Duration::ZERO,
             failure_policy: "Fail",
         }
     }
@@ -157,7 +157,7 @@ pub fn pinned(image: &str) -> String {
 #[derive(Clone)]
 struct Behavior {
     rewrite: Rewrite,
-    takes: Duration,
+    takes: fn(&Value) -> Duration,
     calls: Arc<AtomicUsize>,
 }
 
@@ -195,10 +195,8 @@ async fn answer(
     let review: Value = serde_json::from_slice(&body).expect("a review");
     behavior.calls.fetch_add(1, Ordering::Relaxed);
     let request = &review["request"];
-    if request["operation"] == "CREATE" {
-        tokio::time::sleep(behavior.takes).await;
-    }
     let object = &request["object"];
+    tokio::time::sleep((behavior.takes)(object)).await;
     let mut rewritten = object.clone();
     (behavior.rewrite)(&mut rewritten);
     let mut response = json!({ "uid": request["uid"], "allowed": true });
