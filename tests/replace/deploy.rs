@@ -11,6 +11,7 @@ use crate::support::helm::Helm;
 use crate::support::manifest::{self, annotation};
 use crate::support::namespace::Namespace;
 use crate::support::output::Output;
+use crate::support::user::Answer;
 use crate::support::wait;
 
 /// The name of the Job.
@@ -28,6 +29,7 @@ pub enum Client {
     Helm4,
     Put,
     MergePatch,
+    StrategicMergePatch,
     JsonPatch,
     ForcedApply,
 }
@@ -63,15 +65,29 @@ impl Place {
 
     /// Deploys the Job with that image.
     pub fn try_deploy(&self, client: Client, image: &str) -> Result<String, String> {
-        let job = Self::manifest(image).to_string();
+        self.try_send(client, &Self::manifest(image))
+    }
+
+    /// Deploys that manifest of the Job; panics unless the client succeeds.
+    #[track_caller]
+    pub fn send(&self, client: Client, manifest: &Value) -> String {
+        self.try_send(client, manifest).unwrap_or_else(|error| panic!("{client:?} failed: {error}"))
+    }
+
+    /// Deploys that manifest of the Job. A merge patch brings the whole manifest, a JSON patch the
+    /// image alone.
+    pub fn try_send(&self, client: Client, manifest: &Value) -> Result<String, String> {
+        let job = manifest.to_string();
         let kubectl = |args: &[&str]| said(&self.namespace.kubectl_with(&job, args));
         match client {
             Client::Apply => kubectl(&["apply", "-f", "-"]),
             Client::ServerSideApply => kubectl(&["apply", "--server-side", "-f", "-"]),
-            Client::Helm3 => said(&self.helm(Helm::V3_22, image)),
-            Client::Helm4 => said(&self.helm(Helm::V4_3, image)),
-            Client::Put | Client::MergePatch | Client::JsonPatch | Client::ForcedApply => {
-                self.raw(client, image)
+            Client::Helm3 => said(&self.helm(Helm::V3_22, manifest)),
+            Client::Helm4 => said(&self.helm(Helm::V4_3, manifest)),
+            _ => {
+                let answer = self.request(client, manifest, "");
+                let text = answer.body.to_string();
+                if (200..300).contains(&answer.status) { Ok(text) } else { Err(text) }
             }
         }
     }
@@ -82,38 +98,41 @@ impl Place {
         job
     }
 
-    fn helm(&self, helm: Helm, image: &str) -> Output {
-        let (chart, set) = (self.chart().display().to_string(), format!("image={image}"));
-        self.namespace.helm(helm, &["upgrade", "--install", "r", &chart, "--set", &set])
+    fn helm(&self, helm: Helm, manifest: &Value) -> Output {
+        let chart = self.chart(manifest).display().to_string();
+        self.namespace.helm(helm, &["upgrade", "--install", "r", &chart])
     }
 
-    fn chart(&self) -> PathBuf {
+    fn chart(&self, manifest: &Value) -> PathBuf {
         let chart = self.dir.path().join("chart");
         fs::create_dir_all(chart.join("templates")).unwrap();
         let about = "apiVersion: v2\nname: nightly\nversion: 1.0.0\n";
         fs::write(chart.join("Chart.yaml"), about).unwrap();
-        let template = Self::manifest("IMAGE").to_string();
-        let template = template.replace("\"IMAGE\"", "{{ .Values.image | quote }}");
-        fs::write(chart.join("templates/job.yaml"), template).unwrap();
+        fs::write(chart.join("templates/job.yaml"), manifest.to_string()).unwrap();
         chart
     }
 
     /// A request as scripts and libraries send it: a POST, or when the Job is there a change.
-    fn raw(&self, client: Client, image: &str) -> Result<String, String> {
-        let (user, wanted) = (self.namespace.user(), Self::manifest(image));
-        let path = format!("{}?fieldManager=test", self.namespace.job_path(JOB));
-        let template = json!({ "spec": { "template": wanted["spec"]["template"] } });
+    pub fn request(&self, client: Client, manifest: &Value, query: &str) -> Answer {
+        let user = self.namespace.user();
+        let query = format!("?fieldManager=test{query}");
+        let path = format!("{}{query}", self.namespace.job_path(JOB));
         let at = "/spec/template/spec/containers/0/image";
-        let operations = json!([{ "op": "replace", "path": at, "value": image }]);
-        let answer = match (self.namespace.job(JOB), client) {
-            (_, Client::ForcedApply) => user.apply(&format!("{path}&force=true"), &wanted),
-            (None, _) => self.namespace.create_job(&wanted),
-            (Some(_), Client::MergePatch) => user.patch("merge", &path, &template),
-            (Some(_), Client::JsonPatch) => user.patch("json", &path, &operations),
-            (Some(_), _) => user.put(&path, &wanted),
-        };
-        let text = answer.body.to_string();
-        if (200..300).contains(&answer.status) { Ok(text) } else { Err(text) }
+        match client {
+            Client::ForcedApply => user.apply(&format!("{path}&force=true"), manifest),
+            _ if self.namespace.job(JOB).is_none() => {
+                user.post(&format!("{}{query}", self.namespace.jobs_path()), manifest)
+            }
+            Client::MergePatch => user.patch("merge", &path, manifest),
+            Client::StrategicMergePatch => user.patch("strategic-merge", &path, manifest),
+            Client::JsonPatch => {
+                let image = manifest::image(manifest);
+                let operations = json!([{ "op": "replace", "path": at, "value": image }]);
+                user.patch("json", &path, &operations)
+            }
+            Client::Put => user.put(&path, manifest),
+            _ => panic!("{client:?} is a program"),
+        }
     }
 
     /// The Job as it is stored.

@@ -3,59 +3,13 @@
 
 use serde_json::json;
 
+use crate::support::admission_policy::AdmissionPolicy;
 use crate::support::manifest::{image, job};
 use crate::support::plane::ControlPlane;
 use crate::support::rejob::Rejob;
 use crate::support::wait;
 
 use super::deploy::{Client, JOB, Place};
-
-const GROUP: &str = "/apis/admissionregistration.k8s.io/v1";
-const RESOURCES: [&str; 2] = ["validatingadmissionpolicybindings", "validatingadmissionpolicies"];
-
-/// A policy on the creation of Jobs in that rejob's namespaces; dropping it deletes it.
-struct Policy<'p> {
-    plane: &'p ControlPlane,
-    name: String,
-}
-
-impl<'p> Policy<'p> {
-    fn create(plane: &'p ControlPlane, rejob: &Rejob<'_>, expression: &str) -> Self {
-        let (admin, name) = (plane.admin(), rejob.configuration().to_owned());
-        let [bindings, policies] = RESOURCES.map(|resource| format!("{GROUP}/{resource}"));
-        let policy = json!({
-            "metadata": { "name": name },
-            "spec": {
-                "failurePolicy": "Fail",
-                "matchConstraints": {
-                    "namespaceSelector": { "matchLabels": rejob.instance_label() },
-                    "resourceRules": [{
-                        "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
-                        "operations": ["CREATE"],
-                    }],
-                },
-                "validations": [{ "expression": expression, "message": "the cluster's rule" }],
-            },
-        });
-        admin.post(&policies, &policy).ok();
-        let created = Self { plane, name };
-        let binding = json!({
-            "metadata": { "name": created.name },
-            "spec": { "policyName": created.name, "validationActions": ["Deny"] },
-        });
-        admin.post(&bindings, &binding).ok();
-        created
-    }
-}
-
-impl Drop for Policy<'_> {
-    fn drop(&mut self) {
-        for resource in RESOURCES {
-            let path = format!("{GROUP}/{resource}/{}", self.name);
-            let _ = self.plane.admin().send("DELETE", &path, "application/json", "{}".to_owned());
-        }
-    }
-}
 
 /// Under a policy that refuses to create `refused` (a parallelism), who makes a Job dormant is
 /// refused before the old one is deleted.
@@ -66,7 +20,9 @@ fn refused_before_the_deletion(refused: i64) {
     place.deploy(Client::Put, "app:1");
     place.assert_runs("app:1");
     let uid = place.uid();
-    let _policy = Policy::create(&plane, &rejob, &format!("object.spec.parallelism != {refused}"));
+    let expression = format!("object.spec.parallelism != {refused}");
+    let rule = (expression.as_str(), "the cluster's rule");
+    let _policy = AdmissionPolicy::validating(&plane, &rejob, &["CREATE"], rule);
     let mut probe = job("probe", "app:1");
     probe["spec"]["parallelism"] = json!(refused);
     wait::until("the policy is in force", || {

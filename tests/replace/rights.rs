@@ -13,7 +13,7 @@ use crate::support::wait;
 use super::deploy::{JOB, Place, uid_of};
 
 /// A place with the Job, started.
-fn deployed(namespace: Namespace) -> Place {
+pub(super) fn deployed(namespace: Namespace) -> Place {
     let place = Place::new(namespace);
     place.namespace.create_job(&job(JOB, "app:1")).ok();
     place.namespace.started_pods(JOB);
@@ -219,7 +219,7 @@ fn a_template_that_the_api_server_refuses_is_refused_with_its_words() {
 }
 
 /// A review as the API server would send it for a change of the stored Job's image, by the admin.
-fn forged(stored: &Value, image: &str) -> Value {
+pub(super) fn forged(stored: &Value, image: &str) -> Value {
     let mut object = stored.clone();
     object["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image);
     let kind = json!({ "group": "batch", "version": "v1", "kind": "Job" });

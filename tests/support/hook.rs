@@ -1,11 +1,14 @@
-//! Another mutating webhook of the cluster, served by the test process: it pins images to digests.
+//! Another mutating webhook of the cluster, served by the test process: it rewrites the Pod, or takes
+//! its time.
 //!
-//! What image-policy webhooks do: `busybox:1` becomes `busybox@sha256:…`. The digest is made from
-//! the image's name and tag, so that the same image always has the same one.
+//! Image-policy webhooks pin images to digests: `busybox:1` becomes `busybox@sha256:…`. The digest is
+//! made from the image's name and tag, so that the same image always has the same one.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -28,6 +31,33 @@ use super::wait;
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
+/// Changes a Job; changing it again changes nothing.
+pub type Rewrite = fn(&mut Value);
+
+/// How the webhook is called, and what it does.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// The beginning of the configuration's name: webhooks are called in the order of these names.
+    pub name: &'a str,
+    pub operations: &'a [&'a str],
+    pub rewrite: Rewrite,
+    /// How long it takes over a Job, in a dry run as well.
+    pub takes: fn(&Value) -> Duration,
+    pub failure_policy: &'a str,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            name: "90-hook",
+            operations: &["CREATE", "UPDATE"],
+            rewrite: |_| {},
+            takes: |_| Duration::ZERO,
+            failure_policy: "Fail",
+        }
+    }
+}
+
 /// The webhook and its configuration; dropping it ends both.
 pub struct Hook {
     admin: User,
@@ -36,17 +66,25 @@ pub struct Hook {
 }
 
 impl Hook {
-    /// Serves the namespaces of that rejob. Webhooks are called in the order of the names of their
-    /// configurations; `name` is the beginning of this one's. Returns when the API server calls it.
+    /// Pins images in the namespaces of that rejob. Returns when the API server calls it.
     pub fn start(plane: &ControlPlane, rejob: &Rejob<'_>, name: &str, operations: &[&str]) -> Self {
-        let configuration = format!("{name}-{}", plane::unique());
-        let (port, server) = serve(plane);
+        let options = Options { name, operations, rewrite: pin_images, ..Options::default() };
+        Self::with(plane, rejob, &options)
+    }
+
+    /// Serves the namespaces of that rejob. Returns when the API server calls it for a creation.
+    pub fn with(plane: &ControlPlane, rejob: &Rejob<'_>, options: &Options<'_>) -> Self {
+        let configuration = format!("{}-{}", options.name, plane::unique());
+        let calls = Arc::new(AtomicUsize::new(0));
+        let behavior =
+            Behavior { rewrite: options.rewrite, takes: options.takes, calls: calls.clone() };
+        let (port, server) = serve(plane, behavior);
         let object = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
             "metadata": { "name": configuration },
             "webhooks": [{
-                "name": "digests.example.com",
+                "name": "hook.example.com",
                 "admissionReviewVersions": ["v1"],
                 "clientConfig": {
                     "url": format!("https://127.0.0.1:{port}/"),
@@ -54,17 +92,21 @@ impl Hook {
                 },
                 "rules": [{
                     "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
-                    "operations": operations, "scope": "Namespaced",
+                    "operations": options.operations, "scope": "Namespaced",
                 }],
                 "namespaceSelector": { "matchLabels": rejob.instance_label() },
                 "sideEffects": "None",
-                "failurePolicy": "Fail",
+                "failurePolicy": options.failure_policy,
             }],
         });
         let admin = plane.admin();
         admin.post(CONFIGURATIONS, &object).ok();
         let hook = Self { admin, configuration, server };
-        wait_until_images_are_pinned(rejob);
+        let path = format!("{}?dryRun=All", rejob.unlabeled_namespace().jobs_path());
+        wait::until("the API server calls the hook", || {
+            hook.admin.post(&path, &manifest::job("probe", "probe:1")).ok();
+            (calls.load(Ordering::Relaxed) > 0).then_some(())
+        });
         hook
     }
 }
@@ -87,6 +129,17 @@ pub fn wait_until_images_are_pinned(rejob: &Rejob<'_>) {
     });
 }
 
+/// Pins the images of a Job's containers.
+pub fn pin_images(job: &mut Value) {
+    let pod = &mut job["spec"]["template"]["spec"];
+    for container in pod["containers"].as_array_mut().into_iter().flatten() {
+        // An apply that owns no image sends an empty one to be refused.
+        if let Some(image) = container["image"].as_str().filter(|image| !image.is_empty()) {
+            container["image"] = pinned(image).into();
+        }
+    }
+}
+
 /// The image with a digest in the place of its tag; as it is when it has a digest.
 pub fn pinned(image: &str) -> String {
     if image.contains('@') {
@@ -100,8 +153,16 @@ pub fn pinned(image: &str) -> String {
     pinned
 }
 
+/// What the server does with a review.
+#[derive(Clone)]
+struct Behavior {
+    rewrite: Rewrite,
+    takes: fn(&Value) -> Duration,
+    calls: Arc<AtomicUsize>,
+}
+
 /// Listens on a loopback port until the task is aborted.
-fn serve(plane: &ControlPlane) -> (u16, JoinHandle<()>) {
+fn serve(plane: &ControlPlane, behavior: Behavior) -> (u16, JoinHandle<()>) {
     let pair = plane.pki().server();
     let runtime = runtime();
     let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("PEM")];
@@ -113,11 +174,11 @@ fn serve(plane: &ControlPlane) -> (u16, JoinHandle<()>) {
     let port = listener.local_addr().expect("the port of a listener").port();
     let server = runtime.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let tls = tls.clone();
+            let (tls, behavior) = (tls.clone(), behavior.clone());
             tokio::spawn(async move {
                 // The API server sees what goes wrong here, and the test sees what it says.
                 let Ok(stream) = tls.accept(stream).await else { return };
-                let service = hyper::service::service_fn(answer);
+                let service = hyper::service::service_fn(|request| answer(request, &behavior));
                 let http = hyper::server::conn::http1::Builder::new();
                 let _ = http.serve_connection(TokioIo::new(stream), service).await;
             });
@@ -126,26 +187,23 @@ fn serve(plane: &ControlPlane) -> (u16, JoinHandle<()>) {
     (port, server)
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    behavior: &Behavior,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = request.into_body().collect().await.expect("a body").to_bytes();
     let review: Value = serde_json::from_slice(&body).expect("a review");
-    let pods = &review["request"]["object"]["spec"]["template"]["spec"];
-    let operations: Vec<_> = pods["containers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .enumerate()
-        .filter_map(|(index, container)| {
-            let image = container["image"].as_str().filter(|image| !image.is_empty())?;
-            let path = format!("/spec/template/spec/containers/{index}/image");
-            let operation = json!({ "op": "replace", "path": path, "value": pinned(image) });
-            (pinned(image) != image).then_some(operation)
-        })
-        .collect();
-    let mut response = json!({ "uid": review["request"]["uid"], "allowed": true });
-    if !operations.is_empty() {
+    behavior.calls.fetch_add(1, Ordering::Relaxed);
+    let request = &review["request"];
+    let object = &request["object"];
+    tokio::time::sleep((behavior.takes)(object)).await;
+    let mut rewritten = object.clone();
+    (behavior.rewrite)(&mut rewritten);
+    let mut response = json!({ "uid": request["uid"], "allowed": true });
+    if rewritten != *object {
+        let patch = json_patch::diff(object, &rewritten);
         response["patchType"] = json!("JSONPatch");
-        response["patch"] = json!(STANDARD.encode(Value::from(operations).to_string()));
+        response["patch"] = json!(STANDARD.encode(json!(patch).to_string()));
     }
     let review = json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response,

@@ -16,12 +16,14 @@
     reason = "the helpers of tests panic where a test would"
 )]
 
+pub mod admission_policy;
 pub mod binaries;
 pub mod etcd;
 pub mod gobuild;
 pub mod guard;
 pub mod helm;
 pub mod hook;
+pub mod kubelet;
 pub mod manifest;
 pub mod namespace;
 pub mod net;

@@ -189,7 +189,18 @@ impl Namespace {
         })
     }
 
-    fn set_status(&self, pod: &Value, status: &Value) {
+    /// Puts a Pod on a node: from then on it is the kubelet that ends it when it is deleted.
+    pub fn bind(&self, pod: &Value) {
+        let path = format!("/api/v1/namespaces/{}/pods/{}/binding", self.name, name_of(pod));
+        let binding = json!({
+            "metadata": { "name": name_of(pod) },
+            "target": { "apiVersion": "v1", "kind": "Node", "name": "node" },
+        });
+        self.kubelet.post(&path, &binding).ok();
+    }
+
+    /// Writes a Pod's status.
+    pub fn set_status(&self, pod: &Value, status: &Value) {
         let path = format!("/api/v1/namespaces/{}/pods/{}/status", self.name, name_of(pod));
         let answer = self.kubelet.patch("merge", &path, &json!({ "status": status }));
         // The Pod may have gone since it was listed.

@@ -48,6 +48,8 @@ pub struct Options<'a> {
     pub name: &'a str,
     /// `--kubeconfig`: whether it can reach the cluster.
     pub cluster: bool,
+    /// A resource of which its account has no rights.
+    pub forbidden: Option<&'a str>,
     /// Further environment.
     pub env: Vec<(&'a str, &'a str)>,
 }
@@ -60,6 +62,7 @@ impl Default for Options<'_> {
             timeout_seconds: 10,
             name: "00-rejob",
             cluster: true,
+            forbidden: None,
             env: Vec::new(),
         }
     }
@@ -111,7 +114,7 @@ impl<'p> Rejob<'p> {
         }
         let admin = plane.admin();
         if options.cluster {
-            let account = service_account(plane, &admin, &instance);
+            let account = service_account(plane, &admin, &instance, options.forbidden);
             flag("--kubeconfig", account.kubeconfig().display().to_string());
         }
         let mut rejob = Self {
@@ -337,20 +340,28 @@ impl Drop for Rejob<'_> {
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
-/// A service account with the rights that a policy which replaces needs, and no others.
-fn service_account(plane: &ControlPlane, admin: &User, name: &str) -> User {
+/// A service account with the rights that a policy which replaces needs, and no others, but for those
+/// of a resource that is forbidden.
+fn service_account(
+    plane: &ControlPlane,
+    admin: &User,
+    name: &str,
+    forbidden: Option<&str>,
+) -> User {
     let namespace = plane.namespace("rejob-system", &[]);
     let metadata = json!({ "name": name });
     let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", namespace.name());
     admin.post(&accounts, &json!({ "metadata": metadata })).ok();
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     let allow = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
-    let rules = [
+    let mut rules = vec![
         allow("batch", "jobs", &["get", "list", "create", "delete"]),
+        allow("", "pods", &["list"]),
         allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
         allow("", "namespaces", &["get"]),
         allow("", "events", &["create"]),
     ];
+    rules.retain(|rule| forbidden.is_none_or(|resource| rule["resources"][0] != resource));
     let role = json!({ "metadata": metadata, "rules": rules });
     admin.post(&format!("{rbac}/clusterroles"), &role).ok();
     let binding = json!({
