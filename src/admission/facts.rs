@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use crate::decide::{Context, Decision, Fact, Question};
+use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
 use crate::replace::{ApiError, Cluster, no_time};
 use crate::review::Request;
@@ -54,7 +54,12 @@ impl<'a> Facts<'a> {
                 self.creation = begun.elapsed();
                 self.context.creation = fact(created);
             }
-            (Question::Pods(_), Some(cluster)) => self.look_at_pods(cluster).await,
+            (Question::Pods(_), Some(cluster)) => {
+                self.look_at_pods(cluster).await;
+                if self.is_gone_meanwhile(cluster).await {
+                    return Some(stale_view(self.request));
+                }
+            }
             (Question::Creation(_), None) => self.context.creation = Fact::Unavailable,
             (Question::Pods(_), None) => self.context.pods = Fact::Unavailable,
         }
@@ -69,6 +74,19 @@ impl<'a> Facts<'a> {
         let late = |_| Err(ApiError::unanswered("no answer before the deadline"));
         let pods = pods.unwrap_or_else(late);
         self.context.pods = pods.map_or_else(|error| Fact::Failed(error.message), Fact::Known);
+    }
+
+    /// Whether the Job's Pods are being deleted since another request has replaced it meanwhile.
+    async fn is_gone_meanwhile<C: Cluster>(&self, cluster: &C) -> bool {
+        let Fact::Known(pods) = &self.context.pods else { return false };
+        let is_deleted = |pod: &Value| pod.pointer("/metadata/deletionTimestamp").is_some();
+        let old = self.old();
+        let Some(name) = old.name().filter(|_| pods.iter().any(is_deleted)) else { return false };
+        let stored = timeout_at(self.deadline, cluster.get(&self.request.namespace, name)).await;
+        match stored {
+            Ok(Ok(stored)) => stored.as_ref().and_then(|job| Job::new(job).uid()) != old.uid(),
+            _ => false,
+        }
     }
 }
 

@@ -37,7 +37,7 @@ const SECOND: &str = "app:2";
 fn steps(client: Client) -> Vec<(String, Left)> {
     let mut checks = vec!["opt-in", "may-delete", "may-create", "dry-run-create"];
     if !client.applies() {
-        checks.extend(["dry-run-dormant", "dry-run-marks"]);
+        checks.push("dry-run-dormant");
     }
     let mut steps: Vec<_> = checks
         .iter()

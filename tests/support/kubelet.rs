@@ -28,7 +28,7 @@ impl State {
             Self::Ended(code) => (code == 0, false, 0, ended(code), json!({})),
             Self::CrashLooping => {
                 let waiting = json!({ "waiting": { "reason": "CrashLoopBackOff" } });
-                (false, false, 3, waiting, failed)
+                (false, false, 2, waiting, failed)
             }
         };
         json!({
