@@ -1,12 +1,12 @@
 //! Bytes in, bytes out: review, decision, effects, log line, metrics.
 //!
 //! The one place where a decision meets the world. `decide` stays pure; what a replacement needs
-//! from the cluster goes through [`Cluster`], and what comes after the answer (the Event, the
-//! memory) runs in tasks of its own.
+//! from the cluster goes through [`Cluster`], and what comes after the answer (the Event) runs in a
+//! task of its own.
 
 mod after;
+mod facts;
 mod held;
-mod memory;
 mod policies;
 mod turns;
 mod wait;
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::cluster::ServerVersion;
-use crate::decide::{Context, Decision, Verdict, decide, stale_view};
+use crate::decide::{Context, Decision, Fact, Verdict, as_warnings, decide_or_ask, stale_view};
 use crate::job::{Job, last_apply};
 use crate::metrics::{Metrics, Operation as MetricOperation};
 use crate::policy::{Policy, PolicySet};
@@ -27,8 +27,8 @@ use crate::replace::{Cluster, Mode, Outcome, Plan, fail_point, run};
 use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
+use facts::Facts;
 pub use held::Held;
-pub use memory::{Made, Memory};
 use policies::{Named, Policies};
 pub use turns::Turns;
 
@@ -52,7 +52,6 @@ pub struct Admission<C> {
     policies: Policies,
     cluster: Option<Arc<C>>,
     identity: Identity,
-    memory: Arc<Memory>,
     held: Held,
     turns: Turns,
     metrics: Metrics,
@@ -71,7 +70,6 @@ impl<C: Cluster> Admission<C> {
             policies: Policies::new(policies, &metrics),
             cluster,
             identity,
-            memory: Arc::new(Memory::default()),
             held: Held::default(),
             turns: Turns::default(),
             metrics,
@@ -86,34 +84,73 @@ impl<C: Cluster> Admission<C> {
         request: &Request,
         deadline: Instant,
     ) -> Decision {
-        self.let_the_expected_one_create(request, deadline).await;
-        let old = request.old_object.as_ref().map(Job::new);
-        if let Some(old) = old {
-            self.memory.meet(&request.namespace, old, Instant::now());
+        let mut facts = Facts::new(self.context(request), policy_name, request, deadline);
+        let decision = loop {
+            let decision = self.decided(policy, &mut facts).await;
+            let (Verdict::Replace(plan), Some(cluster)) = (&decision.verdict, &self.cluster) else {
+                break decision;
+            };
+            let (plan, begun) = (plan.clone(), Instant::now());
+            match self.in_turn(cluster.as_ref(), &mut facts, &plan).await {
+                // Once more, with what its Pods tell.
+                None => {}
+                Some(outcome) => {
+                    self.count(&plan, &outcome, begun.elapsed());
+                    return self.told(&plan, outcome, decision);
+                }
+            }
+        };
+        match &decision.verdict {
+            Verdict::Replace(plan) => no_cluster(plan),
+            _ => self.follow_up(decision, request, deadline).await,
         }
-        let made = old.and_then(|old| self.memory.of(old, Instant::now()));
-        let context = Context {
+    }
+
+    fn context(&self, request: &Request) -> Context<'_> {
+        let old = request.old_object.as_ref().map(Job::new);
+        let has_cluster = self.cluster.is_some();
+        Context {
             own_user: self.identity.user.as_deref(),
             own_namespace: self.identity.namespace.as_deref(),
             server_minor: self.identity.server.map(|server| server.minor),
-            remembered: made.as_ref().map(|made| made.hash.clone()),
-            asked: made.and_then(|made| made.asked),
             given_up: old.and_then(Job::uid).is_some_and(|uid| self.turns.is_given_up(uid)),
             applied_just_now: applied_just_now(request, jiff::Timestamp::now()),
             held: self.held.is_the_same(request, Instant::now()),
-        };
-        let mut decision = decide(request, policy, &context);
-        if let Verdict::Replace(plan) = &decision.verdict {
-            let plan = plan.clone();
-            decision = self.replace(policy_name, request, &plan, decision, deadline).await;
-        } else if decision.reason == Reason::RunningWait {
+            // Where no policy replaces, rejob may not create Jobs.
+            creation: Fact::of(has_cluster && self.policies.replace),
+            pods: Fact::of(has_cluster),
+        }
+    }
+
+    /// Decides, with every fact that the decision depends on.
+    async fn decided(&self, policy: &Policy, facts: &mut Facts<'_>) -> Decision {
+        loop {
+            let question = match decide_or_ask(facts.request, policy, &facts.context) {
+                Ok(decision) => return decision,
+                Err(question) => question,
+            };
+            if let Some(decision) = facts.ask(self.cluster.as_deref(), question).await {
+                return decision;
+            }
+        }
+    }
+
+    /// What is done beside the answer.
+    async fn follow_up(
+        &self,
+        decision: Decision,
+        request: &Request,
+        deadline: Instant,
+    ) -> Decision {
+        let old = request.old_object.as_ref().map(Job::new);
+        if decision.reason == Reason::RunningWait {
             self.held.keep(request, Instant::now());
         } else if matches!(decision.reason, Reason::MeetsDormant | Reason::NeverSettles)
             && let Some(cluster) = &self.cluster
             && wait::is_under_way(request, jiff::Timestamp::now())
             && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await
         {
-            decision = stale_view(request);
+            return stale_view(request);
         } else if decision.reason == Reason::NeverSettles
             && let Some(uid) = old.and_then(Job::uid)
         {
@@ -122,93 +159,55 @@ impl<C: Cluster> Admission<C> {
         decision
     }
 
-    /// While the API server is about to create an apply's new Job, another apply of the same manager
-    /// waits: its own Job would be taken for the expected one.
-    async fn let_the_expected_one_create(&self, request: &Request, deadline: Instant) {
-        let expected = || self.memory.expects(request);
-        if self.memory.is_another_creation(request, Instant::now())
-            && let Some(cluster) = &self.cluster
-            && wait::in_vain(cluster.as_ref(), request, expected, deadline).await
-        {
-            self.memory.let_through(request);
-        }
-    }
-
-    /// Whether the Job was just being started, and is changed now: nothing is done for this view.
-    async fn is_started_meanwhile(
-        &self,
-        cluster: &C,
-        request: &Request,
-        deadline: Instant,
-    ) -> bool {
-        let Some(old) = &request.old_object else { return false };
-        let now = jiff::Timestamp::now();
-        if !wait::is_being_started(Job::new(old), self.identity.server, now) {
-            return false;
-        }
-        // A PUT that names its revision: what changes meanwhile is the status.
-        self.held.keep(request, Instant::now());
-        let longest = wait::for_a_start(deadline);
-        wait::until_changed(cluster, request, longest, deadline).await
-    }
-
     /// Carries a plan out when no other one of the same Job is under way here. Those that wait for
-    /// the Job's start do so in turn as well: who came first is first to come back.
-    async fn in_turn(
-        &self,
-        cluster: &C,
-        policy: &str,
-        request: &Request,
-        plan: &Plan,
-        deadline: Instant,
-    ) -> Outcome {
+    /// the Job's start do so in turn as well: who came first is first to come back. `None` where the
+    /// Job may have begun to work during such a wait.
+    async fn in_turn(&self, cluster: &C, facts: &mut Facts<'_>, plan: &Plan) -> Option<Outcome> {
+        let deadline = facts.deadline;
         if plan.dry_run {
-            return run(cluster, plan, policy, deadline).await;
+            return Some(run(cluster, plan, facts.policy, deadline, facts.creation).await);
         }
         let _turn = self.turns.wait(plan, deadline).await;
-        if self.turns.is_gone(plan) || self.is_started_meanwhile(cluster, request, deadline).await {
-            return Outcome::StaleView;
+        if self.turns.is_gone(plan) {
+            return Some(Outcome::StaleView);
         }
-        // Before the deletion: another one's Job may be there before the answer to it.
-        if plan.mode == Mode::Apply {
-            self.memory.expect(plan, Instant::now());
+        if wait::is_being_started(facts.old(), self.identity.server, jiff::Timestamp::now())
+            && facts.context.pods == Fact::Unasked
+        {
+            // A PUT that names its revision: what changes meanwhile is the status.
+            self.held.keep(facts.request, Instant::now());
+            let longest = wait::for_a_start(deadline);
+            if wait::until_changed(cluster, facts.request, longest, deadline).await {
+                return Some(Outcome::StaleView);
+            }
+            facts.look_at_pods(cluster).await;
+            return None;
         }
-        let outcome = run(cluster, plan, policy, deadline).await;
+        let outcome = run(cluster, plan, facts.policy, deadline, facts.creation).await;
         if matches!(outcome, Outcome::Replaced(_)) {
             self.turns.gone(plan);
-        } else {
-            self.memory.no_longer_expect(plan);
         }
-        outcome
+        Some(outcome)
     }
 
-    async fn replace(
-        &self,
-        policy: &str,
-        request: &Request,
-        plan: &Plan,
-        planned: Decision,
-        deadline: Instant,
-    ) -> Decision {
-        let Some(cluster) = &self.cluster else { return no_cluster(plan) };
-        let begun = Instant::now();
-        let outcome = self.in_turn(cluster.as_ref(), policy, request, plan, deadline).await;
-        let result = match &outcome {
+    fn count(&self, plan: &Plan, outcome: &Outcome, took: Duration) {
+        let result = match outcome {
             Outcome::Replaced(_) => "replaced",
             Outcome::WouldReplace => "dry_run",
             Outcome::StaleView => "stale",
             Outcome::Refused(..) | Outcome::Busy(_) => "refused",
             Outcome::Failed(_) => "failed",
         };
-        self.metrics.replacement(plan.client.label(), result, begun.elapsed());
+        self.metrics.replacement(plan.client.label(), result, took);
+    }
+
+    /// The decision that the outcome of a replacement leads to.
+    fn told(&self, plan: &Plan, outcome: Outcome, planned: Decision) -> Decision {
         match outcome {
             Outcome::Replaced(uid) => {
-                // Now, not later: the client's next request may be there at once.
-                if let Some(uid) = &uid {
-                    self.memory.keep(uid.clone(), &Made::of(plan), Instant::now());
+                if let Some(cluster) = &self.cluster {
+                    tokio::spawn(after::replaced(Arc::clone(cluster), plan.clone(), uid));
                 }
-                let memory = Arc::clone(&self.memory);
-                tokio::spawn(after::replaced(Arc::clone(cluster), memory, plan.clone(), uid));
                 planned
             }
             Outcome::WouldReplace => planned,
@@ -217,9 +216,12 @@ impl<C: Cluster> Admission<C> {
                 Decision::retry(Reason::ClusterError, message, 1)
             }
             Outcome::Refused(reason, message) => Decision::deny(reason, message),
-            Outcome::Busy(message) | Outcome::Failed(message) => {
-                Decision::deny(Reason::ClusterError, message)
-            }
+            Outcome::Busy(message) => Decision::deny(Reason::ClusterError, message),
+            // The API server comes back to find the Job gone, and says so in its own words.
+            Outcome::Failed(message) => Decision {
+                warnings: as_warnings(&message),
+                ..Decision::deny(Reason::ClusterError, message)
+            },
         }
     }
 }

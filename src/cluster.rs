@@ -179,6 +179,14 @@ impl KubeCluster {
     }
 }
 
+/// The items of a list.
+fn items(mut list: Value) -> Vec<Value> {
+    match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
 fn jobs(namespace: &str) -> String {
     format!("/apis/batch/v1/namespaces/{}/jobs", encode(namespace))
 }
@@ -280,6 +288,15 @@ impl Cluster for KubeCluster {
         }
     }
 
+    async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ApiError> {
+        let path = format!(
+            "/api/v1/namespaces/{}/pods?labelSelector={}",
+            encode(namespace),
+            encode(selector)
+        );
+        self.send("list", "pods", Method::GET, &path, None::<&()>).await.map(items)
+    }
+
     async fn dormant(&self) -> Result<Vec<Value>, ApiError> {
         let paths = if self.namespaces.is_empty() {
             vec!["/apis/batch/v1/jobs".to_owned()]
@@ -289,10 +306,8 @@ impl Cluster for KubeCluster {
         let mut found = Vec::new();
         for path in paths {
             let path = format!("{path}?labelSelector={}", encode(keys::DORMANT));
-            let mut list = self.send("list", "jobs", Method::GET, &path, None::<&()>).await?;
-            if let Some(Value::Array(items)) = list.get_mut("items").map(Value::take) {
-                found.extend(items);
-            }
+            let list = self.send("list", "jobs", Method::GET, &path, None::<&()>).await?;
+            found.extend(items(list));
         }
         Ok(found)
     }

@@ -1,14 +1,20 @@
 //! `decide(request, policy, context) -> Decision`: the rule list, top to bottom.
 //!
 //! Pure and total: no clock, no randomness, no environment, no I/O, no panic. Effects are data
-//! ([`Verdict::Replace`]), carried out by `admission` through the cluster trait. The same function
-//! stands behind `serve`, `review`, the benches and the fuzzers; `mutate` calls [`create_offline`].
+//! ([`Verdict::Replace`]), carried out by `admission` through the cluster trait, and so are facts
+//! that only the cluster knows ([`Question`]). The same rules stand behind `serve`
+//! ([`decide_or_ask`]), `review`, the benches and the fuzzers; `mutate` calls [`create_offline`].
 
 mod allowed;
+mod context;
 mod create;
 mod guard;
 mod left_alone;
+mod marker;
+mod obstacles;
+mod plan;
 mod replacement;
+mod unchanged;
 mod update;
 mod words;
 
@@ -16,39 +22,16 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::job::{Job, TemplateHash, keys};
+use crate::job::{Job, keys, without_admission};
 use crate::patch::{Draft, Patch};
 use crate::policy::{Policy, annotations};
 use crate::reason::Reason;
 use crate::replace::{Plan, Record};
 use crate::review::{Operation, Request};
 
+pub use context::{Context, Fact, Question};
 pub use left_alone::{BUILT_IN_CONTROLLERS, SYSTEM_USERS};
-pub use words::{Warnings, describe_changes};
-
-/// What a decision depends on besides the request and the policy: facts about this server.
-#[derive(Debug, Clone, Default)]
-pub struct Context<'a> {
-    /// The name that rejob's own requests carry.
-    pub own_user: Option<&'a str>,
-    /// The namespace that rejob runs in.
-    pub own_namespace: Option<&'a str>,
-    /// The minor version of the API server, where known: later ones allow more by themselves.
-    pub server_minor: Option<u32>,
-    /// The hash for which this replica made the stored Job (told by its uid), where it remembers.
-    pub remembered: Option<TemplateHash>,
-    /// What was asked for then, where it is not too large to remember (see `job::asked_for`).
-    pub asked: Option<Value>,
-    /// Whether this replica held this very request (a PUT of an older resourceVersion) while the
-    /// Job ran, and only the status has changed since: then its revision is not stale.
-    pub held: bool,
-    /// Whether this replica refused the request that led to this dormant Job, since it gives another
-    /// template in each turn: then this is another request.
-    pub given_up: bool,
-    /// Whether the request's manager applied this Job within the last seconds: an entry's time is
-    /// in whole seconds, so a further apply may leave no trace of its own.
-    pub applied_just_now: bool,
-}
+pub use words::{Warnings, as_warnings, describe_changes};
 
 /// What is to be answered, and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,17 +127,36 @@ impl Decision {
     }
 }
 
-/// Decides one request: the rules of the design, in their order.
+/// Decides one request without asking anybody: what the context does not tell stays unknown.
 #[must_use]
 pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Decision {
-    if let Some(reason) = left_alone::by_request(request, context) {
-        return Decision::admit(reason);
+    let mut context = context.clone();
+    loop {
+        match decide_or_ask(request, policy, &context) {
+            Ok(decision) => return decision,
+            Err(Question::Creation(_)) => context.creation = Fact::Unavailable,
+            Err(Question::Pods(_)) => context.pods = Fact::Unavailable,
+        }
     }
-    let Some(object) = &request.object else { return Decision::admit(Reason::NoObject) };
+}
+
+/// Decides one request: the rules of the design, in their order.
+///
+/// # Errors
+/// The fact that is missing, where the context says that it can be asked for.
+pub fn decide_or_ask(
+    request: &Request,
+    policy: &Policy,
+    context: &Context<'_>,
+) -> Result<Decision, Question> {
+    if let Some(reason) = left_alone::by_request(request, context) {
+        return Ok(Decision::admit(reason));
+    }
+    let Some(object) = &request.object else { return Ok(Decision::admit(Reason::NoObject)) };
     let old = match request.operation {
         Operation::Update => match &request.old_object {
             Some(old) => Some(Job::new(old)),
-            None => return Decision::admit(Reason::NoObject),
+            None => return Ok(Decision::admit(Reason::NoObject)),
         },
         _ => None,
     };
@@ -168,7 +170,7 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
     let dormant = old.is_some_and(|old| Record::of(old).is_some());
     if !dormant && let Some(reason) = left_alone::by_job(job, old) {
         guard::take_out_unrecorded_hash(&mut draft, old);
-        return Decision::patched(reason, draft, warnings);
+        return Ok(Decision::patched(reason, draft, warnings));
     }
     let (policy, invalid) = policy.for_job(job);
     warn_of_unknown(job, old, &mut warnings);
@@ -176,20 +178,20 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
         if old.is_some_and(|old| old.annotation(annotation.key) == Some(&annotation.value)) {
             warnings.add(format!("{annotation}; the policy's value is used"));
         } else {
-            return Decision::deny(
+            return Ok(Decision::deny(
                 Reason::InvalidAnnotation,
                 format!("job {}: {annotation}", words::name(job, &request.name)),
-            );
+            ));
         }
     }
-    match old {
-        None => create::decide(request, job, &policy, draft, warnings),
-        Some(old) => update::decide(
-            &update::Update { request, old, job, policy: &policy, context },
-            draft,
-            warnings,
-        ),
-    }
+    let Some(old) = old else {
+        return Ok(create::decide(request, job, &policy, draft, warnings));
+    };
+    let manager = request.field_manager.as_deref();
+    let stored = &*without_admission(old, old, manager);
+    let wanted = &*without_admission(job, old, manager);
+    let update = update::Update { request, old, job, stored, wanted, policy: &policy, context };
+    update::decide(&update, draft, warnings)
 }
 
 /// The answer to an UPDATE whose old object is known to be stored no longer: a write at its
@@ -197,7 +199,7 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
 #[must_use]
 pub fn stale_view(request: &Request) -> Decision {
     match (&request.object, &request.old_object) {
-        (Some(object), Some(old)) => replacement::stale(Job::new(old), Job::new(object)),
+        (Some(object), Some(old)) => marker::stale(Job::new(old), Job::new(object)),
         _ => Decision::admit(Reason::NotAJob),
     }
 }

@@ -5,10 +5,10 @@
 //! view: a missing field and a field of another type read alike, as absent.
 
 mod applied;
-mod asked;
 mod change;
 mod diff;
 mod fields;
+mod generated;
 mod hash;
 mod immutable;
 mod name;
@@ -16,28 +16,23 @@ mod normalize;
 mod owner;
 mod progress;
 mod quantity;
+mod queue;
 mod redact;
+mod requested;
 
 use serde_json::{Map, Value};
 
 pub use applied::applied_part;
-pub use asked::{asked_for, asks_for_a_rerun, repeats};
 pub use change::Change;
 pub use fields::{Acting, acting, entry_index, has_apply_entry, last_apply};
+pub use generated::{GENERATED_LABELS, UID_LABELS, generated_paths, take_generated};
 pub use hash::TemplateHash;
 pub use immutable::{IMMUTABLE_FIELDS, changes, immutable_part};
 pub use name::{hashed_name, is_hashed_name};
 pub use owner::{Client, NameKeeper};
-pub use progress::{Progress, progress};
-
-/// Labels that the API server generates into the pod template (and, by defaulting, sometimes into
-/// the Job's own labels): `pkg/registry/batch/job/strategy.go`, `generateSelector`.
-pub const GENERATED_LABELS: [&str; 4] = [
-    "controller-uid",
-    "job-name",
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-name",
-];
+pub use progress::{Progress, pod_selector, pod_works, progress};
+pub use queue::{is_of_status, owners, suspended_by_a_queue, without_admission};
+pub use requested::{asks_for_a_rerun, last_applied, manifest, repeats};
 
 /// Annotations and labels that rejob reads or writes.
 pub mod keys {
@@ -180,6 +175,14 @@ impl<'a> Job<'a> {
     #[must_use]
     pub fn status(self, field: &str) -> Option<&'a Value> {
         self.0.get("status")?.get(field).filter(|value| !value.is_null())
+    }
+
+    /// Whether a condition of that type is, or was, reported.
+    #[must_use]
+    pub fn has_condition(self, kind: &str) -> bool {
+        self.status("conditions").and_then(Value::as_array).is_some_and(|conditions| {
+            conditions.iter().any(|one| one.get("type").and_then(Value::as_str) == Some(kind))
+        })
     }
 
     /// `spec.parallelism`.

@@ -17,8 +17,8 @@ pub(crate) mod record;
 mod run;
 
 pub use effects::{ApiError, Cluster, Right};
-pub use execution::{Effect, Execution, Outcome, Reply};
+pub use execution::{Effect, Execution, Outcome, Reply, Time, no_time};
 pub use plan::{LAST_APPLIED, Mode, Plan, new_job};
 pub use reaper::Reaper;
-pub use record::Record;
-pub use run::run;
+pub use record::{Record, identity};
+pub use run::{MARKS_ARE_LOST, run};

@@ -1,5 +1,4 @@
-//! What comes after the answer to a replacement, best effort: the Event on the new Job, and for an
-//! apply's the memory of what it was made for.
+//! What comes after the answer to a replacement, best effort: the Event on the new Job.
 //!
 //! The new Job of an apply does not exist yet when the answer is sent, so its uid is looked up;
 //! an Event without it would not be shown by `kubectl describe`.
@@ -7,31 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::job::{Job, entry_index};
 use crate::replace::{Cluster, Plan};
-
-use super::memory::Memory;
 
 /// How often the new Job is looked for: the pause doubles, so the last look is after 13 s.
 const LOOKS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
 /// Tells about a replacement, once the new Job's uid is known.
-pub(super) async fn replaced<C: Cluster>(
-    cluster: Arc<C>,
-    memory: Arc<Memory>,
-    plan: Plan,
-    uid: Option<String>,
-) {
-    let uid = if uid.is_some() {
-        uid
-    } else {
-        let found = look_up(cluster.as_ref(), &memory, &plan).await;
-        memory.no_longer_expect(&plan);
-        found
-    };
+pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Plan, uid: Option<String>) {
+    let uid = if uid.is_some() { uid } else { look_up(cluster.as_ref(), &plan).await };
     let Some(uid) = uid else { return };
     let message = format!(
         "Replaced the Job with uid {} for {}: {}",
@@ -48,8 +34,8 @@ pub(super) async fn replaced<C: Cluster>(
 }
 
 /// The uid of the Job that now stands in the old one's place, if the same manager's apply made it:
-/// another client may have been faster, and its Job was not made for this hash.
-async fn look_up<C: Cluster>(cluster: &C, memory: &Memory, plan: &Plan) -> Option<String> {
+/// another client may have been faster.
+async fn look_up<C: Cluster>(cluster: &C, plan: &Plan) -> Option<String> {
     let mut pause = FIRST_PAUSE;
     for _ in 0..LOOKS {
         sleep(pause).await;
@@ -57,7 +43,6 @@ async fn look_up<C: Cluster>(cluster: &C, memory: &Memory, plan: &Plan) -> Optio
         let job = cluster.get(&plan.namespace, &plan.name).await.ok().flatten();
         let Some(job) = job.as_ref().map(Job::new) else { continue };
         if let Some(uid) = job.uid().filter(|uid| *uid != plan.uid) {
-            memory.meet(&plan.namespace, job, Instant::now());
             let manager = plan.field_manager.as_deref().unwrap_or_default();
             return entry_index(job, manager).map(|_| uid.to_owned());
         }

@@ -33,6 +33,8 @@ pub(super) enum Named<'a> {
 
 #[derive(Debug)]
 pub(super) struct Policies {
+    /// Whether one of them replaces.
+    pub replace: bool,
     by_name: HashMap<String, Known>,
     names: String,
     metrics: Metrics,
@@ -47,6 +49,7 @@ impl Policies {
             metrics: metrics.policy(name),
         };
         Self {
+            replace: policies.replaces(),
             by_name: policies
                 .iter()
                 .map(|(name, policy)| (name.to_owned(), known(name, policy)))

@@ -6,11 +6,9 @@ use serde_json::{Value, json};
 use tokio::time::Duration;
 
 use super::*;
-use crate::job::{TemplateHash, keys};
 use crate::replace::fake::{Answer, Fake, NEVER, error};
 use crate::replace::record::{make_dormant, recorded};
 
-mod expected;
 mod released;
 mod rerun;
 mod waits;
@@ -33,13 +31,6 @@ fn job(image: &str) -> Value {
     })
 }
 
-/// With the hash recorded that rejob records when it is created like this.
-fn recorded_as_created(mut job: Value) -> Value {
-    let hash = TemplateHash::of(&job);
-    job["metadata"]["annotations"][keys::TEMPLATE_HASH] = json!(hash.as_str());
-    job
-}
-
 fn apply_entry(manager: &str) -> Value {
     json!({
         "manager": manager, "operation": "Apply",
@@ -59,13 +50,6 @@ fn review(old: &Value, object: &Value, dry_run: bool) -> Bytes {
             "object": object, "oldObject": old
         }
     });
-    Bytes::from(review.to_string())
-}
-
-fn creation(image: &str) -> Bytes {
-    let mut review: Value =
-        serde_json::from_slice(&review(&Value::Null, &job(image), false)).unwrap();
-    review["request"]["operation"] = json!("CREATE");
     Bytes::from(review.to_string())
 }
 
@@ -127,7 +111,7 @@ async fn a_replacement_is_answered_with_put_back_marker_warning_and_audit() {
     let stored = patched(&answer, &job("a:2"));
     assert_eq!(stored["spec"], job("a:1")["spec"]);
     assert!(stored["metadata"]["annotations"]["rejob.dev/replacing"].is_string());
-    assert!(answer["warnings"][0].as_str().unwrap().starts_with("job nightly replaced: "));
+    assert_eq!(answer["warnings"], Value::Null, "it is said when the new Job starts");
     assert_eq!(answer["auditAnnotations"]["reason"], "replaced");
     assert!(counted(&metrics, "reason=\"replaced\""));
     assert!(counted(&metrics, "result=\"replaced\""));
@@ -139,30 +123,6 @@ async fn a_replacement_is_answered_with_put_back_marker_warning_and_audit() {
     assert!(text.contains("uid old for ada") && text.contains("a:1 -> a:2"), "{text}");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_a_job_was_made_for_is_remembered_by_its_new_uid() {
-    let fake = Arc::new(Fake::new(|_, _| None));
-    let (service, _) = service(Some(Arc::clone(&fake)));
-    answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
-    settled(&fake, "tell").await;
-    let hash = Some(TemplateHash::of(&job("a:2")).to_string());
-    let stored = json!({ "metadata": {
-        "uid": "new", "annotations": { "rejob.dev/template-hash": hash },
-    }});
-    let made = service.memory.of(Job::new(&stored), Instant::now());
-    assert_eq!(made.map(|made| made.hash.to_string()), hash);
-
-    // Another hook has rewritten the template on CREATE: the same request is quiet.
-    let mut stored = job("a@sha256:1");
-    stored["metadata"]["uid"] = json!("new");
-    stored["metadata"]["annotations"] = json!({ "rejob.dev/template-hash": hash });
-    let mut asked = job("a:2");
-    asked["metadata"]["uid"] = json!("new");
-    let answer = answer(&service, review(&stored, &asked, false)).await;
-    assert_eq!(answer["auditAnnotations"]["reason"], "restored");
-    assert_eq!(fake.count("delete"), 1);
-}
-
 /// A cluster in which so many looks find no Job, and the next one is stale.
 fn after_an_apply(manager: &'static str, empty: usize) -> Arc<Fake> {
     Arc::new(Fake::new(move |name, nth| match (name, nth) {
@@ -172,7 +132,7 @@ fn after_an_apply(manager: &'static str, empty: usize) -> Arc<Fake> {
             let mut new = job("a:2");
             new["metadata"]["uid"] = json!("made by the API server");
             new["metadata"]["managedFields"] = json!([apply_entry(manager)]);
-            Some((Duration::ZERO, Ok(recorded_as_created(new))))
+            Some((Duration::ZERO, Ok(new)))
         }
         _ => None,
     }))
@@ -187,69 +147,29 @@ fn applied(image: &str) -> [Value; 2] {
     })
 }
 
-async fn apply(fake: &Arc<Fake>) -> Admission<Fake> {
+async fn apply(fake: &Arc<Fake>) {
     let (service, _) = service(Some(Arc::clone(fake)));
     let [old, object] = applied("a:2");
     let answer = answer(&service, review(&old, &object, false)).await;
     assert_eq!(answer["allowed"], true);
     assert_eq!(fake.count("create"), 0);
-    service
-}
-
-fn remembered(service: &Admission<Fake>, uid: &str) -> Option<Made> {
-    let mut job = recorded_as_created(job("a:2"));
-    job["metadata"]["uid"] = json!(uid);
-    service.memory.of(Job::new(&job), Instant::now())
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_uid_of_an_applys_new_job_is_looked_up() {
     let fake = after_an_apply("kubectl", 1);
-    let service = apply(&fake).await;
+    apply(&fake).await;
     settled(&fake, "tell").await;
     assert_eq!(fake.count("get"), 3);
-    assert!(remembered(&service, "made by the API server").is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_applys_new_job_is_known_when_the_next_request_comes_before_the_look_up() {
-    // As long as the creation waits.
-    let fake = after_an_apply("kubectl", 55);
-    let service = apply(&fake).await;
-    assert_eq!(fake.count("get"), 0);
-    // Another hook has rewritten the template on CREATE, and rejob has recorded that one's hash.
-    answer(&service, creation("a@sha256:1")).await;
-    let repeated = |uid: &str, manager: &str| {
-        let stored = |image| {
-            let mut job = recorded_as_created(job(image));
-            job["metadata"]["uid"] = json!(uid);
-            job["metadata"]["managedFields"] = json!([apply_entry(manager)]);
-            job
-        };
-        review(&stored("a@sha256:1"), &stored("a:2"), true)
-    };
-    // What a stale view shows is not the new Job, and does not end the expectation.
-    let stale = answer(&service, repeated("old", "kubectl")).await;
-    assert_eq!(stale["auditAnnotations"]["reason"], "would_replace");
-    let quiet = answer(&service, repeated("made by the API server", "kubectl")).await;
-    assert_eq!(quiet["auditAnnotations"]["reason"], "restored");
-    settled(&fake, "tell").await;
-
-    // A Job that somebody else made is nobody's repetition.
-    let service = apply(&after_an_apply("kubectl", 1)).await;
-    let other = answer(&service, repeated("made by another", "somebody else")).await;
-    assert_eq!(other["auditAnnotations"]["reason"], "would_replace");
-    assert_eq!(remembered(&service, "made by another"), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_job_that_somebody_else_was_faster_to_make_is_not_remembered_as_ones_own() {
+async fn a_job_that_somebody_else_was_faster_to_make_gets_no_event() {
     let fake = after_an_apply("somebody else", 1);
-    let service = apply(&fake).await;
+    apply(&fake).await;
     for _ in 0..1000 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(remembered(&service, "made by the API server"), None);
     assert_eq!(fake.count("tell"), 0);
 }
 
@@ -358,7 +278,7 @@ async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
         let well = match name {
             "opt-in" => json!("replace"),
             "may-delete" | "may-create" => json!(true),
-            "create" | "dry-run-marks" => {
+            "create" | "probe" => {
                 let mut made = job("a:2");
                 make_dormant(&mut made, &recorded("ada", Some("kubectl")));
                 made["metadata"]["uid"] = json!("new");
@@ -374,8 +294,8 @@ async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
     // Two at once: the later one waits for its turn, and finds the Job gone.
     let (one, two) = tokio::join!(ask("a:2"), ask("a:3"));
     assert_eq!((&one["allowed"], &two["allowed"]), (&json!(true), &json!(true)));
-    assert!(one["warnings"].is_array(), "{one}");
-    assert!(two["warnings"].is_null(), "{two}");
+    assert_eq!(one["auditAnnotations"]["reason"], "replaced", "{one}");
+    assert_eq!(two["auditAnnotations"], Value::Null, "{two}");
     let marker = &patched(&two, &job("a:3"))["metadata"]["annotations"]["rejob.dev/replacing"];
     assert!(marker.is_string(), "{two}");
     for (call, times) in [("may-delete", 1), ("dry-run", 1), ("delete", 1), ("create", 1)] {

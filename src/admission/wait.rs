@@ -22,10 +22,6 @@ use crate::review::Request;
 
 /// How long a request waits; the API server's own retry comes at once.
 pub(super) const LONGEST: Duration = Duration::from_secs(2);
-/// How long a creation waits for the one that is expected.
-const LONGEST_FOR_A_CREATION: Duration = Duration::from_millis(500);
-/// How long what a look has seen is taken to hold: the next one may run into the limit.
-const JUST_SEEN: Duration = Duration::from_millis(100);
 /// What is left for the answer.
 const MARGIN: Duration = Duration::from_millis(200);
 /// The first pause between two looks; it doubles up to [`LONGEST_PAUSE`].
@@ -116,32 +112,6 @@ pub(super) async fn until_changed<C: Cluster>(
         }
     }
     false
-}
-
-/// Waits for a Job of the name as long as one is expected, and tells whether there is surely none; not
-/// long, since the request may be the very one that is to create it, rewritten by a hook.
-pub(super) async fn in_vain<C: Cluster>(
-    cluster: &C,
-    request: &Request,
-    expected: impl Fn() -> bool,
-    deadline: Instant,
-) -> bool {
-    let name = request.object.as_ref().and_then(|object| Job::new(object).name());
-    let name = name.unwrap_or(&request.name);
-    let begun = Instant::now();
-    let until = (begun + LONGEST_FOR_A_CREATION).min(deadline.checked_sub(MARGIN).unwrap_or(begun));
-    // A look that failed has seen nothing, and what was seen long ago may be no longer so.
-    let mut none = None;
-    while expected() && Instant::now() + FIRST_PAUSE < until {
-        sleep(FIRST_PAUSE).await;
-        none = match timeout_at(until, cluster.get(&request.namespace, name)).await {
-            Ok(Ok(Some(_))) => return false,
-            Ok(Ok(None)) => Some(Instant::now()),
-            Ok(Err(_)) => None,
-            Err(_) => break,
-        };
-    }
-    none.is_some_and(|seen: Instant| seen.elapsed() <= JUST_SEEN)
 }
 
 #[cfg(test)]

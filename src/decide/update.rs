@@ -3,17 +3,17 @@
 use serde_json::{Value, json};
 
 use crate::job::{
-    Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, Progress, TemplateHash, asks_for_a_rerun,
-    changes, entry_index, keys, progress, repeats,
+    Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, Progress, TemplateHash, UID_LABELS,
+    asks_for_a_rerun, changes, is_of_status, keys, progress, without_admission,
 };
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy};
 use crate::reason::Reason;
-use crate::replace::{LAST_APPLIED, Record};
+use crate::replace::Record;
 use crate::review::Request;
 
-use super::replacement::is_of_status;
-use super::{Context, Decision, Warnings, allowed, guard, replacement, words};
+use super::unchanged::{self, Difference};
+use super::{Context, Decision, Question, Warnings, allowed, guard, plan, replacement, words};
 
 /// An UPDATE with what the rules look at.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,10 @@ pub(super) struct Update<'a> {
     pub(super) request: &'a Request,
     pub(super) old: Job<'a>,
     pub(super) job: Job<'a>,
+    /// The old Job without what a queue wrote into it when it admitted the Job.
+    pub(super) stored: &'a Value,
+    /// The request's in the same way.
+    pub(super) wanted: &'a Value,
     pub(super) policy: &'a Policy,
     pub(super) context: &'a Context<'a>,
 }
@@ -57,7 +61,27 @@ impl Update<'_> {
             && Record::of(self.old).is_some_and(|record| !record.was_made_for(self.request))
     }
 
-    fn is_being_deleted(&self) -> bool {
+    /// Whether the request names another revision or uid than the stored one: its write cannot succeed.
+    pub(super) fn is_stale(&self) -> bool {
+        let differs = |theirs: Option<&str>, stored: Option<&str>| {
+            theirs.is_some_and(|theirs| stored.is_none_or(|stored| theirs != stored))
+        };
+        let moved_on = differs(self.job.resource_version(), self.old.resource_version());
+        (moved_on && !self.context.held) || differs(self.job.uid(), self.old.uid())
+    }
+
+    /// Whether the API server comes back with the very request that the dormant Job was made for, and
+    /// that brings more than the Job was made of.
+    fn is_sent_again(&self) -> bool {
+        Record::of(self.old).is_some_and(|record| {
+            record.was_made_for(self.request)
+                && record
+                    .sent
+                    .is_some_and(|sent| sent == TemplateHash::of(self.job.value()).as_str())
+        })
+    }
+
+    pub(super) fn is_being_deleted(&self) -> bool {
         self.old.is_being_deleted() || self.job.is_being_deleted()
     }
 }
@@ -66,8 +90,8 @@ pub(super) fn decide(
     update: &Update<'_>,
     mut draft: Draft<'_>,
     mut warnings: Warnings,
-) -> Decision {
-    let changes = changes(update.old.value(), update.job.value());
+) -> Result<Decision, Question> {
+    let changes = changes(update.stored, update.wanted);
     let rerun = match (update.asks_for_a_rerun(), update.policy.on_change) {
         _ if update.ended_asleep() => true,
         (true, OnChange::Replace) => true,
@@ -80,92 +104,44 @@ pub(super) fn decide(
         }
         (false, _) => false,
     };
-    if changes.is_empty() && !rerun {
+    if rerun {
+        return by_policy(update, &changes, draft, warnings);
+    }
+    if changes.is_empty() || update.is_sent_again() {
         let unchanged =
             if update.is_being_deleted() { Reason::BeingDeleted } else { Reason::Unchanged };
-        return settle(update, unchanged, draft, warnings);
+        return Ok(settle(update, unchanged, draft, warnings));
     }
-    if !rerun {
-        let hash = TemplateHash::of(update.job.value());
-        // First, since nothing re-runs by it: a Job that is scaled and scaled back asks for what it
-        // asked for before.
-        if allowed::by_the_api_server(update.old, update.job, update.context.server_minor)
-            && !update.is_kept_asleep()
-        {
-            // A queue that starts a suspended Job where there is room asks for nothing new.
-            let starts = update.old.is_suspended() && !update.job.is_suspended();
-            if update.old.annotation(keys::TEMPLATE_HASH).is_some() && !starts {
-                draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
+    // First, since nothing re-runs by it: a Job that is scaled and scaled back asks for what it
+    // asked for before.
+    if allowed::by_the_api_server(update.old, update.job, update.context.server_minor)
+        && !update.is_kept_asleep()
+    {
+        // A queue that starts a suspended Job where there is room asks for nothing new.
+        let starts = update.old.is_suspended() && !update.job.is_suspended();
+        if update.old.annotation(keys::TEMPLATE_HASH).is_some() && !starts {
+            // Nor does one that writes into its template: nobody is asked for here.
+            let made = without_admission(update.job, update.old, None);
+            record_hash(&mut draft, &TemplateHash::of(&made));
+        }
+        put_back_generated(&mut draft, update.old);
+        keep_ttl(update, &mut draft, &mut warnings);
+        return Ok(release(update, Reason::AllowedChange, draft, warnings));
+    }
+    match unchanged::whose(update, || plan::plan(update, &changes))? {
+        Difference::Another(hash) => {
+            if !update.request.dry_run && Record::of(update.old).is_none() {
+                record_hash(&mut draft, &hash);
             }
-            put_back_generated(&mut draft, update.old);
-            keep_ttl(update, &mut draft, &mut warnings);
-            return release(update, Reason::AllowedChange, draft, warnings);
+            Ok(settle(update, Reason::Restored, draft, warnings))
         }
-        if let Some(hash) = asked_before(update, &hash) {
-            draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
-            return settle(update, Reason::Restored, draft, warnings);
-        }
+        Difference::Callers => by_policy(update, &changes, draft, warnings),
+        Difference::Untold(why) => Ok(replacement::untold(update, &why)),
     }
-    by_policy(update, &changes, draft, warnings)
 }
 
-/// The client asks for exactly what it asked for last time, so the difference between the stored
-/// template and the request is another admission hook's (image digests, sidecars).
-///
-/// The hash of that. It is the request's, unless another hook both rewrote and added something: then
-/// the request is compared with what this replica, or the dormant Job's record, knows was asked for.
-fn asked_before(update: &Update<'_>, hash: &TemplateHash) -> Option<TemplateHash> {
-    let recorded = update.old.recorded_hash();
-    let is_known = |hash: &TemplateHash| {
-        recorded.as_ref() == Some(hash) || update.context.remembered.as_ref() == Some(hash)
-    };
-    if is_known(hash) {
-        return Some(hash.clone());
-    }
-    if let Some(hash) = hash_of_a_creation(update).filter(is_known) {
-        return Some(hash);
-    }
-    let record = Record::of(update.old).filter(|record| record.was_made_for(update.request));
-    let asked = record.and_then(|record| record.asked).or_else(|| update.context.asked.clone())?;
-    repeats(&asked, update.old.value(), update.job.value()).then(|| TemplateHash::of(&asked))
-}
-
-/// The hash that the request would have as a creation, where it differs: for a manifest with neither
-/// `completions` nor `parallelism` both are 1 then (`SetDefaults_Job`), but beside the stored Job's
-/// `parallelism` the former stays absent.
-fn hash_of_a_creation(update: &Update<'_>) -> Option<TemplateHash> {
-    let is_one = |number: Option<i64>| number == Some(1);
-    let defaulted = update.job.completions().is_none()
-        && is_one(update.job.parallelism())
-        && is_one(update.old.completions())
-        && is_one(update.old.parallelism())
-        && leaves_parallelism(update.job, update.request.field_manager.as_deref());
-    defaulted.then(|| {
-        let mut job = update.job.value().clone();
-        if let Some(Value::Object(spec)) = job.get_mut("spec") {
-            spec.insert("completions".to_owned(), json!(1));
-        }
-        TemplateHash::of(&job)
-    })
-}
-
-/// Whether the manifest leaves `parallelism` to the API server, as far as anything tells: what the
-/// manager has applied, or kubectl's record for what it is the record of. Helm leaves neither.
-fn leaves_parallelism(job: Job<'_>, manager: Option<&str>) -> bool {
-    let Some(manager) = manager else { return false };
-    if let Some(index) = entry_index(job, manager) {
-        let entry = job.managed_fields().get(index);
-        return entry
-            .is_some_and(|entry| entry.pointer("/fieldsV1/f:spec/f:parallelism").is_none());
-    }
-    match manager {
-        "helm" => true,
-        "kubectl-client-side-apply" => job.annotation(LAST_APPLIED[0]).is_some_and(|text| {
-            let manifest: Value = serde_json::from_str(text).unwrap_or_default();
-            manifest.pointer("/spec/parallelism").is_none_or(Value::is_null)
-        }),
-        _ => false,
-    }
+fn record_hash(draft: &mut Draft<'_>, hash: &TemplateHash) {
+    draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
 }
 
 fn by_policy(
@@ -173,9 +149,9 @@ fn by_policy(
     changes: &[Change],
     draft: Draft<'_>,
     mut warnings: Warnings,
-) -> Decision {
+) -> Result<Decision, Question> {
     let name = update.name();
-    match update.policy.on_change {
+    Ok(match update.policy.on_change {
         OnChange::Ignore => Decision::patched(Reason::Ignored, draft, warnings),
         OnChange::Keep if !update.is_being_deleted() => {
             let mut paths = words::changed_paths(changes);
@@ -194,8 +170,8 @@ fn by_policy(
                 words::changed_paths(changes)
             ),
         ),
-        OnChange::Keep | OnChange::Replace => replacement::decide(update, changes, warnings),
-    }
+        OnChange::Keep | OnChange::Replace => replacement::decide(update, changes, warnings)?,
+    })
 }
 
 /// Makes the stored Job's immutable part stand, to the letter, and releases a dormant Job.
@@ -266,6 +242,18 @@ pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
     for field in IMMUTABLE_FIELDS {
         draft.copy(&["spec", field], old.value());
     }
+    put_back_uid_labels(draft, old);
+}
+
+/// Where the labels of the Job itself name the uid of another one (a client that sends back what it
+/// has read of the Job before), they are those of the stored Job.
+fn put_back_uid_labels(draft: &mut Draft<'_>, old: Job<'_>) {
+    let job = Job::new(draft.original());
+    for label in UID_LABELS {
+        if job.label(label).is_some_and(|uid| old.uid() != Some(uid)) {
+            draft.copy(&["metadata", "labels", label], old.value());
+        }
+    }
 }
 
 /// Puts the selector and the template's labels that the API server generated back, which a bare
@@ -274,6 +262,7 @@ fn put_back_generated(draft: &mut Draft<'_>, old: Job<'_>) {
     if old.has_manual_selector() {
         return;
     }
+    put_back_uid_labels(draft, old);
     draft.copy(&["spec", "selector"], old.value());
     for label in GENERATED_LABELS {
         draft.copy(&["spec", "template", "metadata", "labels", label], old.value());
@@ -298,7 +287,13 @@ fn release(
         }
         return replacement::meets_dormant(update);
     }
+    let mut warnings = warnings;
+    warnings.add(format!("job {} replaced: {}", update.name(), record.changed));
     guard::wake(&mut draft);
+    if record.sent.is_some() {
+        // The queue's word, in what the client has read; the new Job is not admitted yet.
+        draft.copy(&["spec", "suspend"], update.old.value());
+    }
     if let Some(Value::Array(mut owners)) = record.owners {
         // The creation made the writer the owner of everything.
         let status = update.job.managed_fields().iter().filter(|entry| is_of_status(entry));

@@ -79,6 +79,32 @@ pub fn describe_changes(changes: &[Change]) -> String {
     join(changes.iter().map(Change::describe), changes.len())
 }
 
+/// A number that changes, with its values.
+pub(super) fn changed_number(path: &str, old: Option<i64>, new: Option<i64>) -> Option<String> {
+    let text = |number: Option<i64>| number.map_or("none".to_owned(), |number| number.to_string());
+    (old != new).then(|| format!("{path}: {} -> {}", text(old), text(new)))
+}
+
+/// Why a request failed, as warnings: the API server throws the message of a turn away, and keeps
+/// those.
+#[must_use]
+pub fn as_warnings(message: &str) -> Vec<String> {
+    let mut warnings = Warnings::default();
+    let mut line = String::new();
+    for word in message.split_whitespace() {
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > LONGEST {
+            warnings.add(&line);
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    warnings.add(&line);
+    warnings.into_vec()
+}
+
 fn join(texts: impl Iterator<Item = String>, all: usize) -> String {
     let named: Vec<String> = texts.take(NAMED).collect();
     let more = all.saturating_sub(named.len());

@@ -109,6 +109,13 @@ pub trait Cluster: Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<Option<Value>, ApiError>> + Send;
 
+    /// The Pods in the namespace with these labels (a selector, as the API server reads it).
+    fn pods(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
+
     /// The Jobs with the dormant label, in all namespaces that this server looks after.
     fn dormant(&self) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
 

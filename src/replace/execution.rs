@@ -14,7 +14,24 @@ use super::effects::ApiError;
 use super::{Mode, Plan};
 
 /// The least time that must be left for a deletion to begin: it and the creation must both fit.
-pub const RESERVE: Duration = Duration::from_millis(400);
+const RESERVE: Duration = Duration::from_millis(400);
+
+/// The time of a webhook call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Time {
+    /// Until the deadline.
+    pub left: Duration,
+    /// What the slowest creation in a dry run has taken so far: the admission of this cluster.
+    pub creation: Duration,
+}
+
+impl Time {
+    /// What must be left for a deletion to begin. The creation after it meets the same admission.
+    #[must_use]
+    pub fn reserve(&self) -> Duration {
+        RESERVE + 2 * self.creation
+    }
+}
 
 /// One effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,9 +46,6 @@ pub enum Effect {
     DryRunCreate,
     /// Ask whether the new Job would be accepted as it is made, dormant.
     DryRunDormant,
-    /// Ask whether the dormant Job would be stored as it is made: under another name, since of the
-    /// name that is taken nothing comes back.
-    DryRunMarks,
     /// Delete the old Job.
     Delete,
     /// Create the new Job, dormant.
@@ -43,14 +57,13 @@ const CHECKS: [Effect; 4] =
     [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
 
 /// The checks where rejob itself makes the new Job. Both forms are tried: a policy may refuse a Job
-/// that starts no Pod, or one that starts too many, or take the marks out.
-const CHECKS_OF_DORMANT: [Effect; 6] = [
+/// that starts no Pod, or one that starts too many.
+const CHECKS_OF_DORMANT: [Effect; 5] = [
     Effect::OptIn,
     Effect::MayDelete,
     Effect::MayCreate,
     Effect::DryRunCreate,
     Effect::DryRunDormant,
-    Effect::DryRunMarks,
 ];
 
 /// What came of an effect.
@@ -105,10 +118,13 @@ pub struct Execution<'a> {
 }
 
 impl<'a> Execution<'a> {
-    /// Begins with the checks.
+    /// Begins with the checks, where there is time for them and for what follows.
     #[must_use]
-    pub fn new(plan: &'a Plan, policy: &'a str) -> Self {
-        Self { plan, policy, state: State::Checking }
+    pub fn new(plan: &'a Plan, policy: &'a str, time: Time) -> Self {
+        let follows = if plan.dry_run { Duration::ZERO } else { time.reserve() };
+        let in_time = time.left >= time.creation + follows;
+        let state = if in_time { State::Checking } else { out_of_time(plan) };
+        Self { plan, policy, state }
     }
 
     /// The effects to carry out now, all at the same time; none when it has ended.
@@ -138,21 +154,23 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// Goes on with the replies to [`Self::effects`], in their order; `left` is the time until the
-    /// deadline.
-    pub fn resume(&mut self, replies: Vec<(Effect, Reply)>, left: Duration) {
+    /// Goes on with the replies to [`Self::effects`], in their order.
+    pub fn resume(&mut self, replies: Vec<(Effect, Reply)>, time: Time) {
         self.state = match self.state {
-            State::Checking => self.after_checks(replies, left),
-            State::Deleting => self.after_delete(replies, left),
-            State::Creating { deleted } => self.after_create(replies, left, deleted),
+            State::Checking => self.after_checks(replies, time),
+            State::Deleting => self.after_delete(replies, time.left),
+            State::Creating { deleted } => self.after_create(replies, time.left, deleted),
             State::Ended(_) => return,
         };
     }
 
-    fn after_checks(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
+    fn after_checks(&self, replies: Vec<(Effect, Reply)>, time: Time) -> State {
         let plan = self.plan;
         let mut passed = Vec::new();
         for (effect, reply) in replies {
+            if is_unanswered_creation(&reply) && time.left.is_zero() {
+                return out_of_time(plan);
+            }
             if let Some(outcome) = self.refusal(effect, reply) {
                 return State::Ended(outcome);
             }
@@ -164,15 +182,8 @@ impl<'a> Execution<'a> {
         }
         if plan.dry_run {
             State::Ended(Outcome::WouldReplace)
-        } else if left < RESERVE {
-            let not_replaced = plan.not_replaced();
-            refused(
-                Reason::NoTime,
-                format!(
-                    "{not_replaced}: the deadline of the webhook call is too near; try \
-                     again, or raise the webhook's timeoutSeconds"
-                ),
-            )
+        } else if time.left < time.reserve() {
+            out_of_time(plan)
         } else {
             State::Deleting
         }
@@ -203,10 +214,7 @@ impl<'a> Execution<'a> {
             )),
             // `Created`: the old Job is gone already, which the API server finds out by itself.
             (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true)))
-            | (
-                Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunMarks,
-                Reply::Created(Ok(_)),
-            ) => None,
+            | (Effect::DryRunCreate | Effect::DryRunDormant, Reply::Created(Ok(_))) => None,
             (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
             (_, Reply::May(Ok(false))) => forbidden("create"),
             // The name is taken, by the old Job: everything else about the new one is accepted.
@@ -228,7 +236,11 @@ impl<'a> Execution<'a> {
             }
             (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
                 Reason::InvalidDenied,
-                format!("{not_replaced}: the API server refuses the new one: {}", error.message),
+                format!(
+                    "{not_replaced}: the API server refuses the new one: {}{}",
+                    error.message,
+                    way_out(&error.message)
+                ),
             )),
             (
                 _,
@@ -324,6 +336,38 @@ impl<'a> Execution<'a> {
                 "job {name} was deleted and not created again; send the same request again"
             ))),
         }
+    }
+}
+
+/// The refusal where the admission of this cluster is too slow for what is left of the webhook call.
+#[must_use]
+pub fn no_time(plan: &Plan) -> (Reason, String) {
+    let not_replaced = plan.not_replaced();
+    (
+        Reason::NoTime,
+        format!(
+            "{not_replaced}: creating it takes longer than the rest of the webhook call; raise \
+             timeoutSeconds of rejob's webhook (chart: webhook.timeoutSeconds), make the other \
+             admission webhooks faster, or try again"
+        ),
+    )
+}
+
+fn out_of_time(plan: &Plan) -> State {
+    let (reason, message) = no_time(plan);
+    refused(reason, message)
+}
+
+fn is_unanswered_creation(reply: &Reply) -> bool {
+    matches!(reply, Reply::Created(Err(error)) if error.code == 0)
+}
+
+/// What to do about a refusal of the API server's that does not say it.
+fn way_out(message: &str) -> &'static str {
+    if message.contains("auto-generated") {
+        "; take spec.selector out of the manifest, or set manualSelector: true"
+    } else {
+        ""
     }
 }
 

@@ -25,7 +25,6 @@ pub(super) fn hit(effect: Effect, step: Step) {
         Effect::MayCreate => "may-create",
         Effect::DryRunCreate => "dry-run-create",
         Effect::DryRunDormant => "dry-run-dormant",
-        Effect::DryRunMarks => "dry-run-marks",
         Effect::Delete => "delete",
         Effect::Create => "create",
     };

@@ -99,7 +99,7 @@ impl Cluster for Fake {
             return self.call("create", job.clone(), stored).await;
         }
         if job.pointer("/metadata/generateName").is_some() {
-            return self.call("dry-run-marks", job.clone(), job.clone()).await;
+            return self.call("probe", job.clone(), job.clone()).await;
         }
         let name = if job.pointer("/spec/parallelism") == Some(&json!(0)) {
             "dry-run-dormant"
@@ -127,6 +127,11 @@ impl Cluster for Fake {
     async fn get(&self, _: &str, name: &str) -> Result<Option<Value>, ApiError> {
         let job = self.call("get", json!(name), Value::Null).await?;
         Ok(Some(job).filter(|job| !job.is_null()))
+    }
+
+    async fn pods(&self, _: &str, selector: &str) -> Result<Vec<Value>, ApiError> {
+        let pods = self.call("pods", json!(selector), json!([])).await?;
+        Ok(pods.as_array().cloned().unwrap_or_default())
     }
 
     async fn dormant(&self) -> Result<Vec<Value>, ApiError> {

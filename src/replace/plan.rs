@@ -2,10 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::job::{Client, GENERATED_LABELS, Job, TemplateHash, asked_for, keys};
+use crate::job::{Client, Job, TemplateHash, keys, take_generated};
 use crate::review::UserInfo;
 
 use super::Record;
+use super::record::identity;
 
 /// What clients compare their manifest with, to send nothing when they find it applied already:
 /// kubectl's record of the last manifest, and the annotation that Helm sets on every object. In a
@@ -51,6 +52,10 @@ pub struct Plan {
     pub owners: Option<Value>,
     /// The new Job as it is to run.
     pub job: Value,
+    /// `metadata.annotations` of the old Job, which the new one has while it is dormant.
+    pub old_annotations: Map<String, Value>,
+    /// The hash of the request as it was sent, where the new Job is made of less.
+    pub sent: Option<TemplateHash>,
     /// The hash of what was asked for.
     pub hash: TemplateHash,
     /// The intended parallelism; `None` leaves it to the API server's default.
@@ -60,6 +65,8 @@ pub struct Plan {
     pub turn: u32,
     /// What changes, in words.
     pub described: String,
+    /// What changes, as a warning says it.
+    pub changed: String,
     /// Who asks, for the metrics.
     pub client: Client,
 }
@@ -93,31 +100,65 @@ impl Plan {
             parallelism: self.parallelism,
             uid: self.uid.clone(),
             resource_version: self.asked_revision.clone(),
-            user: self.user.username.clone(),
+            user: identity(&self.user),
             manager: self.field_manager.clone(),
             policy: policy.to_owned(),
             turn: self.turn,
-            asked: asked_for(&self.job),
+            sent: self.sent.as_ref().map(ToString::to_string),
+            changed: self.changed.clone(),
             owners: self.owners.clone(),
         };
         let mut job = self.job.clone();
-        for key in LAST_APPLIED {
-            if let Some(value) = Job::new(&job).annotation(key).map(|value| format!(" {value}")) {
-                put_in(&mut job, "annotations", key, json!(value));
-            }
+        for (key, value) in self.unsettled_annotations() {
+            put_in(&mut job, "annotations", &key, value);
         }
         put(&mut job, "spec", "parallelism", json!(0));
         put_in(&mut job, "labels", keys::DORMANT, json!("true"));
         put_in(&mut job, "annotations", keys::DORMANT, json!(record.to_text()));
         job
     }
+
+    /// The annotations that a dormant Job has in another way than the request: whoever reads it, and
+    /// compares whichever annotation, must not take it for done. The request brings its own in turn 2.
+    fn unsettled_annotations(&self) -> Vec<(String, Value)> {
+        let old = self.old_annotations.iter().filter(|(key, _)| {
+            !matches!(key.as_str(), keys::RERUN | keys::REPLACING | keys::DORMANT | JOB_TRACKING)
+                && *key != keys::TEMPLATE_HASH
+        });
+        let mut annotations: Vec<_> =
+            old.map(|(key, value)| (key.clone(), value.clone())).collect();
+        for key in LAST_APPLIED {
+            let stored = self.old_annotations.get(key).and_then(Value::as_str);
+            if let Some(value) = stored.or_else(|| Job::new(&self.job).annotation(key)) {
+                annotations.push((key.to_owned(), json!(format!(" {value}"))));
+            }
+        }
+        annotations
+    }
+
+    /// The new Job as it is made, dormant or for an apply by the API server, under another name: in
+    /// a dry run nothing of it is told under the name that is taken.
+    #[must_use]
+    pub fn probe(&self, policy: &str) -> Value {
+        let mut job = match (self.mode, &self.applied) {
+            (Mode::Apply, Some(applied)) => applied.clone(),
+            _ => self.dormant(policy),
+        };
+        if let Some(Value::Object(metadata)) = job.get_mut("metadata") {
+            metadata.remove("name");
+            metadata.insert("generateName".to_owned(), json!("rejob-probe-"));
+        }
+        job
+    }
 }
+
+/// What the Job controller of older versions marked its Jobs with.
+const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
 
 /// The new Job: the request's object without what belongs to the old one.
 ///
-/// Generated labels go from the template and from the Job's own labels (with empty labels,
-/// defaulting copies the template's, generated ones too), and the selector goes unless the user
-/// manages it.
+/// What was generated for the old Job goes, also from the Job's own labels (with empty labels,
+/// defaulting copies the template's, generated ones too).
 #[must_use]
 pub fn new_job(job: Job<'_>, hash: &TemplateHash, parallelism: Option<i64>) -> Value {
     let mut new = job.value().clone();
@@ -138,17 +179,11 @@ pub fn new_job(job: Job<'_>, hash: &TemplateHash, parallelism: Option<i64>) -> V
     ] {
         take(&mut new, "/metadata", field);
     }
-    for key in [keys::REPLACING, keys::DORMANT, "batch.kubernetes.io/job-tracking"] {
+    for key in [keys::REPLACING, keys::DORMANT, JOB_TRACKING] {
         take(&mut new, "/metadata/annotations", key);
     }
     take(&mut new, "/metadata/labels", keys::DORMANT);
-    if !job.has_manual_selector() {
-        take(&mut new, "/spec", "selector");
-        for label in GENERATED_LABELS {
-            take(&mut new, "/metadata/labels", label);
-            take(&mut new, "/spec/template/metadata/labels", label);
-        }
-    }
+    take_generated(&mut new);
     put_in(&mut new, "annotations", keys::TEMPLATE_HASH, json!(hash.as_str()));
     match parallelism {
         Some(parallelism) => put(&mut new, "spec", "parallelism", json!(parallelism)),

@@ -1,10 +1,15 @@
 //! The record of a dormant Job: what it is to become, and for whom.
 
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::job::{Job, keys};
-use crate::review::Request;
+use crate::review::{Request, UserInfo};
 
 /// The annotation `rejob.dev/dormant`: compact JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,7 +21,7 @@ pub struct Record {
     pub uid: String,
     /// The resourceVersion that the request carried, that of the Job it replaces.
     pub resource_version: String,
-    /// Who asked for it.
+    /// Who asked for it: see [`identity`].
     pub user: String,
     /// With which field manager.
     pub manager: Option<String>,
@@ -27,12 +32,26 @@ pub struct Record {
     /// 1 where a Job that ran was replaced.
     #[serde(default = "first")]
     pub turn: u32,
-    /// What was asked for, where it is not too large: a hook may rewrite the dormant Job.
+    /// The hash of the request as it was sent, where the Job was made of less: a client that sends
+    /// the whole object again sends a queue's part again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asked: Option<Value>,
+    pub sent: Option<String>,
+    /// What changed, as the user is told when the Job starts.
+    #[serde(default)]
+    pub changed: String,
     /// Who is to own which field (`metadata.managedFields`), where it is not too much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owners: Option<Value>,
+}
+
+/// A digest of who sends a request: name, uid and groups. A review is believed about them, so what a
+/// forged one claims must be true of whoever starts the Job in the end.
+#[must_use]
+pub fn identity(user: &UserInfo) -> String {
+    let groups: BTreeSet<&str> = user.groups.iter().map(String::as_str).collect();
+    // Texts in JSON cannot run into each other, and always serialize.
+    let text = serde_json::to_vec(&(&user.username, &user.uid, groups)).unwrap_or_default();
+    STANDARD_NO_PAD.encode(Sha256::digest(text))
 }
 
 fn first() -> u32 {
@@ -58,7 +77,7 @@ impl Record {
     /// Whether the request is the one, or an identical one, that the dormant Job was made for.
     #[must_use]
     pub fn was_made_for(&self, request: &Request) -> bool {
-        self.user == request.user.username && self.manager == request.field_manager
+        self.user == identity(&request.user) && self.manager == request.field_manager
     }
 }
 
@@ -69,11 +88,12 @@ pub(crate) fn recorded(user: &str, manager: Option<&str>) -> Record {
         parallelism: Some(1),
         uid: "old".into(),
         resource_version: "1".into(),
-        user: user.into(),
+        user: identity(&UserInfo { username: user.into(), ..UserInfo::default() }),
         manager: manager.map(str::to_owned),
         policy: "replace".into(),
         turn: 1,
-        asked: None,
+        sent: None,
+        changed: "it".into(),
         owners: None,
     }
 }
@@ -84,4 +104,32 @@ pub(crate) fn make_dormant(job: &mut Value, record: &Record) {
     job["spec"]["parallelism"] = 0.into();
     job["metadata"]["labels"][keys::DORMANT] = "true".into();
     job["metadata"]["annotations"][keys::DORMANT] = record.to_text().into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_the_name_the_uid_and_the_groups_in_any_order() {
+        let user = |name: &str, uid: &str, groups: &[&str]| {
+            identity(&UserInfo {
+                username: name.into(),
+                uid: uid.into(),
+                groups: groups.iter().map(|&group| group.into()).collect(),
+                ..UserInfo::default()
+            })
+        };
+        let ada = user("ada", "1", &["dev", "ops"]);
+        assert_eq!(ada, user("ada", "1", &["ops", "dev"]));
+        for other in [
+            user("ada", "1", &["dev", "ops", "system:masters"]),
+            user("ada", "1", &["dev"]),
+            user("ada", "2", &["dev", "ops"]),
+            user("eve", "1", &["dev", "ops"]),
+            user("ada", "1", &["devops"]),
+        ] {
+            assert_ne!(ada, other);
+        }
+    }
 }

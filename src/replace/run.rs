@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::effects::{ApiError, Cluster, Right};
-use super::execution::{Effect, Execution, Outcome, Reply};
+use super::execution::{Effect, Execution, Outcome, Reply, Time};
 use super::fail_point::{self, Step};
 use super::{Mode, Plan, Record};
 use crate::job::Job;
@@ -15,9 +15,17 @@ use crate::job::Job;
 /// The first pause before a creation is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
-/// Carries a plan out and tells how it ended. Never later than `deadline`.
-pub async fn run<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, deadline: Instant) -> Outcome {
-    let mut execution = Execution::new(plan, policy);
+/// Carries a plan out and tells how it ended. Never later than `deadline`. `creation` is what a
+/// creation in a dry run has taken before.
+pub async fn run<C: Cluster>(
+    cluster: &C,
+    plan: &Plan,
+    policy: &str,
+    deadline: Instant,
+    creation: Duration,
+) -> Outcome {
+    let mut time = Time { left: left(deadline), creation };
+    let mut execution = Execution::new(plan, policy, time);
     let dormant = match plan.mode {
         Mode::Recreate => plan.dormant(policy),
         Mode::Apply => Value::Null,
@@ -33,13 +41,13 @@ pub async fn run<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, deadline: I
             sleep_until(deadline.min(Instant::now() + pause)).await;
             pause *= 2;
         }
-        let replies = join_all(effects.iter().map(async |effect| {
+        // A deletion that hangs must leave time for the creation.
+        let spared = time.reserve().max(left(deadline) / 2);
+        let before_the_creation = deadline.checked_sub(spared).unwrap_or(deadline);
+        let done = join_all(effects.iter().map(async |effect| {
             fail_point::hit(*effect, Step::Before);
-            // A deletion that hangs must leave time for the creation.
-            let until = match effect {
-                Effect::Delete => Instant::now() + left(deadline) / 2,
-                _ => deadline,
-            };
+            let begun = Instant::now();
+            let until = if *effect == Effect::Delete { before_the_creation } else { deadline };
             let reply = timeout_at(until, carry_out(cluster, plan, &dormant, *effect)).await;
             // An effect that did not happen has no other side: a stale view comes again.
             let refused = match &reply {
@@ -50,10 +58,16 @@ pub async fn run<C: Cluster>(cluster: &C, plan: &Plan, policy: &str, deadline: I
             if !refused {
                 fail_point::hit(*effect, Step::After);
             }
-            (*effect, reply.unwrap_or_else(|_| unanswered(*effect)))
+            let took = begun.elapsed();
+            (took, (*effect, reply.unwrap_or_else(|_| unanswered(*effect))))
         }))
         .await;
-        execution.resume(replies, left(deadline));
+        let dry_runs = done.iter().filter(|(_, (effect, _))| {
+            matches!(effect, Effect::DryRunCreate | Effect::DryRunDormant)
+        });
+        let slowest = dry_runs.map(|(took, _)| *took).max().unwrap_or_default();
+        time = Time { left: left(deadline), creation: time.creation.max(slowest) };
+        execution.resume(done.into_iter().map(|(_, replied)| replied).collect(), time);
     }
 }
 
@@ -78,7 +92,6 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
         Effect::DryRunDormant => Reply::Created(
             cluster.create(namespace, dormant, manager, true).await.map(|job| uid(&job)),
         ),
-        Effect::DryRunMarks => Reply::Created(keeps_its_marks(cluster, plan, dormant).await),
         Effect::Delete => {
             Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
         }
@@ -92,37 +105,10 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
     }
 }
 
-/// Whether the new Job would be stored as it is made. That it is refused under another name tells
-/// nothing: the dry run under its own tells that.
-async fn keeps_its_marks<C: Cluster>(
-    cluster: &C,
-    plan: &Plan,
-    dormant: &Value,
-) -> Result<String, ApiError> {
-    let mut probe = dormant.clone();
-    if let Some(Value::Object(metadata)) = probe.get_mut("metadata") {
-        metadata.remove("name");
-        metadata.insert("generateName".to_owned(), "rejob-probe-".into());
-    }
-    let manager = plan.field_manager.as_deref();
-    match cluster.create(&plan.namespace, &probe, manager, true).await {
-        Ok(stored) if Record::of(Job::new(&stored)).is_none() => Err(marks_are_lost()),
-        Ok(stored) => Ok(uid(&stored)),
-        Err(error) if error.is_passing() => Err(error),
-        Err(_) => Ok(String::new()),
-    }
-}
-
-fn marks_are_lost() -> ApiError {
-    ApiError {
-        code: 422,
-        reason: "NotDormant".to_owned(),
-        message: "another hook or policy changes the label or annotation rejob.dev/dormant of a new \
-                  Job, or its parallelism 0, so that it would never start, or start by itself; let it \
-                  pass Jobs with that label as they are"
-            .to_owned(),
-    }
-}
+/// Why a dormant Job that is not stored as it is made cannot be.
+pub const MARKS_ARE_LOST: &str = "another hook or policy changes the label or annotation \
+    rejob.dev/dormant of a new Job, or its parallelism 0, so that it would never start, or start by \
+    itself; let it pass Jobs with that label as they are";
 
 /// The uid of the new Job, if it is stored as it was made, else it is deleted again: nothing would
 /// ever start it, or everything would.
@@ -135,7 +121,7 @@ async fn asleep<C: Cluster>(cluster: &C, plan: &Plan, stored: &Value) -> Result<
     let revision = revision.unwrap_or_default();
     // The client is told an error all the same.
     let _ = cluster.delete(&plan.namespace, &plan.name, uid, revision).await;
-    Err(marks_are_lost())
+    Err(ApiError { code: 422, reason: "NotDormant".to_owned(), message: MARKS_ARE_LOST.to_owned() })
 }
 
 /// What a call that ran into the deadline counts as.
@@ -144,9 +130,7 @@ fn unanswered(effect: Effect) -> Reply {
     match effect {
         Effect::OptIn => Reply::OptIn(Err(error)),
         Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
-        Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunMarks | Effect::Create => {
-            Reply::Created(Err(error))
-        }
+        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
         Effect::Delete => Reply::Deleted(Err(error)),
     }
 }

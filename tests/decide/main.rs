@@ -75,10 +75,12 @@ proptest! {
             let immutable = IMMUTABLE_FIELDS.iter().any(|field| path == format!("/spec/{field}"));
             let owned = path.starts_with("/metadata/managedFields/") && path.contains("/fieldsV1");
             prop_assert!(immutable || owned || TOUCHED.contains(&path), "{path}");
-            // A parent is only made, never replaced by something else or removed.
+            // A parent is only made, or put back to what is stored.
             if ["/metadata", "/metadata/labels", "/metadata/annotations", "/spec",
                 "/spec/template/metadata", "/spec/template/metadata/labels"].contains(&path) {
-                prop_assert_eq!(&operation["value"], &json!({}));
+                let stored = request.old_object.as_ref().and_then(|old| old.pointer(path));
+                let is_stored = stored.unwrap_or(&Value::Null) == &operation["value"];
+                prop_assert!(is_stored || operation["value"] == json!({}), "{operation}");
             }
         }
     }

@@ -5,11 +5,11 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
-use rejob::decide::{Context, Verdict, decide, stale_view};
+use rejob::decide::{Context, Fact, Verdict, decide, stale_view};
 use rejob::job::Job;
 use rejob::policy::{Policy, WhileRunning};
 use rejob::reason::Reason;
-use rejob::replace::{Mode, Record};
+use rejob::replace::{Mode, Record, identity};
 use rejob::review::{Operation, Request, UserInfo};
 use serde_json::{Value, json};
 
@@ -76,12 +76,16 @@ impl Reviewer {
         let mut request = request(who, old, object);
         let record = old.and_then(|old| Record::of(Job::new(old)));
         if self.breaks(Rule::ReleaseByItsUser)
-            && let Some(record) = &record
+            && let Some(record) = record.clone()
         {
-            request.user.username = record.user.clone();
             request.field_manager = record.manager.clone();
+            let forged = Record { user: identity(&request.user), ..record };
+            let old = request.old_object.as_mut().expect("a dormant Job");
+            old["metadata"]["annotations"]["rejob.dev/dormant"] = json!(forged.to_text());
         }
-        let decision = decide(&request, &self.policy, &Context::default());
+        // A Pod that is not ready hangs, and there is no other hook.
+        let context = Context { pods: Fact::Known(Vec::new()), ..Context::default() };
+        let decision = decide(&request, &self.policy, &context);
         let mut answer = (**object).clone();
         decision.patch.apply(&mut answer).expect("a patch that is sent applies");
         match decision.verdict {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rejob::job::Job;
 use rejob::job::{Progress, progress};
 use rejob::policy::WhileRunning;
-use rejob::replace::{ApiError, Effect, Execution, Mode, Plan, Reply};
+use rejob::replace::{ApiError, Effect, Execution, Mode, Plan, Reply, Time};
 use serde_json::Value;
 
 use super::check::Checked;
@@ -16,13 +16,14 @@ use super::scenario::may_replace;
 use super::world::{Run, World};
 
 pub const POLICY: &str = "replace";
-const TIME: Duration = Duration::from_secs(8);
+const TIME: Time = Time { left: Duration::from_secs(8), creation: Duration::ZERO };
+const NO_TIME: Time = Time { left: Duration::ZERO, creation: Duration::ZERO };
 
 /// The real execution, brought to where it stands.
 pub fn execution(run: &Run) -> Execution<'_> {
-    let mut execution = Execution::new(&run.plan.0, POLICY);
+    let mut execution = Execution::new(&run.plan.0, POLICY, TIME);
     for (replies, in_time) in &run.replies {
-        execution.resume(replies.clone(), if *in_time { TIME } else { Duration::ZERO });
+        execution.resume(replies.clone(), if *in_time { TIME } else { NO_TIME });
     }
     execution
 }
@@ -48,9 +49,7 @@ fn failed(effect: Effect, error: ApiError) -> Reply {
     match effect {
         Effect::OptIn => Reply::OptIn(Err(error)),
         Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
-        Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunMarks | Effect::Create => {
-            Reply::Created(Err(error))
-        }
+        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
         Effect::Delete => Reply::Deleted(Err(error)),
     }
 }
@@ -76,8 +75,6 @@ pub fn carry_out(
             Reply::Created(Err(error(&job::EXISTS)))
         }
         Effect::DryRunCreate => Reply::Created(dry_run(world, plan.job.clone())),
-        // No hook of the model's takes marks out.
-        Effect::DryRunMarks => Reply::Created(Ok("dry-run".to_owned())),
         Effect::DryRunDormant => Reply::Created(dry_run(world, plan.dormant("replace"))),
         Effect::Delete => Reply::Deleted(delete(model, world, plan, by).map_err(|r| error(&r))),
         Effect::Create => Reply::Created(create(model, world, plan).map_err(|r| error(&r))),
@@ -106,7 +103,7 @@ fn delete(
     if !seen {
         world.violate("a deletion hits the Job that was seen");
     }
-    if model.waits() == WhileRunning::Wait && progress(Job::new(&stored)) == Progress::Running {
+    if model.waits() == WhileRunning::Wait && progress(Job::new(&stored)) == Progress::Working {
         world.violate("a Job that makes progress is not deleted");
     }
     let made = if plan.mode == Mode::Apply { plan.job.clone() } else { plan.dormant("replace") };

@@ -232,7 +232,7 @@ impl Cluster for Simulated {
             if job::uid(&job) != uid || job::revision(&job) != revision {
                 return Err(job::CONFLICT);
             }
-            let running = progress(Job::new(&job)) == Progress::Running;
+            let running = progress(Job::new(&job)) == Progress::Working;
             assert!(!running, "a Job that makes progress is not deleted: {job}");
             let overtaken = READER.with(|reader| storage.is_overtaken(*reader));
             assert!(!overtaken, "nothing is deleted for a PUT that will be a conflict: {job}");
@@ -248,6 +248,11 @@ impl Cluster for Simulated {
 
     async fn get(&self, _: &str, _: &str) -> Result<Option<Value>, ApiError> {
         self.call(|storage| Ok(storage.job.clone())).await
+    }
+
+    /// Those that are not ready hang.
+    async fn pods(&self, _: &str, _: &str) -> Result<Vec<Value>, ApiError> {
+        self.call(|_| Ok(Vec::new())).await
     }
 
     async fn dormant(&self) -> Result<Vec<Value>, ApiError> {

@@ -2,15 +2,16 @@
 //!
 //! `create:` is a JSON merge patch over `base/created.yaml`; `old:` one over `base/stored.yaml`, and
 //! `update:` one over that old Job. `object:` and `oldObject:` are taken as they stand instead.
-//! `HASH_OF_OLD` and `HASH_OF_NEW` stand for the template hashes of the two objects, and
-//! `containers:` in a patch replaces the whole list, as merge patches do.
+//! `HASH_OF_OLD` and `HASH_OF_NEW` stand for the template hashes of the two objects, `HASH_OF_MANIFEST`
+//! for that of the old one's last-applied manifest, `IDENTITY_OF_ALICE` for the digest of who sends a case's request by default, and `containers:` in a patch replaces the whole list, as merge patches do.
 
 use std::path::{Path, PathBuf};
 
-use rejob::decide::{Context, Decision, decide};
-use rejob::job::TemplateHash;
+use rejob::decide::{Context, Decision, Fact, decide};
+use rejob::job::{Job, TemplateHash, last_applied};
 use rejob::policy::Policy;
-use rejob::review::{self, Request};
+use rejob::replace::identity;
+use rejob::review::{self, Request, UserInfo};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -40,9 +41,16 @@ struct Facts {
     own_user: Option<String>,
     own_namespace: Option<String>,
     server_minor: Option<u32>,
-    remembered: Option<String>,
     #[serde(default)]
     applied_just_now: bool,
+    #[serde(default)]
+    held: bool,
+    #[serde(default)]
+    given_up: bool,
+    /// What the new Job would be stored as: a merge patch over the request's object.
+    creation: Option<Value>,
+    /// The Pods of the old Job; `failed` where the look at them failed.
+    pods: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -103,27 +111,36 @@ impl Case {
             }
         });
         let mut text = review.to_string();
-        for (word, hash) in hashes {
+        let manifest = old.as_ref().and_then(|old| last_applied(Job::new(old)));
+        let manifest = manifest.as_ref().map(TemplateHash::of);
+        let groups = vec!["system:authenticated".to_owned()];
+        let alice = UserInfo { username: "alice".to_owned(), groups, ..UserInfo::default() };
+        text = text.replace("IDENTITY_OF_ALICE", &identity(&alice));
+        for (word, hash) in hashes.into_iter().chain([("HASH_OF_MANIFEST", manifest)]) {
             text = text.replace(word, hash.as_ref().map_or("", TemplateHash::as_str));
         }
         serde_json::from_str(&text).unwrap()
     }
 
     pub fn decide(&self, request: &Request) -> Decision {
-        let object = || request.object.as_ref().unwrap();
-        let remembered = self.context.remembered.as_ref().map(|text| match text.as_str() {
-            "HASH_OF_NEW" => TemplateHash::of(object()),
-            text => TemplateHash::parse(text).unwrap(),
+        let facts = &self.context;
+        let creation = facts.creation.as_ref().map_or(Fact::Unavailable, |patch| {
+            Fact::Known(merged(request.object.as_ref().unwrap(), Some(patch)))
         });
+        let pods = match &facts.pods {
+            Some(Value::Array(pods)) => Fact::Known(pods.clone()),
+            Some(other) => Fact::Failed(other.to_string()),
+            None => Fact::Known(Vec::new()),
+        };
         let context = Context {
-            own_user: self.context.own_user.as_deref(),
-            own_namespace: self.context.own_namespace.as_deref(),
-            server_minor: self.context.server_minor,
-            remembered,
-            asked: None,
-            held: false,
-            given_up: false,
-            applied_just_now: self.context.applied_just_now,
+            own_user: facts.own_user.as_deref(),
+            own_namespace: facts.own_namespace.as_deref(),
+            server_minor: facts.server_minor,
+            held: facts.held,
+            given_up: facts.given_up,
+            applied_just_now: facts.applied_just_now,
+            creation,
+            pods,
         };
         decide(request, &self.policy, &context)
     }

@@ -72,7 +72,6 @@ fn every_reason_that_a_decision_gives_has_a_case() {
     // Given by the execution of a plan, not by `decide`.
     let of_the_execution = [
         Reason::RightsDenied,
-        Reason::InvalidDenied,
         Reason::NotOptedIn,
         Reason::NoCluster,
         Reason::NoTime,

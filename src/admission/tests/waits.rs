@@ -35,13 +35,6 @@ async fn a_look_that_takes_too_long_does_not_take_the_time_of_the_answer() {
     let begun = Instant::now();
     assert_eq!(answer_within(&meets, body, short).await["status"]["code"], 429);
     assert!(begun.elapsed() + left <= short, "{:?}", begun.elapsed());
-
-    let expects = apply(&Arc::new(slow())).await;
-    let begun = Instant::now();
-    let creates = creation("a:3");
-    assert_eq!(answer_within(&expects, creates, short).await["allowed"], true);
-    assert!(begun.elapsed() + left <= short, "{:?}", begun.elapsed());
-    assert!(begun.elapsed() > left, "it waited: {:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,20 @@
-//! What was asked for, kept to tell whether a request asks for it again.
+//! What a request asks for, told from what it has only found in the stored Job.
 //!
-//! Hooks that both rewrite a field (an image's digest) and add an item (a sidecar) leave a stored
-//! template from which the hash of what was asked for cannot be had back: a client that merges its
-//! manifest into it reverts the field and keeps the item.
+//! Other admission hooks that rewrite a field (an image's registry) and add an item (a sidecar)
+//! leave a stored template from which the hash of what was asked for cannot be had back: a client
+//! that merges its manifest into it reverts the field and keeps the item.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{IMMUTABLE_FIELDS, Job, changes, keys};
-
-/// What is over this many bytes is not kept.
-const LARGEST: usize = 16 * 1024;
+use super::applied::applied_part;
+use super::fields::entry_index;
+use super::{Job, changes, keys};
 
 /// The most differences that are looked at.
 const MOST: usize = 256;
+
+/// Where kubectl records the last manifest.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Whether the request gives `rejob.dev/rerun` another value. Removing it asks for nothing.
 #[must_use]
@@ -21,32 +23,29 @@ pub fn asks_for_a_rerun(old: Job<'_>, job: Job<'_>) -> bool {
     value.is_some() && value != old.annotation(keys::RERUN)
 }
 
-/// The part of a Job that [`repeats`] compares; `None` when it is too large to keep.
+/// The manifest behind a request: what the manager's own Apply entry owns, else kubectl's record.
 #[must_use]
-pub fn asked_for(job: &Value) -> Option<Value> {
-    let spec = job.get("spec")?.as_object()?;
-    let part: Map<String, Value> = spec
-        .iter()
-        .filter(|(field, _)| {
-            // The latter two decide how the others are read.
-            IMMUTABLE_FIELDS.contains(&field.as_str())
-                || matches!(field.as_str(), "parallelism" | "manualSelector")
-        })
-        .map(|(field, value)| (field.clone(), value.clone()))
-        .collect();
-    let asked = Value::Object(Map::from_iter([("spec".to_owned(), Value::Object(part))]));
-    (asked.to_string().len() <= LARGEST).then_some(asked)
+pub fn manifest(job: Job<'_>, manager: Option<&str>) -> Option<Value> {
+    manager
+        .and_then(|manager| applied_part(job, entry_index(job, manager)?))
+        .or_else(|| last_applied(job))
 }
 
-/// Whether a request only brings back what was asked for: wherever it differs from the stored Job,
-/// it says what was asked for, so that every other difference is one that it found.
+/// What kubectl's record says, if there is one.
 #[must_use]
-pub fn repeats(asked: &Value, stored: &Value, request: &Value) -> bool {
+pub fn last_applied(job: Job<'_>) -> Option<Value> {
+    serde_json::from_str(job.annotation(LAST_APPLIED)?).ok()
+}
+
+/// Whether a request only brings a manifest back: wherever it differs from the stored Job, it says
+/// what the manifest says, so that every other difference is one that it found.
+#[must_use]
+pub fn repeats(manifest: &Value, stored: &Value, request: &Value) -> bool {
     let made = changes(stored, request);
     if made.len() > MOST {
         return false; // No hook rewrites that much; every pair is looked at below.
     }
-    let found = changes(asked, request);
+    let found = changes(manifest, request);
     !found.iter().any(|found| made.iter().any(|made| touch(&found.path, &made.path)))
 }
 
@@ -77,23 +76,21 @@ mod tests {
 
     #[test]
     fn a_request_that_reverts_a_digest_and_keeps_a_sidecar_repeats() {
-        let asked = asked_for(&job("a:1", false)).unwrap();
-        let stored = job("a@sha256:1", true);
-        assert!(repeats(&asked, &stored, &job("a:1", true)));
-        assert!(repeats(&asked, &stored, &job("a:1", false)));
+        let (manifest, stored) = (job("a:1", false), job("a@sha256:1", true));
+        assert!(repeats(&manifest, &stored, &job("a:1", true)));
+        assert!(repeats(&manifest, &stored, &job("a:1", false)));
     }
 
     #[test]
     fn a_request_that_asks_for_anything_else_does_not() {
-        let asked = asked_for(&job("a:1", false)).unwrap();
-        let stored = job("a@sha256:1", true);
-        assert!(!repeats(&asked, &stored, &job("a:2", true)));
+        let (manifest, stored) = (job("a:1", false), job("a@sha256:1", true));
+        assert!(!repeats(&manifest, &stored, &job("a:2", true)));
         let mut args = job("a:1", true);
         args["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["x"]);
-        assert!(!repeats(&asked, &stored, &args));
+        assert!(!repeats(&manifest, &stored, &args));
         let mut removed = job("a:1", true);
         removed["spec"]["template"]["spec"]["containers"][1]["image"] = json!("proxy:2");
-        assert!(!repeats(&asked, &stored, &removed));
+        assert!(!repeats(&manifest, &stored, &removed));
     }
 
     #[test]
@@ -104,10 +101,5 @@ mod tests {
         assert!(touch("a.b (order)", "a.b[x]"));
         assert!(!touch("a.b", "a.bc"));
         assert!(!touch("a.b", "a.c"));
-    }
-
-    #[test]
-    fn what_is_too_large_is_not_kept() {
-        assert_eq!(asked_for(&job(&"x".repeat(LARGEST), false)), None);
     }
 }

@@ -1,0 +1,81 @@
+//! Facts that only the cluster knows, asked for when a decision lacks them.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use crate::decide::{Context, Decision, Fact, Question};
+use crate::job::{Job, pod_selector};
+use crate::replace::{ApiError, Cluster, no_time};
+use crate::review::Request;
+
+/// What is known about a request.
+pub(super) struct Facts<'a> {
+    pub context: Context<'a>,
+    /// The name of its policy.
+    pub policy: &'a str,
+    pub request: &'a Request,
+    pub deadline: Instant,
+    /// What a creation in a dry run took, where there was one.
+    pub creation: Duration,
+}
+
+impl<'a> Facts<'a> {
+    pub fn new(
+        context: Context<'a>,
+        policy: &'a str,
+        request: &'a Request,
+        deadline: Instant,
+    ) -> Self {
+        Self { context, policy, request, deadline, creation: Duration::ZERO }
+    }
+
+    /// The stored Job.
+    pub fn old(&self) -> Job<'a> {
+        Job::new(self.request.old_object.as_ref().unwrap_or(&Value::Null))
+    }
+
+    /// Asks for what a decision lacks; or the decision, where there is no time for an answer.
+    pub async fn ask<C: Cluster>(
+        &mut self,
+        cluster: Option<&C>,
+        question: Question,
+    ) -> Option<Decision> {
+        match (question, cluster) {
+            (Question::Creation(plan), Some(cluster)) => {
+                let begun = Instant::now();
+                let (probe, manager) = (plan.probe(self.policy), plan.field_manager.as_deref());
+                let created = cluster.create(&plan.namespace, &probe, manager, true);
+                let Ok(created) = timeout_at(self.deadline, created).await else {
+                    let (reason, message) = no_time(&plan);
+                    return Some(Decision::deny(reason, message));
+                };
+                self.creation = begun.elapsed();
+                self.context.creation = fact(created);
+            }
+            (Question::Pods(_), Some(cluster)) => self.look_at_pods(cluster).await,
+            (Question::Creation(_), None) => self.context.creation = Fact::Unavailable,
+            (Question::Pods(_), None) => self.context.pods = Fact::Unavailable,
+        }
+        None
+    }
+
+    /// Lists the Pods of the stored Job.
+    pub async fn look_at_pods<C: Cluster>(&mut self, cluster: &C) {
+        let selector = pod_selector(self.old());
+        let pods = cluster.pods(&self.request.namespace, &selector);
+        let pods = timeout_at(self.deadline, pods).await;
+        let late = |_| Err(ApiError::unanswered("no answer before the deadline"));
+        let pods = pods.unwrap_or_else(late);
+        self.context.pods = pods.map_or_else(|error| Fact::Failed(error.message), Fact::Known);
+    }
+}
+
+fn fact<T>(answer: Result<T, ApiError>) -> Fact<T> {
+    match answer {
+        Ok(answer) => Fact::Known(answer),
+        Err(error) if error.is_passing() => Fact::Failed(error.message),
+        Err(_) => Fact::Unavailable,
+    }
+}

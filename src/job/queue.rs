@@ -1,0 +1,274 @@
+//! What a queue wrote into a suspended Job's template when it admitted the Job.
+//!
+//! The API server lets anyone change the scheduling directives of a suspended Job
+//! (`validatePodTemplateUpdate` in `pkg/apis/batch/validation`), and queues such as Kueue do: an
+//! annotation that names the admission, node selectors, tolerations. They belong to that admission,
+//! not to what was asked for, so they count as no change and do not go along into a new Job.
+//!
+//! Field owners tell: a queue is a manager that has neither made the Job nor sends the request, and
+//! owns scheduling directives or `suspend`. Whoever made the Job owns its containers.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::requested::last_applied;
+use super::{Job, TemplateHash};
+
+/// The scheduling directives that have one owner as a whole, by parent and name.
+const WHOLE: [(&str, &str); 4] = [
+    ("/spec/template/spec", "nodeSelector"),
+    ("/spec/template/spec", "tolerations"),
+    ("/spec/template/spec", "schedulingGates"),
+    ("/spec/template/spec/affinity", "nodeAffinity"),
+];
+
+/// Those in which each key has an owner of its own.
+const BY_KEY: [&str; 2] = ["annotations", "labels"];
+
+/// What the managedFields of a Job tell about queues; `None` where none is at work.
+struct Queue<'a> {
+    /// The fields of the managers that are queues.
+    theirs: Vec<&'a Value>,
+    /// The fields of whoever made the Job, and of the requester.
+    ours: Vec<&'a Value>,
+}
+
+/// A Job, stored or asked for, without what queues wrote into its template. `requester` is no queue.
+#[must_use]
+pub fn without_admission<'a>(
+    job: Job<'a>,
+    stored: Job<'_>,
+    requester: Option<&str>,
+) -> Cow<'a, Value> {
+    let Some(queue) = Queue::of(job, requester) else { return Cow::Borrowed(job.value()) };
+    let manifest = last_applied(job);
+    // A directive of one owner hides what it was before. That there was nothing is certain where
+    // the rest is what was recorded at the creation, or kubectl's record tells.
+    let taken = |whole: bool| {
+        let mut stripped = job.value().clone();
+        queue.take_keys(&mut stripped);
+        if whole {
+            queue.take_whole(&mut stripped, manifest.as_ref());
+        }
+        stripped
+    };
+    let is_certain = || {
+        let Some(queue) = Queue::of(stored, requester) else { return false };
+        let mut made = stored.value().clone();
+        queue.take_keys(&mut made);
+        queue.take_whole(&mut made, None);
+        stored.recorded_hash() == Some(TemplateHash::of(&made))
+    };
+    Cow::Owned(taken(manifest.is_some() || is_certain()))
+}
+
+/// The `suspend` of a new Job that replaces one whose `suspend` only queues own: what the manifest
+/// says, and without one true, so that the queue admits the new Job as it did the old one.
+#[must_use]
+pub fn suspended_by_a_queue(job: Job<'_>, requester: Option<&str>) -> Option<bool> {
+    Queue::of(job, requester).filter(Queue::owns_suspend)?;
+    let manifest = last_applied(job);
+    Some(manifest.is_none_or(|manifest| Job::new(&manifest).is_suspended()))
+}
+
+/// `metadata.managedFields` of a new Job: those of the status left out, and what queues own of it.
+#[must_use]
+pub fn owners(job: Job<'_>, requester: Option<&str>) -> Vec<Value> {
+    let queue = Queue::of(job, requester);
+    let of_a_queue = |entry: &Value| {
+        let theirs = queue.as_ref().map(|queue| queue.theirs.as_slice()).unwrap_or_default();
+        theirs.iter().any(|fields| entry.get("fieldsV1") == Some(*fields))
+    };
+    let entries = job.managed_fields().iter().filter(|entry| !is_of_status(entry));
+    entries
+        .map(|entry| {
+            let mut kept = entry.clone();
+            if of_a_queue(entry)
+                && let Some(Value::Object(spec)) = kept.pointer_mut("/fieldsV1/f:spec")
+            {
+                spec.remove("f:template");
+                spec.remove("f:suspend");
+            }
+            kept
+        })
+        .collect()
+}
+
+impl<'a> Queue<'a> {
+    fn of(job: Job<'a>, requester: Option<&str>) -> Option<Self> {
+        let entries = || job.managed_fields().iter().filter(|entry| !is_of_status(entry));
+        let manager = |entry: &'a Value| entry.get("manager").and_then(Value::as_str);
+        let fields = |entry: &'a Value| entry.get("fieldsV1");
+        let made = |name: Option<&str>| {
+            entries()
+                .filter(|entry| manager(entry) == name)
+                .filter_map(fields)
+                .any(|fields| fields.pointer("/f:spec/f:template/f:spec/f:containers").is_some())
+        };
+        let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+        for entry in entries() {
+            let name = manager(entry);
+            let Some(fields) = fields(entry) else { continue };
+            if name == requester || made(name) {
+                ours.push(fields);
+            } else if fields.pointer("/f:spec/f:template").is_some()
+                || fields.pointer("/f:spec/f:suspend").is_some()
+            {
+                theirs.push(fields);
+            }
+        }
+        let queue = Self { theirs, ours };
+        let was_suspended = job.is_suspended() || job.has_condition("Suspended");
+        (!queue.theirs.is_empty() && (was_suspended || queue.owns_suspend())).then_some(queue)
+    }
+
+    fn owns_suspend(&self) -> bool {
+        self.owns("/f:spec/f:suspend")
+    }
+
+    /// Whether only queues own the field at that path of `fieldsV1`.
+    fn owns(&self, path: &str) -> bool {
+        let has = |fields: &&Value| fields.pointer(path).is_some();
+        self.theirs.iter().any(has) && !self.ours.iter().any(has)
+    }
+
+    /// Takes out the annotations and labels of the template that only queues own.
+    fn take_keys(&self, job: &mut Value) {
+        for map in BY_KEY {
+            let parent = format!("/f:spec/f:template/f:metadata/f:{map}");
+            let keys = self.theirs.iter().filter_map(|fields| fields.pointer(&parent)?.as_object());
+            let keys: Vec<&str> =
+                keys.flat_map(Map::keys).filter_map(|key| key.strip_prefix("f:")).collect();
+            for key in keys {
+                if self.owns(&format!("{parent}/f:{}", escaped(key)))
+                    && let Some(Value::Object(map)) =
+                        job.pointer_mut(&format!("/spec/template/metadata/{map}"))
+                {
+                    map.remove(key);
+                }
+            }
+        }
+    }
+
+    /// Takes out the directives that only queues own, or makes them what the manifest says.
+    fn take_whole(&self, job: &mut Value, manifest: Option<&Value>) {
+        for (parent, name) in WHOLE {
+            if !self.owns(&format!("{}/f:{name}", parent.replace('/', "/f:"))) {
+                continue;
+            }
+            let asked = manifest.and_then(|manifest| manifest.pointer(parent)?.get(name));
+            if let Some(Value::Object(fields)) = job.pointer_mut(parent) {
+                match asked {
+                    Some(value) => fields.insert(name.to_owned(), value.clone()),
+                    None => fields.remove(name),
+                };
+            }
+        }
+    }
+}
+
+/// A reference token of a JSON Pointer (RFC 6901).
+fn escaped(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// Whether an entry of managedFields is about a subresource.
+#[must_use]
+pub fn is_of_status(entry: &Value) -> bool {
+    entry.get("subresource").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A Job of `kubectl` that `kueue` has admitted.
+    fn admitted() -> Value {
+        json!({
+            "metadata": { "managedFields": [
+                { "manager": "kubectl", "operation": "Update", "fieldsV1": { "f:spec": {
+                    "f:template": {
+                        "f:metadata": { "f:annotations": { ".": {}, "f:a/b": {} } },
+                        "f:spec": { "f:containers": { "k:{\"name\":\"app\"}": { "f:image": {} } } }
+                    }
+                } } },
+                { "manager": "kueue", "operation": "Update", "fieldsV1": { "f:spec": {
+                    "f:suspend": {},
+                    "f:template": {
+                        "f:metadata": { "f:annotations": { "f:kueue.x-k8s.io/workload": {} } },
+                        "f:spec": { "f:nodeSelector": {}, "f:tolerations": {} }
+                    }
+                } } }
+            ] },
+            "spec": { "suspend": false, "template": {
+                "metadata": { "annotations": { "a/b": "ours", "kueue.x-k8s.io/workload": "w" } },
+                "spec": {
+                    "containers": [{ "name": "app", "image": "a:1" }],
+                    "nodeSelector": { "zone": "b" }, "tolerations": [{ "key": "spot" }]
+                }
+            } }
+        })
+    }
+
+    /// With the hash of what was made at first.
+    fn recorded(mut job: Value, made: &Value) -> Value {
+        let hash = TemplateHash::of(made);
+        job["metadata"]["annotations"]["rejob.dev/template-hash"] = json!(hash.as_str());
+        job
+    }
+
+    fn stripped(job: &Value, requester: &str) -> Value {
+        without_admission(Job::new(job), Job::new(job), Some(requester)).into_owned()
+    }
+
+    fn made() -> Value {
+        json!({ "spec": { "template": {
+            "metadata": { "annotations": { "a/b": "ours" } },
+            "spec": { "containers": [{ "name": "app", "image": "a:1" }] }
+        } } })
+    }
+
+    #[test]
+    fn what_only_a_queue_owns_is_not_part_of_what_was_asked_for() {
+        let job = recorded(admitted(), &made());
+        let job = stripped(&job, "helm");
+        assert_eq!(job["spec"]["template"], made()["spec"]["template"]);
+    }
+
+    #[test]
+    fn what_the_requester_or_the_maker_owns_is() {
+        let mut job = recorded(admitted(), &made());
+        assert_eq!(stripped(&job, "kueue"), job, "its own request");
+        let pointer = "/metadata/managedFields/0/fieldsV1/f:spec/f:template/f:spec";
+        job.pointer_mut(pointer).unwrap()["f:nodeSelector"] = json!({});
+        let job = stripped(&job, "helm");
+        assert_eq!(job["spec"]["template"]["spec"]["nodeSelector"], json!({ "zone": "b" }));
+    }
+
+    #[test]
+    fn a_directive_that_hides_another_one_stays_unless_a_manifest_tells() {
+        let mut first = made();
+        first["spec"]["template"]["spec"]["nodeSelector"] = json!({ "arch": "arm64" });
+        let mut job = recorded(admitted(), &first);
+        let selector =
+            |job: &Value| stripped(job, "helm")["spec"]["template"]["spec"]["nodeSelector"].clone();
+        assert_eq!(selector(&job), json!({ "zone": "b" }));
+        job["metadata"]["annotations"][LAST_APPLIED] = json!(first.to_string());
+        assert_eq!(selector(&job), json!({ "arch": "arm64" }));
+    }
+
+    #[test]
+    fn a_job_that_was_never_suspended_has_no_queue() {
+        let mut job = admitted();
+        let kueue = "/metadata/managedFields/1/fieldsV1/f:spec";
+        job.pointer_mut(kueue).unwrap().as_object_mut().unwrap().remove("f:suspend");
+        assert_eq!(stripped(&job, "helm"), job);
+        job["status"]["conditions"] = json!([{ "type": "Suspended", "status": "False" }]);
+        assert_ne!(stripped(&job, "helm"), job);
+    }
+
+    const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+}
