@@ -94,7 +94,7 @@ fn slow_creations_within_ten_seconds() {
 
 #[test]
 fn slow_creations_within_thirty_seconds() {
-    replaced_or_advised(30, Duration::from_millis(4000));
+    replaced_or_advised(30, Duration::from_secs(4));
 }
 
 /// `?timeout=` of the client's own request: all admission and all turns are to fit into it.
