@@ -16,7 +16,6 @@ mod normalize;
 mod owner;
 mod progress;
 mod quantity;
-mod redact;
 
 use serde_json::{Map, Value};
 
