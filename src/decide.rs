@@ -9,6 +9,7 @@ mod create;
 mod guard;
 mod left_alone;
 mod replacement;
+mod ttl;
 mod update;
 mod words;
 

@@ -160,6 +160,11 @@ impl<'a> Job<'a> {
             .map_or(&[], Vec::as_slice)
     }
 
+    /// The field managers of `metadata.managedFields`.
+    pub fn managers(self) -> impl Iterator<Item = &'a str> {
+        self.managed_fields().iter().filter_map(|entry| entry.get("manager")?.as_str())
+    }
+
     /// The kind and name of the controller that owns the Job (`ownerReferences`, `controller: true`).
     #[must_use]
     pub fn controller(self) -> Option<&'a str> {

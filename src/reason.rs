@@ -54,6 +54,7 @@ reasons! {
     GenerateName = "generate_name", "create", "The API server makes the name from generateName.";
     Created = "created", "create", "The Job is created as it is, its template hash recorded.";
     TtlInjected = "ttl_injected", "create", "The Job is created with the policy's ttlSecondsAfterFinished.";
+    TtlWithheld = "ttl_withheld", "create", "The Job is created without the policy's ttlSecondsAfterFinished: its GitOps tool would run it again after each deletion.";
     Unchanged = "unchanged", "update", "Nothing changes in the immutable part.";
     Released = "released", "update", "The dormant Job starts: the API server came back for the replacement.";
     MeetsDormant = "meets_dormant", "update", "Another request is replacing the Job at this moment; the client tries again.";

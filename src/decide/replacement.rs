@@ -225,10 +225,9 @@ fn plan(
     }
 }
 
-/// Gives the new Job the policy's TTL where it sets none, as on any CREATE.
+/// Gives the new Job the policy's TTL, as on any CREATE.
 fn inject_ttl(update: &Update<'_>, new: &mut Value) {
-    if let Some(ttl) = update.policy.ttl_seconds_after_finished
-        && update.job.spec("ttlSecondsAfterFinished").is_none()
+    if let Some(ttl) = update.policy_ttl().given()
         && let Some(spec) = new.get_mut("spec").and_then(Value::as_object_mut)
     {
         spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));

@@ -13,6 +13,7 @@ use crate::replace::{LAST_APPLIED, Record};
 use crate::review::Request;
 
 use super::replacement::is_of_status;
+use super::ttl::PolicyTtl;
 use super::{Context, Decision, Warnings, allowed, guard, replacement, words};
 
 /// An UPDATE with what the rules look at.
@@ -28,6 +29,11 @@ pub(super) struct Update<'a> {
 impl Update<'_> {
     pub(super) fn name(&self) -> &str {
         words::name(self.old, &self.request.name)
+    }
+
+    /// What becomes of the policy's TTL in the Job that is asked for.
+    pub(super) fn policy_ttl(&self) -> PolicyTtl {
+        PolicyTtl::of(self.job, self.request.field_manager.as_deref(), self.policy)
     }
 
     pub(super) fn asks_for_a_rerun(&self) -> bool {
@@ -216,9 +222,8 @@ fn settle(
 /// it is another one, the manifest may have had it: that is said.
 fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>, warnings: &mut Warnings) {
     let field = "ttlSecondsAfterFinished";
-    let Some(ttl) = update.policy.ttl_seconds_after_finished else { return };
+    let Some(ttl) = update.policy_ttl().given() else { return };
     if update.is_bare_put()
-        && update.job.spec(field).is_none()
         && let Some(stored) = update.old.spec(field)
     {
         if *stored != json!(ttl.seconds()) {
