@@ -94,11 +94,12 @@ fn record(hash: &TemplateHash, draft: &mut Draft<'_>) {
     draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
 }
 
-/// The withheld TTL is told first: what else there is to say of such a Job is that its name is kept,
-/// as any GitOps tool's is.
+/// Of a TTL that is withheld more is to be told than of a name that is kept, as any GitOps tool's is.
 fn outcome(named: Option<Reason>, ttl: PolicyTtl) -> Reason {
     match (ttl, named) {
-        (PolicyTtl::Withheld, _) => Reason::TtlWithheld,
+        (PolicyTtl::Withheld, None | Some(Reason::NameKept | Reason::GenerateName)) => {
+            Reason::TtlWithheld
+        }
         (_, Some(reason)) => reason,
         (PolicyTtl::Given(..), None) => Reason::TtlInjected,
         (PolicyTtl::None, None) => Reason::Created,
