@@ -43,8 +43,8 @@ reasons! {
     ProtectedNamespace = "protected_namespace", "left alone", "kube-system and rejob's own namespace can never opt in.";
     Skipped = "skipped", "left alone", "The annotation rejob.dev/skip asks to leave the Job alone.";
     ControllerOwned = "controller_owned", "left alone", "A controller (CronJob, JobSet, an operator) owns the Job.";
-    HelmHook = "helm_hook", "left alone", "The Job is a Helm hook, which Helm deletes and creates itself.";
-    ArgoCdHook = "argocd_hook", "left alone", "The Job is an Argo CD hook, which Argo CD deletes and creates itself.";
+    HelmHook = "helm_hook", "left alone", "The Job is created as a Helm hook; Helm deletes and creates its hooks itself.";
+    ArgoCdHook = "argocd_hook", "left alone", "The Job is created as an Argo CD hook; Argo CD deletes and creates its hooks itself.";
     ForeignManagedBy = "foreign_managed_by", "left alone", "spec.managedBy names another controller.";
     BeingDeleted = "being_deleted", "left alone", "The Job is being deleted, and its immutable part does not change.";
     InvalidAnnotation = "invalid_annotation", "annotations", "The request introduces an annotation with a value that is not allowed.";

@@ -14,7 +14,7 @@ use crate::review::Request;
 
 use super::replacement::is_of_status;
 use super::ttl::PolicyTtl;
-use super::{Context, Decision, Warnings, allowed, guard, replacement, words};
+use super::{Context, Decision, Warnings, allowed, guard, left_alone, replacement, words};
 
 /// An UPDATE with what the rules look at.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +31,11 @@ impl Update<'_> {
         words::name(self.old, &self.request.name)
     }
 
-    /// What becomes of the policy's TTL in the Job that is asked for.
+    /// What becomes of the policy's TTL in the Job that is asked for, were it created.
     pub(super) fn policy_ttl(&self) -> PolicyTtl {
+        if left_alone::by_job(self.job, None).is_some() {
+            return PolicyTtl::None;
+        }
         PolicyTtl::of(self.job, self.request.field_manager.as_deref(), self.policy)
     }
 

@@ -58,9 +58,10 @@ would have it run again after each deletion, so only the Job's own annotation as
 - name: not-owned-by-a-controller
   expression: >-
     {{ include "rejob.cel.unless" "has(o.metadata.ownerReferences) && o.metadata.ownerReferences.exists(r, has(r.controller) && r.controller)" }}
+# Helm and Argo CD delete and create their hooks; whatever updates such a Job is another tool.
 - name: not-a-hook
   expression: >-
-    {{ include "rejob.cel.unless" "has(o.metadata.annotations) && ('helm.sh/hook' in o.metadata.annotations || 'argocd.argoproj.io/hook' in o.metadata.annotations)" }}
+    oldObject != null || {{ include "rejob.cel.unless" "has(o.metadata.annotations) && ('helm.sh/hook' in o.metadata.annotations || 'argocd.argoproj.io/hook' in o.metadata.annotations)" }}
 - name: not-managed-elsewhere
   expression: >-
     {{ include "rejob.cel.unless" "has(o.spec) && has(o.spec.managedBy) && o.spec.managedBy != 'kubernetes.io/job-controller'" }}
