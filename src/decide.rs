@@ -14,6 +14,7 @@ mod marker;
 mod obstacles;
 mod plan;
 mod replacement;
+mod ttl;
 mod unchanged;
 mod update;
 mod words;

@@ -17,7 +17,6 @@ mod owner;
 mod progress;
 mod quantity;
 mod queue;
-mod redact;
 mod requested;
 
 use serde_json::{Map, Value};
@@ -154,6 +153,11 @@ impl<'a> Job<'a> {
         self.metadata()
             .and_then(|metadata| metadata.get("managedFields")?.as_array())
             .map_or(&[], Vec::as_slice)
+    }
+
+    /// The field managers of `metadata.managedFields`.
+    pub fn managers(self) -> impl Iterator<Item = &'a str> {
+        self.managed_fields().iter().filter_map(|entry| entry.get("manager")?.as_str())
     }
 
     /// The kind and name of the controller that owns the Job (`ownerReferences`, `controller: true`).

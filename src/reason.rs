@@ -43,8 +43,8 @@ reasons! {
     ProtectedNamespace = "protected_namespace", "left alone", "kube-system and rejob's own namespace can never opt in.";
     Skipped = "skipped", "left alone", "The annotation rejob.dev/skip asks to leave the Job alone.";
     ControllerOwned = "controller_owned", "left alone", "A controller (CronJob, JobSet, an operator) owns the Job.";
-    HelmHook = "helm_hook", "left alone", "The Job is a Helm hook, which Helm deletes and creates itself.";
-    ArgoCdHook = "argocd_hook", "left alone", "The Job is an Argo CD hook, which Argo CD deletes and creates itself.";
+    HelmHook = "helm_hook", "left alone", "The Job is created as a Helm hook; Helm deletes and creates its hooks itself.";
+    ArgoCdHook = "argocd_hook", "left alone", "The Job is created as an Argo CD hook; Argo CD deletes and creates its hooks itself.";
     ForeignManagedBy = "foreign_managed_by", "left alone", "spec.managedBy names another controller.";
     BeingDeleted = "being_deleted", "left alone", "The Job is being deleted, and its immutable part does not change.";
     InvalidAnnotation = "invalid_annotation", "annotations", "The request introduces an annotation with a value that is not allowed.";
@@ -54,6 +54,7 @@ reasons! {
     GenerateName = "generate_name", "create", "The API server makes the name from generateName.";
     Created = "created", "create", "The Job is created as it is, its template hash recorded.";
     TtlInjected = "ttl_injected", "create", "The Job is created with the policy's ttlSecondsAfterFinished.";
+    TtlWithheld = "ttl_withheld", "create", "The Job is created without the policy's ttlSecondsAfterFinished: its GitOps tool would run it again after each deletion.";
     Unchanged = "unchanged", "update", "Nothing changes in the immutable part.";
     Released = "released", "update", "The dormant Job starts: the API server came back for the replacement.";
     MeetsDormant = "meets_dormant", "update", "Another request is replacing the Job at this moment; the client tries again.";

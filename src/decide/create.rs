@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use crate::job::{Client, Job, NameKeeper, TemplateHash, hashed_name, is_hashed_name, keys};
+use crate::job::{Job, NameKeeper, TemplateHash, hashed_name, is_hashed_name, keys};
 use crate::patch::Draft;
 use crate::policy::{Naming, Policy};
 use crate::reason::Reason;
 use crate::review::Request;
 
+use super::ttl::PolicyTtl;
 use super::{Decision, Warnings, words};
 
 /// Decides a CREATE that reached the API server.
@@ -32,9 +33,10 @@ pub(super) fn decide(
         },
     };
     let name = words::name(job, &request.name);
-    let injected = inject_ttl(job, name, manager, policy, &mut draft, &mut warnings);
+    let ttl = PolicyTtl::of(job, manager, policy);
+    inject(ttl, name, &mut draft, &mut warnings);
     record(&hash, &mut draft);
-    Decision::patched(outcome(named, injected), draft, warnings)
+    Decision::patched(outcome(named, ttl), draft, warnings)
 }
 
 /// Decides for a manifest that is not yet in a cluster.
@@ -51,9 +53,10 @@ pub(super) fn offline(
         (Naming::TemplateHash, Some(name)) => Some(rename(name, job, &hash, &mut draft)),
     };
     let name = words::name(job, "");
-    let injected = inject_ttl(job, name, None, policy, &mut draft, &mut warnings);
+    let ttl = PolicyTtl::of(job, None, policy);
+    inject(ttl, name, &mut draft, &mut warnings);
     record(&hash, &mut draft);
-    Decision::patched(outcome(named, injected), draft, warnings)
+    Decision::patched(outcome(named, ttl), draft, warnings)
 }
 
 /// `<name>-<hash>`; a Job that has been named so before (an exported manifest, a second run of
@@ -75,38 +78,30 @@ fn rename(name: &str, job: Job<'_>, hash: &TemplateHash, draft: &mut Draft<'_>) 
     Reason::Renamed
 }
 
-/// Injects the TTL where the Job sets none. Never on UPDATE: it would delete finished Jobs at once.
-fn inject_ttl(
-    job: Job<'_>,
-    name: &str,
-    manager: Option<&str>,
-    policy: &Policy,
-    draft: &mut Draft<'_>,
-    warnings: &mut Warnings,
-) -> bool {
-    let Some(ttl) = policy.ttl_seconds_after_finished else { return false };
-    if job.spec("ttlSecondsAfterFinished").is_some() {
-        return false;
-    }
+/// Injects the TTL. Never on UPDATE: it would delete finished Jobs at once.
+fn inject(ttl: PolicyTtl, name: &str, draft: &mut Draft<'_>, warnings: &mut Warnings) {
+    let PolicyTtl::Given(ttl, tool) = ttl else { return };
     draft.set(&["spec", "ttlSecondsAfterFinished"], json!(ttl.seconds()));
-    let client = Client::of(job, manager);
-    if client.is_gitops() {
-        let client = client.title();
+    if let Some(tool) = tool {
+        let tool = tool.title();
         warnings.add(format!(
-            "job {name}: {client} may create it again, that is re-run it, when the TTL has deleted it"
+            "job {name}: {tool} may create it again, that is re-run it, when the TTL has deleted it"
         ));
     }
-    true
 }
 
 fn record(hash: &TemplateHash, draft: &mut Draft<'_>) {
     draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
 }
 
-fn outcome(named: Option<Reason>, injected: bool) -> Reason {
-    match named {
-        Some(reason) => reason,
-        None if injected => Reason::TtlInjected,
-        None => Reason::Created,
+/// Of a TTL that is withheld more is to be told than of a name that is kept, as any GitOps tool's is.
+fn outcome(named: Option<Reason>, ttl: PolicyTtl) -> Reason {
+    match (ttl, named) {
+        (PolicyTtl::Withheld, None | Some(Reason::NameKept | Reason::GenerateName)) => {
+            Reason::TtlWithheld
+        }
+        (_, Some(reason)) => reason,
+        (PolicyTtl::Given(..), None) => Reason::TtlInjected,
+        (PolicyTtl::None, None) => Reason::Created,
     }
 }

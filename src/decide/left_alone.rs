@@ -58,15 +58,18 @@ fn is_built_in(user: &str) -> bool {
 
 /// What the Job itself tells. Who owns it is read off the stored Job as well, since a request can
 /// drop an owner reference; what the user asks for is read off the request.
+///
+/// A hook is one only when it is created: Helm and Argo CD delete and create their hooks, so
+/// whatever updates such a Job is another tool, or the Job of a chart that was a hook once.
 pub(super) fn by_job(job: Job<'_>, old: Option<Job<'_>>) -> Option<Reason> {
     let stored = old.unwrap_or(job);
     if job.annotation(keys::SKIP) == Some("true") {
         Some(Reason::Skipped)
     } else if job.controller().or_else(|| stored.controller()).is_some() {
         Some(Reason::ControllerOwned)
-    } else if job.annotation("helm.sh/hook").is_some() {
+    } else if old.is_none() && job.annotation("helm.sh/hook").is_some() {
         Some(Reason::HelmHook)
-    } else if job.annotation("argocd.argoproj.io/hook").is_some() {
+    } else if old.is_none() && job.annotation("argocd.argoproj.io/hook").is_some() {
         Some(Reason::ArgoCdHook)
     } else if stored.foreign_manager().is_some() {
         Some(Reason::ForeignManagedBy)

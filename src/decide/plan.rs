@@ -90,9 +90,7 @@ fn complete(update: &Update<'_>, new: &mut Value) {
     let suspended = suspended_by_a_queue(update.job, update.request.field_manager.as_deref());
     let has_old_default = has_old_default(update);
     let Some(Value::Object(spec)) = new.get_mut("spec") else { return };
-    if let Some(ttl) = update.policy.ttl_seconds_after_finished
-        && update.job.spec("ttlSecondsAfterFinished").is_none()
-    {
+    if let Some(ttl) = update.policy_ttl().given() {
         spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));
     }
     if has_old_default {

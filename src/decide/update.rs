@@ -12,8 +12,11 @@ use crate::reason::Reason;
 use crate::replace::Record;
 use crate::review::Request;
 
+use super::ttl::PolicyTtl;
 use super::unchanged::{self, Difference};
-use super::{Context, Decision, Question, Warnings, allowed, guard, plan, replacement, words};
+use super::{
+    Context, Decision, Question, Warnings, allowed, guard, left_alone, plan, replacement, words,
+};
 
 /// An UPDATE with what the rules look at.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,14 @@ pub(super) struct Update<'a> {
 impl Update<'_> {
     pub(super) fn name(&self) -> &str {
         words::name(self.old, &self.request.name)
+    }
+
+    /// What becomes of the policy's TTL in the Job that is asked for, were it created.
+    pub(super) fn policy_ttl(&self) -> PolicyTtl {
+        if left_alone::by_job(self.job, None).is_some() {
+            return PolicyTtl::None;
+        }
+        PolicyTtl::of(self.job, self.request.field_manager.as_deref(), self.policy)
     }
 
     pub(super) fn asks_for_a_rerun(&self) -> bool {
@@ -192,9 +203,8 @@ fn settle(
 /// it is another one, the manifest may have had it: that is said.
 fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>, warnings: &mut Warnings) {
     let field = "ttlSecondsAfterFinished";
-    let Some(ttl) = update.policy.ttl_seconds_after_finished else { return };
+    let Some(ttl) = update.policy_ttl().given() else { return };
     if update.is_bare_put()
-        && update.job.spec(field).is_none()
         && let Some(stored) = update.old.spec(field)
     {
         if *stored != json!(ttl.seconds()) {

@@ -10,13 +10,13 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::change::Change;
+use super::change::{Change, is_harmless};
 use super::normalize::{Shape, Type};
 
 /// The changes of a struct of that type at that path, in the order of the keys.
 pub(super) fn changes(kind: &'static Type, path: &str, old: &Value, new: &Value) -> Vec<Change> {
     let mut out = Vec::new();
-    value(Shape::Object(kind), path, Some(old), Some(new), &mut out);
+    value(Shape::Object(kind), false, path, Some(old), Some(new), &mut out);
     out
 }
 
@@ -29,12 +29,14 @@ fn object(
 ) {
     for name in union(old.keys(), new.keys()) {
         let shape = kind.field(name).map_or(Shape::Any, |field| field.shape);
-        value(shape, &format!("{path}.{name}"), old.get(name), new.get(name), out);
+        let harmless = is_harmless(name, shape);
+        value(shape, harmless, &format!("{path}.{name}"), old.get(name), new.get(name), out);
     }
 }
 
 fn value(
     shape: Shape,
+    harmless: bool,
     path: &str,
     old: Option<&Value>,
     new: Option<&Value>,
@@ -55,8 +57,10 @@ fn value(
             let empty = Map::new();
             let old = old.and_then(Value::as_object).unwrap_or(&empty);
             let new = new.and_then(Value::as_object).unwrap_or(&empty);
+            let harmless = matches!(shape, Shape::Quantities);
             for key in union(old.keys(), new.keys()) {
-                value(Shape::Any, &format!("{path}[{key}]"), old.get(key), new.get(key), out);
+                let path = format!("{path}[{key}]");
+                value(Shape::Any, harmless, &path, old.get(key), new.get(key), out);
             }
         }
         (
@@ -70,10 +74,14 @@ fn value(
         }
         (Shape::Any, Some(Value::Object(old)), Some(Value::Object(new))) => {
             for name in union(old.keys(), new.keys()) {
-                value(Shape::Any, &format!("{path}.{name}"), old.get(name), new.get(name), out);
+                let path = format!("{path}.{name}");
+                value(Shape::Any, false, &path, old.get(name), new.get(name), out);
             }
         }
-        _ => out.push(Change { path: path.to_owned(), old: old.cloned(), new: new.cloned() }),
+        _ => {
+            let (old, new) = (old.cloned(), new.cloned());
+            out.push(Change { path: path.to_owned(), old, new, harmless });
+        }
     }
 }
 
@@ -89,6 +97,7 @@ fn list(
         for index in 0..old.len().max(new.len()) {
             value(
                 Shape::Object(kind),
+                false,
                 &format!("{path}[{index}]"),
                 old.get(index),
                 new.get(index),
@@ -105,6 +114,7 @@ fn list(
         let name = name.as_str();
         value(
             Shape::Object(kind),
+            false,
             &path,
             old_items.get(name).copied(),
             new_items.get(name).copied(),
@@ -119,6 +129,7 @@ fn list(
             path: format!("{path} (order)"),
             old: Some(Value::from(old_names)),
             new: Some(Value::from(new_names)),
+            harmless: false,
         });
     }
 }

@@ -1,9 +1,7 @@
 //! Who made a Job: the client, read off the marks that each one leaves.
 //!
 //! It decides whether a Job may be renamed (a client that looks its Job up by the old name would
-//! not find it again), whether a TTL is worth a warning, and the `client` label of the metrics.
-
-use serde_json::Value;
+//! not find it again), whether it gets the policy's TTL, and the `client` label of the metrics.
 
 use super::{Job, has_apply_entry};
 
@@ -50,7 +48,8 @@ impl Client {
         let annotated = |prefix: &str| job.annotations().any(|(key, _)| key.starts_with(prefix));
         let labeled = |prefix: &str| job.labels().any(|(key, _)| key.starts_with(prefix));
         let manager = field_manager.unwrap_or_default();
-        if manager == "argocd-controller"
+        // The second one is its user agent, which stands in for the first where it creates or replaces.
+        if matches!(manager, "argocd-controller" | "argocd-application-controller")
             || annotated("argocd.argoproj.io/tracking-id")
             || labeled("argocd.argoproj.io/instance")
         {
@@ -116,11 +115,19 @@ impl Client {
         }
     }
 
-    /// Whether the client keeps a cluster in step with a source, so that a Job which vanishes may
-    /// be created again.
+    /// The tool that keeps the Job in step with a source, so that it creates the Job again when the
+    /// Job vanishes.
+    ///
+    /// The field managers of the Job count as well as the request's: Argo CD that tracks by a label of
+    /// its own leaves no other mark, and a user's `kubectl set image` does not take the Job out of its
+    /// hands. [`Self::InstanceLabel`] is no such tool: many charts set that label, and Argo CD sends
+    /// its field manager with every write.
     #[must_use]
-    pub fn is_gitops(self) -> bool {
-        matches!(self, Self::ArgoCd | Self::Flux | Self::Fleet)
+    pub fn gitops_tool(job: Job<'_>, field_manager: Option<&str>) -> Option<Self> {
+        std::iter::once(field_manager)
+            .chain(job.managers().map(Some))
+            .map(|manager| Self::of(job, manager))
+            .find(|client| matches!(client, Self::ArgoCd | Self::Flux | Self::Fleet))
     }
 }
 
@@ -154,9 +161,7 @@ impl Client {
         if self != Self::Other {
             return self;
         }
-        job.managed_fields()
-            .iter()
-            .filter_map(|entry| entry.get("manager").and_then(Value::as_str))
+        job.managers()
             .map(|manager| Self::of(job, Some(manager)))
             .find(|client| *client != Self::Other)
             .unwrap_or(Self::Other)
@@ -193,6 +198,27 @@ mod tests {
             (marked("labels", "app"), Client::Other),
         ] {
             assert_eq!(Client::of(Job::new(&job), None), client, "{job}");
+        }
+    }
+
+    #[test]
+    fn a_gitops_tool_is_known_by_its_marks_or_by_any_field_manager() {
+        let tool = |job: &Value, manager| Client::gitops_tool(Job::new(job), manager);
+        let managed = |by: &str| json!({ "metadata": { "managedFields": [{ "manager": by }] } });
+        let plain = json!({});
+        for manager in ["argocd-controller", "argocd-application-controller"] {
+            assert_eq!(tool(&plain, Some(manager)), Some(Client::ArgoCd));
+            assert_eq!(tool(&managed(manager), Some("kubectl-set")), Some(Client::ArgoCd));
+        }
+        assert_eq!(tool(&managed("fleetagent"), None), Some(Client::Fleet));
+        let flux = marked("labels", "helm.toolkit.fluxcd.io/name");
+        assert_eq!(tool(&flux, Some("kubectl-set")), Some(Client::Flux));
+        for (job, manager) in [
+            (marked("labels", "app.kubernetes.io/instance"), "kubectl-create"),
+            (marked("annotations", "meta.helm.sh/release-name"), "helm"),
+            (managed("kubectl-create"), "kubectl-create"),
+        ] {
+            assert_eq!(tool(&job, Some(manager)), None, "{job}");
         }
     }
 

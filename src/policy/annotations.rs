@@ -68,12 +68,21 @@ impl Policy {
             set(&mut policy.naming, variant::<Naming>(value))
         });
         read(TTL, "0 to 2147483647", &mut |value| {
-            let ttl = number(value).and_then(|n| Ttl::try_from(n).ok());
-            set(&mut policy.ttl_seconds_after_finished, ttl.map(Some))
+            set(&mut policy.ttl_seconds_after_finished, parse_ttl(value).map(Some))
         });
         read(keys::SKIP, "true, false", &mut |value| matches!(value, "true" | "false"));
         (policy, invalid)
     }
+}
+
+/// The TTL that the Job's own annotation asks for.
+#[must_use]
+pub fn ttl(job: Job<'_>) -> Option<Ttl> {
+    parse_ttl(job.annotation(TTL)?)
+}
+
+fn parse_ttl(value: &str) -> Option<Ttl> {
+    Ttl::try_from(number(value)?).ok()
 }
 
 fn set<T>(knob: &mut T, value: Option<T>) -> bool {

@@ -342,4 +342,34 @@ fn a_native_ttl_is_set_without_a_call() {
     assert_eq!(ttl(&job(&json!({}), &json!({ "ttlSecondsAfterFinished": 7 }))), Some(json!(7)));
     let hook = job(&annotated("helm.sh/hook", "pre-install"), &json!({}));
     assert_eq!(ttl(&hook), None);
+    for key in ["argocd.argoproj.io/tracking-id", "objectset.rio.cattle.io/id"] {
+        assert_eq!(ttl(&job(&annotated(key, "x"), &json!({}))), None, "{key}");
+    }
+    for key in [
+        "argocd.argoproj.io/instance",
+        "kustomize.toolkit.fluxcd.io/name",
+        "helm.toolkit.fluxcd.io/name",
+        "objectset.rio.cattle.io/hash",
+    ] {
+        assert_eq!(ttl(&job(&json!({ "labels": { key: "x" } }), &json!({}))), None, "{key}");
+    }
+    for (manager, given) in [
+        ("argocd-controller", false),
+        ("argocd-application-controller", false),
+        ("kustomize-controller", false),
+        ("helm-controller", false),
+        ("fleetagent", false),
+        ("helm", true),
+    ] {
+        let created = plane.admin().post(&format!("{path}&fieldManager={manager}"), &plain());
+        let named = rejob.namespace.job_path(&format!("by-{manager}"));
+        let mut apply = job(&json!({ "name": format!("by-{manager}") }), &json!({}));
+        apply["metadata"].as_object_mut().unwrap().remove("generateName");
+        let url = format!("{named}?dryRun=All&fieldManager={manager}");
+        let applied = plane.admin().apply(&url, &apply);
+        for answer in [created, applied] {
+            let ttl = answer.ok()["spec"].get("ttlSecondsAfterFinished").is_some();
+            assert_eq!(ttl, given, "{manager}");
+        }
+    }
 }

@@ -240,7 +240,7 @@ fn more_conditions_than_kubernetes_allows_are_refused() {
         format!("webhook: {{matchConditions: [{list}]}}\nnativeTTL: {{enabled: {native}}}")
     };
     let own = 6;
-    for (native, most) in [(false, 63 - own), (true, 62 - own)] {
+    for (native, most) in [(false, 63 - own), (true, 61 - own)] {
         template_with(HELMS[1], &[], &conditions(most, native)).ok();
         refused(&conditions(most + 1, native), &["webhook.matchConditions makes", "are allowed"]);
     }
@@ -248,7 +248,9 @@ fn more_conditions_than_kubernetes_allows_are_refused() {
 
 #[test]
 fn a_condition_with_a_name_that_is_taken_is_refused() {
-    for name in ["not-a-hook", "not-dormant", "rerun", "not-a-rerun", "has-no-ttl"] {
+    for name in
+        ["not-a-hook", "not-dormant", "rerun", "not-a-rerun", "has-no-ttl", "not-of-a-gitops-tool"]
+    {
         refused(
             &format!("webhook: {{matchConditions: [{{name: {name}, expression: 'true'}}]}}"),
             &[&format!("the name {name} twice, or it is one of the chart's own")],

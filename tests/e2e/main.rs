@@ -11,6 +11,7 @@
 mod down;
 mod hash_name;
 mod helm;
+mod hooks;
 mod kept_name;
 mod left_alone;
 mod on_change;

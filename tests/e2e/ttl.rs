@@ -97,14 +97,60 @@ fn an_update_never_brings_the_ttl() {
     assert_eq!(stored["spec"].get("ttlSecondsAfterFinished"), None);
 }
 
+/// A GitOps tool creates a Job again that has vanished, which runs it again, every hour.
 #[test]
-fn the_owner_of_a_gitops_tool_is_warned() {
+fn a_job_of_a_gitops_tool_gets_no_ttl_and_neither_does_the_one_that_replaces_it() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    let namespace = rejob.namespace("ttl");
-    let tracked =
-        annotated(job("synced", "app:1"), "argocd.argoproj.io/tracking-id", "app:batch/Job:x/y");
-    let answer = namespace.create_job(&tracked);
-    assert!(answer.warnings.iter().any(|w| w.contains("TTL") || w.contains("ttl")), "{answer:?}");
-    assert_eq!(answer.ok()["spec"]["ttlSecondsAfterFinished"], 3600);
+    let tracked = |image| {
+        annotated(job("synced", image), "argocd.argoproj.io/tracking-id", "app:batch/Job:x/synced")
+    };
+    let applies = [&["apply", "-f", "-"][..], &["apply", "--server-side", "-f", "-"]];
+    for (policy, kept) in [("ttl", ""), ("hash-name", "keeps its name")] {
+        for apply in applies {
+            let namespace = rejob.namespace(policy);
+            let said = namespace.kubectl_with(&tracked("app:1").to_string(), apply).ok().stderr;
+            assert!(said.contains(kept) && !said.contains("re-run"), "{policy}: {said}");
+            let first = namespace.job("synced").unwrap();
+            assert_eq!(first["spec"].get("ttlSecondsAfterFinished"), None, "{policy} {apply:?}");
+            namespace.finish_pods("synced");
+            namespace.kubectl_with(&tracked("app:2").to_string(), apply).ok();
+            let second = namespace.job("synced").unwrap();
+            assert_ne!(second["metadata"]["uid"], first["metadata"]["uid"]);
+            assert_eq!(second["spec"].get("ttlSecondsAfterFinished"), None, "{policy} {apply:?}");
+        }
+    }
+    let metrics = rejob.metrics();
+    let counted = |policy: &str| {
+        metrics.lines().any(|line| {
+            line.contains(&format!("policy=\"{policy}\""))
+                && line.contains("reason=\"ttl_withheld\"")
+                && !line.ends_with(" 0")
+        })
+    };
+    assert!(counted("ttl") && counted("hash-name"), "{metrics}");
+}
+
+#[test]
+fn a_job_of_a_gitops_tool_that_asks_for_a_ttl_gets_it_and_its_owner_is_warned() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let tracked = |image| {
+        let job = annotated(job("synced", image), "objectset.rio.cattle.io/id", "default-app");
+        annotated(job, "rejob.dev/ttl-seconds-after-finished", "900")
+    };
+    for policy in ["ttl", "hash-name"] {
+        let namespace = rejob.namespace(policy);
+        let answer = namespace.create_job(&tracked("app:1"));
+        let warned = answer.warnings.iter().any(|text| text.contains("Fleet may create it again"));
+        assert!(warned, "{answer:?}");
+        let first = answer.ok();
+        assert_eq!(first["spec"]["ttlSecondsAfterFinished"], 900);
+        let change = namespace.job_path("synced");
+        let image = json!([{ "name": "app", "image": "app:2" }]);
+        let change_image = json!({ "spec": { "template": { "spec": { "containers": image } } } });
+        let changed = namespace.user().patch("strategic-merge", &change, &change_image).ok();
+        assert_ne!(changed["metadata"]["uid"], first["metadata"]["uid"]);
+        assert_eq!(changed["spec"]["ttlSecondsAfterFinished"], 900);
+    }
 }

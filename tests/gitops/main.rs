@@ -171,6 +171,40 @@ fn flux_writes_nothing_where_nothing_changed() {
     }
 }
 
+/// With a TTL the Job would vanish, and the tool create it again: it would run every hour. Argo CD that
+/// tracks by a label is known by its field manager, or by its user agent.
+#[test]
+fn the_job_of_a_gitops_tool_gets_no_ttl_from_the_policy() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let check = |title: &str, deploy: &dyn Fn(&Place<'_>, &str)| {
+        for policy in ["ttl", "hash-name"] {
+            let place = Place::in_namespace(&rejob, rejob.namespace(policy));
+            for image in ["busybox:1", "busybox:2"] {
+                deploy(&place, image);
+                let job = place.job().unwrap();
+                assert_eq!(manifest::image(&job), image, "{title}");
+                let ttl = job["spec"].get("ttlSecondsAfterFinished");
+                assert_eq!(ttl, None, "{title} {policy} {image}: {job:#}");
+                place.namespace.finish_pods(JOB);
+            }
+        }
+    };
+    for argo_cd in ArgoCd::ALL {
+        for tracking in [&[] as &[_], &["-label"]] {
+            let title = format!("{} {tracking:?}", argo_cd.title());
+            check(&title, &|place, image| {
+                argo_cd.sync(place, tracking, job(image)).ok();
+            });
+        }
+    }
+    for flux in &BOTH {
+        check(flux.title(), &|place, image| {
+            flux.run(place, "apply", &[], job(image)).ok();
+        });
+    }
+}
+
 /// Flux reads some errors of a dry run as "immutable", and with `force` deletes the object then.
 #[test]
 fn a_refusal_never_makes_flux_delete_the_job() {

@@ -71,6 +71,11 @@ impl<'r> Place<'r> {
     pub fn new(rejob: &'r Rejob<'r>, opted_in: bool) -> Self {
         let namespace =
             if opted_in { rejob.namespace("replace") } else { rejob.unlabeled_namespace() };
+        Self::in_namespace(rejob, namespace)
+    }
+
+    /// That namespace as a place.
+    pub fn in_namespace(rejob: &'r Rejob<'r>, namespace: Namespace) -> Self {
         Self { rejob, namespace, dir: tempfile::tempdir().unwrap() }
     }
 

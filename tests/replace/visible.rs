@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::manifest::{annotation, job};
 use crate::support::plane::{ControlPlane, Options};
@@ -46,6 +46,61 @@ fn kubectl_describe_shows_the_event_with_what_changed() {
         let change = format!("{CHANGED}: app:1 -> app:2");
         for part in [&old, "rejob", &change] {
             assert!(event.contains(part), "{client:?}: {part:?} is not in {event}");
+        }
+    }
+}
+
+/// Whoever reads Events, logs or audit records may not be let to read Jobs.
+#[test]
+fn values_of_environment_arguments_and_commands_are_shown_nowhere() {
+    let plane = ControlPlane::start(&Options { audit: true, ..Options::default() });
+    let rejob = Rejob::builtin(&plane);
+    for client in [Client::Apply, Client::ServerSideApply] {
+        let place = Place::new(rejob.namespace("replace"));
+        let run = |password: &str, flags: &[&str]| {
+            let mut job = job(JOB, "app:1");
+            let app = &mut job["spec"]["template"]["spec"]["containers"][0];
+            let connection = format!("Server=db;Password={password}");
+            app["env"] = json!([{ "name": "ConnectionStrings__Default", "value": connection }]);
+            app["args"] = json!([format!("-p{password}")]);
+            app["command"] = json!(["curl", "-u", format!("user:{password}")]);
+            let apply = match client {
+                Client::Apply => &["apply", "-f", "-"][..],
+                _ => &["apply", "--server-side", "-f", "-"],
+            };
+            place.namespace.kubectl_with(&job.to_string(), &[apply, flags].concat()).ok()
+        };
+        run("hunter1", &[]);
+        place.namespace.started_pods(JOB);
+        let shown = run("hunter2", &["--dry-run=server", "-o", "json"]);
+        let shown_job: Value = serde_json::from_str(&shown.stdout).unwrap();
+        let marker = annotation(&shown_job, "rejob.dev/replacing").unwrap();
+        let said = run("hunter2", &[]).stderr;
+        let event = wait::until("the Event is there", || {
+            let events = place.namespace.kubectl(&["get", "events", "-o", "json"]).ok().stdout;
+            events.contains("\"Replaced\"").then_some(events)
+        });
+        for text in [marker, &shown.stderr, &said, &event, &rejob.log()] {
+            assert!(!text.contains("hunter"), "{client:?}: {text}");
+        }
+        for path in
+            ["args changed", "command changed", "env[ConnectionStrings__Default].value changed"]
+        {
+            assert!(marker.contains(path) && event.contains(path), "{client:?}: {marker}");
+        }
+        let namespace = place.namespace.name();
+        let annotations = wait::within(Duration::from_secs(30), "the audit log has it", || {
+            plane.audit_log().lines().find_map(|line| {
+                let event: Value = serde_json::from_str(line).ok()?;
+                let is_ours = event["objectRef"]["namespace"] == namespace
+                    && event["annotations"]["replace.rejob.dev/reason"] == "replaced";
+                is_ours.then(|| event["annotations"].clone())
+            })
+        });
+        // The API server's own annotations hold the patch where it also keeps the request itself.
+        for (key, value) in annotations.as_object().unwrap() {
+            let ours = key.starts_with("replace.rejob.dev/");
+            assert!(!ours || !value.to_string().contains("hunter"), "{client:?}: {key}: {value}");
         }
     }
 }

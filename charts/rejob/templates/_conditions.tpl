@@ -20,6 +20,14 @@ oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in ol
 oldObject != null && has(object.metadata.annotations) && 'rejob.dev/rerun' in object.metadata.annotations && !(has(oldObject.metadata.annotations) && 'rejob.dev/rerun' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/rerun'] == object.metadata.annotations['rejob.dev/rerun'])
 {{- end }}
 
+{{/*
+A created Job that Argo CD, Flux or Fleet keeps in step with its source: by its marks, or by the field manager. A TTL
+would have it run again after each deletion, so only the Job's own annotation asks for one.
+*/}}
+{{- define "rejob.cel.isOfAGitOpsTool" -}}
+(has(object.metadata.annotations) && object.metadata.annotations.exists(k, k.startsWith('argocd.argoproj.io/tracking-id') || k.startsWith('objectset.rio.cattle.io/'))) || (has(object.metadata.labels) && object.metadata.labels.exists(k, k.startsWith('argocd.argoproj.io/instance') || k.startsWith('kustomize.toolkit.fluxcd.io/') || k.startsWith('helm.toolkit.fluxcd.io/') || k.startsWith('objectset.rio.cattle.io/'))) || (has(object.metadata.managedFields) && object.metadata.managedFields.exists(f, has(f.manager) && f.manager in ['argocd-controller', 'argocd-application-controller', 'kustomize-controller', 'helm-controller', 'fleetagent']))
+{{- end }}
+
 {{/* True unless the test (on `o`) holds for the Job both before and after the change. */}}
 {{- define "rejob.cel.unless" -}}
 {{ include "rejob.cel.dormant" . }} || ![object, oldObject].all(o, o == null || ({{ . }}))
@@ -50,9 +58,10 @@ oldObject != null && has(object.metadata.annotations) && 'rejob.dev/rerun' in ob
 - name: not-owned-by-a-controller
   expression: >-
     {{ include "rejob.cel.unless" "has(o.metadata.ownerReferences) && o.metadata.ownerReferences.exists(r, has(r.controller) && r.controller)" }}
+# Helm and Argo CD delete and create their hooks; whatever updates such a Job is another tool.
 - name: not-a-hook
   expression: >-
-    {{ include "rejob.cel.unless" "has(o.metadata.annotations) && ('helm.sh/hook' in o.metadata.annotations || 'argocd.argoproj.io/hook' in o.metadata.annotations)" }}
+    oldObject != null || {{ include "rejob.cel.unless" "has(o.metadata.annotations) && ('helm.sh/hook' in o.metadata.annotations || 'argocd.argoproj.io/hook' in o.metadata.annotations)" }}
 - name: not-managed-elsewhere
   expression: >-
     {{ include "rejob.cel.unless" "has(o.spec) && has(o.spec.managedBy) && o.spec.managedBy != 'kubernetes.io/job-controller'" }}

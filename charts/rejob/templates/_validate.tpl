@@ -125,11 +125,11 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- define "rejob.validate.conditions" -}}
 {{- $conditions := include "rejob.matchConditions" . | fromYamlArray -}}
 {{- /* Less those that one entry or policy has more: webhook.yaml, nativettl.yaml. */ -}}
-{{- $allowed := ternary 62 (ternary 64 63 (empty (include "rejob.replaces" .))) .Values.nativeTTL.enabled -}}
+{{- $allowed := ternary 61 (ternary 64 63 (empty (include "rejob.replaces" .))) .Values.nativeTTL.enabled -}}
 {{- if gt (len $conditions) $allowed -}}
 {{- fail (printf "webhook.matchConditions makes %d conditions with the chart's own, and %d are allowed: join some with &&" (len $conditions) $allowed) -}}
 {{- end -}}
-{{- $names := list "not-a-rerun" "rerun" "has-an-annotation-of-rejob" "has-no-ttl" "has-no-ttl-annotation" -}}
+{{- $names := list "not-a-rerun" "rerun" "has-an-annotation-of-rejob" "has-no-ttl" "has-no-ttl-annotation" "not-of-a-gitops-tool" -}}
 {{- range $conditions -}}
 {{- if has .name $names -}}
 {{- fail (printf "webhook.matchConditions has the name %s twice, or it is one of the chart's own: choose another name" .name) -}}
