@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::cluster::ServerVersion;
 use crate::decide::{Context, Decision, Verdict, decide, stale_view};
 use crate::job::{Job, last_apply};
-use crate::metrics::{Metrics, Operation as MetricOperation};
+use crate::metrics::{Metrics, Operation as MetricOperation, ReplacementResult};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
 use crate::replace::{Cluster, Mode, Outcome, Plan, fail_point, run};
@@ -194,13 +194,13 @@ impl<C: Cluster> Admission<C> {
         let begun = Instant::now();
         let outcome = self.in_turn(cluster.as_ref(), policy, request, plan, deadline).await;
         let result = match &outcome {
-            Outcome::Replaced(_) => "replaced",
-            Outcome::WouldReplace => "dry_run",
-            Outcome::StaleView => "stale",
-            Outcome::Refused(..) | Outcome::Busy(_) => "refused",
-            Outcome::Failed(_) => "failed",
+            Outcome::Replaced(_) => ReplacementResult::Replaced,
+            Outcome::WouldReplace => ReplacementResult::DryRun,
+            Outcome::StaleView => ReplacementResult::Stale,
+            Outcome::Refused(..) | Outcome::Busy(_) => ReplacementResult::Refused,
+            Outcome::Failed(_) => ReplacementResult::Failed,
         };
-        self.metrics.replacement(plan.client.label(), result, begun.elapsed());
+        self.metrics.replacement(plan.client, result, begun.elapsed());
         match outcome {
             Outcome::Replaced(uid) => {
                 // Now, not later: the client's next request may be there at once.
