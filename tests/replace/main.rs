@@ -28,3 +28,4 @@ mod reaper;
 mod recreated;
 mod rights;
 mod visible;
+mod wish;
