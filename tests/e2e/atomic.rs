@@ -58,7 +58,7 @@ impl Release {
             let upgrade = scope.spawn(|| self.namespace.helm(self.helm, &args));
             self.until("app:2", &self.first);
             meanwhile(&self.namespace);
-            upgrade.join().expect("Helm ends")
+            upgrade.join().unwrap()
         })
     }
 
@@ -83,18 +83,18 @@ impl Release {
     /// The status of the newest revision, and its number.
     fn status(&self) -> (String, i64) {
         let output = self.namespace.helm(self.helm, &["history", JOB, "--output=json"]).ok();
-        let history: Value = serde_json::from_str(&output.stdout).expect("a list");
-        let last = history.as_array().and_then(|all| all.last()).expect("a revision").clone();
+        let history: Value = serde_json::from_str(&output.stdout).unwrap();
+        let last = history.as_array().and_then(|all| all.last()).unwrap().clone();
         (last["status"].as_str().unwrap().to_owned(), last["revision"].as_i64().unwrap())
     }
 
     /// The first version is deployed again, and one more upgrade to it runs nothing.
     fn assert_is_the_first_again(&self, third: &str) {
         assert_eq!(self.status(), ("deployed".to_owned(), 3), "{:?}", self.helm);
-        let job = self.namespace.job(JOB).expect("the Job");
+        let job = self.namespace.job(JOB).unwrap();
         assert_eq!((image(&job), uid(&self.namespace).as_str()), ("app:1", third));
         assert_ne!(third, self.first, "the first version has run again");
-        let annotations = job["metadata"]["annotations"].as_object().expect("annotations");
+        let annotations = job["metadata"]["annotations"].as_object().unwrap();
         let mut ours = annotations.keys().filter(|key| key.contains("rejob.dev"));
         let known = ["rejob.dev/template-hash", "rejob.dev/while-running"];
         assert!(ours.all(|key| known.contains(&key.as_str())), "{job:#}");
@@ -104,7 +104,7 @@ impl Release {
 }
 
 fn uid(namespace: &Namespace) -> String {
-    namespace.job(JOB).expect("the Job")["metadata"]["uid"].as_str().expect("a uid").to_owned()
+    namespace.job(JOB).unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
 }
 
 /// What a kubelet writes of a container that ended with exit code 1.
@@ -171,7 +171,7 @@ fn the_rollback_of_an_atomic_upgrade_whose_job_works_on_waits_and_then_fails() {
         }
         assert!(!output.stderr.contains("immutable"), "{helm:?}: {}", output.stderr);
         assert_eq!(release.status(), ("failed".to_owned(), 3), "{helm:?}");
-        let job = release.namespace.job(JOB).expect("the Job");
+        let job = release.namespace.job(JOB).unwrap();
         assert_eq!((image(&job), uid(&release.namespace)), ("app:2", second), "{helm:?}");
     }
 }
