@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::cluster::ServerVersion;
 use crate::decide::{Context, Decision, Fact, Verdict, as_warnings, decide_or_ask, stale_view};
 use crate::job::{Job, last_apply};
-use crate::metrics::{Metrics, Operation as MetricOperation};
+use crate::metrics::{Metrics, Operation as MetricOperation, ReplacementResult};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
 use crate::replace::{Cluster, Mode, Outcome, Plan, fail_point, run};
@@ -192,13 +192,13 @@ impl<C: Cluster> Admission<C> {
 
     fn count(&self, plan: &Plan, outcome: &Outcome, took: Duration) {
         let result = match outcome {
-            Outcome::Replaced(_) => "replaced",
-            Outcome::WouldReplace => "dry_run",
-            Outcome::StaleView => "stale",
-            Outcome::Refused(..) | Outcome::Busy(_) => "refused",
-            Outcome::Failed(_) => "failed",
+            Outcome::Replaced(_) => ReplacementResult::Replaced,
+            Outcome::WouldReplace => ReplacementResult::DryRun,
+            Outcome::StaleView => ReplacementResult::Stale,
+            Outcome::Refused(..) | Outcome::Busy(_) => ReplacementResult::Refused,
+            Outcome::Failed(_) => ReplacementResult::Failed,
         };
-        self.metrics.replacement(plan.client.label(), result, took);
+        self.metrics.replacement(plan.client, result, took);
     }
 
     /// The decision that the outcome of a replacement leads to.

@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::job::keys;
-use crate::metrics::Metrics;
+use crate::metrics::{ApiResource, ApiVerb, Metrics};
 use crate::replace::{ApiError, Cluster, Right};
 use crate::review::UserInfo;
 
@@ -129,14 +129,22 @@ impl KubeCluster {
     /// # Errors
     /// When it does not answer.
     pub async fn facts(&self) -> Result<Facts, ApiError> {
-        let version: Value =
-            self.send("get", "version", Method::GET, "/version", None::<&()>).await?;
+        let version: Value = self
+            .send(ApiVerb::Get, ApiResource::Version, Method::GET, "/version", None::<&()>)
+            .await?;
         let review = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"
         });
         let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-        let who: Value =
-            self.send("create", "selfsubjectreviews", Method::POST, path, Some(&review)).await?;
+        let who: Value = self
+            .send(
+                ApiVerb::Create,
+                ApiResource::SelfSubjectReviews,
+                Method::POST,
+                path,
+                Some(&review),
+            )
+            .await?;
         let own_user = who
             .pointer("/status/userInfo/username")
             .and_then(Value::as_str)
@@ -147,8 +155,8 @@ impl KubeCluster {
     /// One call: JSON out, JSON in.
     async fn send<T: Serialize>(
         &self,
-        verb: &'static str,
-        resource: &'static str,
+        verb: ApiVerb,
+        resource: ApiResource,
         method: Method,
         path: &str,
         body: Option<&T>,
@@ -209,7 +217,9 @@ fn encode(text: &str) -> String {
 impl Cluster for KubeCluster {
     async fn opted_in(&self, namespace: &str) -> Result<Option<String>, ApiError> {
         let path = format!("/api/v1/namespaces/{}", encode(namespace));
-        let found = self.send("get", "namespaces", Method::GET, &path, None::<&()>).await?;
+        let found = self
+            .send(ApiVerb::Get, ApiResource::Namespaces, Method::GET, &path, None::<&()>)
+            .await?;
         let label = found.get("metadata").and_then(|metadata| metadata.get("labels"));
         let label = label.and_then(|labels| labels.get(POLICY_LABEL)).and_then(Value::as_str);
         Ok(label.map(str::to_owned))
@@ -237,8 +247,15 @@ impl Cluster for KubeCluster {
             }
         });
         let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let answer =
-            self.send("create", "subjectaccessreviews", Method::POST, path, Some(&review)).await?;
+        let answer = self
+            .send(
+                ApiVerb::Create,
+                ApiResource::SubjectAccessReviews,
+                Method::POST,
+                path,
+                Some(&review),
+            )
+            .await?;
         let status = |field: &str| {
             answer.get("status").and_then(|status| status.get(field)).and_then(Value::as_bool)
         };
@@ -255,11 +272,11 @@ impl Cluster for KubeCluster {
         let mut path = jobs(namespace);
         path.push_str("?fieldManager=");
         path.push_str(&encode(field_manager.unwrap_or(FIELD_MANAGER)));
-        let verb = if dry_run { "dry-run-create" } else { "create" };
+        let verb = if dry_run { ApiVerb::DryRunCreate } else { ApiVerb::Create };
         if dry_run {
             path.push_str("&dryRun=All");
         }
-        self.send(verb, "jobs", Method::POST, &path, Some(job)).await
+        self.send(verb, ApiResource::Jobs, Method::POST, &path, Some(job)).await
     }
 
     async fn delete(
@@ -276,12 +293,14 @@ impl Cluster for KubeCluster {
             "preconditions": { "uid": uid, "resourceVersion": resource_version }
         });
         let path = format!("{}/{}", jobs(namespace), encode(name));
-        self.send("delete", "jobs", Method::DELETE, &path, Some(&options)).await.map(drop)
+        self.send(ApiVerb::Delete, ApiResource::Jobs, Method::DELETE, &path, Some(&options))
+            .await
+            .map(drop)
     }
 
     async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
         let path = format!("{}/{}", jobs(namespace), encode(name));
-        match self.send("get", "jobs", Method::GET, &path, None::<&()>).await {
+        match self.send(ApiVerb::Get, ApiResource::Jobs, Method::GET, &path, None::<&()>).await {
             Ok(job) => Ok(Some(job)),
             Err(error) if error.code == 404 => Ok(None),
             Err(error) => Err(error),
@@ -294,7 +313,7 @@ impl Cluster for KubeCluster {
             encode(namespace),
             encode(selector)
         );
-        self.send("list", "pods", Method::GET, &path, None::<&()>).await.map(items)
+        self.send(ApiVerb::List, ApiResource::Pods, Method::GET, &path, None::<&()>).await.map(items)
     }
 
     async fn dormant(&self) -> Result<Vec<Value>, ApiError> {
@@ -306,7 +325,9 @@ impl Cluster for KubeCluster {
         let mut found = Vec::new();
         for path in paths {
             let path = format!("{path}?labelSelector={}", encode(keys::DORMANT));
-            let list = self.send("list", "jobs", Method::GET, &path, None::<&()>).await?;
+            let list = self
+                .send(ApiVerb::List, ApiResource::Jobs, Method::GET, &path, None::<&()>)
+                .await?;
             found.extend(items(list));
         }
         Ok(found)
@@ -341,7 +362,9 @@ impl Cluster for KubeCluster {
         // Read once through the type, so that a misspelt field is found by the tests.
         debug_assert!(serde_json::from_value::<Event>(event.clone()).is_ok());
         let path = format!("/api/v1/namespaces/{}/events", encode(namespace));
-        self.send("create", "events", Method::POST, &path, Some(&event)).await.map(drop)
+        self.send(ApiVerb::Create, ApiResource::Events, Method::POST, &path, Some(&event))
+            .await
+            .map(drop)
     }
 }
 

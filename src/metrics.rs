@@ -7,6 +7,7 @@
 
 pub mod catalogue;
 mod exposition;
+mod labels;
 mod process;
 
 use std::sync::Arc;
@@ -20,8 +21,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
+use crate::job::Client;
 use catalogue::Description;
 pub use exposition::Format;
+pub use labels::{ApiResource, ApiVerb, Operation, ReplacementResult};
 
 /// Upper bounds of the review histogram, in seconds: from a decision without effects (well under a
 /// millisecond) to the longest timeout of a webhook.
@@ -33,37 +36,6 @@ const CALL_BUCKETS: [f64; 12] =
     [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
-
-/// The operation of a review, as a label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// `CREATE`
-    Create,
-    /// `UPDATE`
-    Update,
-    /// Whatever else a webhook configuration may send.
-    Other,
-}
-
-impl Operation {
-    /// The operation as an AdmissionReview writes it.
-    #[must_use]
-    pub fn of(operation: &str) -> Self {
-        match operation {
-            "CREATE" => Self::Create,
-            "UPDATE" => Self::Update,
-            _ => Self::Other,
-        }
-    }
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Create => "CREATE",
-            Self::Update => "UPDATE",
-            Self::Other => "OTHER",
-        }
-    }
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReviewLabels {
@@ -220,8 +192,8 @@ impl Metrics {
     }
 
     /// A replacement ended: for which kind of client, how, and after how long.
-    pub fn replacement(&self, client: &'static str, result: &'static str, took: Duration) {
-        let labels = ReplacementLabels { client, result };
+    pub fn replacement(&self, client: Client, result: ReplacementResult, took: Duration) {
+        let labels = ReplacementLabels { client: client.label(), result: result.label() };
         self.0.replacements.get_or_create(&labels).inc();
         self.0.replacement_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
@@ -229,11 +201,12 @@ impl Metrics {
     /// A call of the Kubernetes API ended; `code` is the HTTP status, `None` if there was no answer.
     pub fn api_request(
         &self,
-        verb: &'static str,
-        resource: &'static str,
+        verb: ApiVerb,
+        resource: ApiResource,
         code: Option<u16>,
         took: Duration,
     ) {
+        let (verb, resource) = (verb.label(), resource.label());
         let code = code.unwrap_or(0);
         self.0.api_requests.get_or_create(&ApiCodeLabels { verb, resource, code }).inc();
         let labels = ApiLabels { verb, resource };
@@ -245,12 +218,10 @@ impl Metrics {
         self.0.dormant_jobs_reaped.inc();
     }
 
-    /// When a certificate in use ends, in seconds since 1970; `certificate` is `serving` or `ca`.
-    pub fn certificate_expiry(&self, certificate: &'static str, unix_seconds: i64) {
-        self.0
-            .certificate_expiry
-            .get_or_create(&CertificateLabels { certificate })
-            .set(unix_seconds);
+    /// When the certificate that is served ends, in seconds since 1970.
+    pub fn certificate_expiry(&self, unix_seconds: i64) {
+        let labels = CertificateLabels { certificate: labels::SERVING };
+        self.0.certificate_expiry.get_or_create(&labels).set(unix_seconds);
     }
 
     /// Everything, as text.

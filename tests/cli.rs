@@ -189,6 +189,54 @@ fn explain_says_which_rule_decided_and_what_changes() {
     assert!(stderr(&output).contains("refused") && stderr(&output).contains("(denied)"));
 }
 
+/// A suspended Job that ran before gets another node selector, which the API server accepts itself
+/// since 1.36.
+fn stopped_job_moves() -> String {
+    let annotations = json!({ "rejob.dev/on-change": "Deny" });
+    let mut input: Value =
+        serde_json::from_str(&review("UPDATE", "busybox:1.36", &annotations)).unwrap();
+    for object in ["object", "oldObject"] {
+        let job = &mut input["request"][object];
+        job["spec"]["suspend"] = json!(true);
+        job["status"] = json!({
+            "startTime": "2026-11-30T05:00:00Z",
+            "conditions": [{ "type": "Suspended", "status": "True" }],
+        });
+    }
+    input["request"]["object"]["spec"]["template"]["spec"]["nodeSelector"] =
+        json!({ "disk": "ssd" });
+    input.to_string()
+}
+
+#[test]
+fn a_review_is_decided_for_the_version_of_the_api_server() {
+    let input = stopped_job_moves();
+    let ends = |arguments: &[&str]| rejob(&[&["review"], arguments].concat(), &input).status.code();
+    assert_eq!(ends(&[]), Some(3));
+    for (version, code) in [("1.35", 3), ("1.36", 0), ("v1.37.2-gke.1", 0)] {
+        assert_eq!(ends(&["--kubernetes-version", version]), Some(code), "{version}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rejob"));
+    command.env_clear().env("REJOB_KUBERNETES_VERSION", "1.36");
+    command.arg("review").write_stdin(input.as_str()).assert().success();
+    let output = rejob(&["review", "--kubernetes-version", "36"], &input);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("give it as 1.36"), "{}", stderr(&output));
+}
+
+#[test]
+fn explain_says_what_was_not_known() {
+    let fact = "--kubernetes-version";
+    let input = stopped_job_moves();
+    let unknown = rejob(&["review", "--explain"], &input);
+    for fact in [fact, "unknown:  the user that rejob's own", "the namespace that rejob", "replica"]
+    {
+        assert!(stderr(&unknown).contains(fact), "{fact} is missing in {}", stderr(&unknown));
+    }
+    let known = rejob(&["review", "--explain", fact, "1.36"], &input);
+    assert!(!stderr(&known).contains(fact), "{}", stderr(&known));
+}
+
 #[test]
 fn what_is_no_review_fails() {
     for input in ["", "{", "{}", JOB, "{\"kind\":\"AdmissionReview\",\"apiVersion\":\"v1\"}"] {

@@ -13,7 +13,12 @@ fuzz_target!(|text: &str| {
     for document in &documents {
         // Only Jobs are written, which are mappings.
         let Ok(Some(node @ Node::Mapping(_))) = document.read() else { continue };
-        let written = document.write(&node);
+        let written = match document.write(&node) {
+            Ok(written) => written,
+            // The parser ends a line there, and what is copied is cut at newlines.
+            Err(_) if document.text().replace("\r\n", "").contains('\r') => continue,
+            Err(error) => panic!("{error}"),
+        };
         let again = Input::new("fuzz".to_owned(), written.into_bytes()).expect("it is UTF-8");
         let nodes: Vec<_> = again
             .documents()

@@ -113,7 +113,7 @@ fn rewritten(
         changed = true;
         krm::append(&mut root, &results);
     }
-    Ok(changed.then(|| document.write(&root)))
+    Ok(changed.then(|| document.write(&root)).transpose()?)
 }
 
 /// Decides one Job; says whether it changed, and what to warn of.

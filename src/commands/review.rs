@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
+use crate::cluster::ServerVersion;
 use crate::decide::{self, Decision, Verdict, decide};
 use crate::manifest::Input;
 use crate::review::{self, Request};
@@ -25,12 +26,25 @@ pub struct Args {
     /// The policy to act on.
     #[command(flatten)]
     pub policy: PolicyArg,
-    /// Say on standard error which rule decided, and what the answer changes.
+    /// The version of the API server, as `1.36`: later ones accept more changes by themselves.
+    #[arg(
+        long,
+        env = "REJOB_KUBERNETES_VERSION",
+        value_name = "VERSION",
+        value_parser = kubernetes_version
+    )]
+    pub kubernetes_version: Option<ServerVersion>,
+    /// Say on standard error which rule decided, what the answer changes, and which facts of a
+    /// cluster were not known.
     #[arg(long)]
     pub explain: bool,
     /// The flags for logs.
     #[command(flatten)]
     pub log: telemetry::Args,
+}
+
+fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
+    ServerVersion::parse(text).ok_or_else(|| "give it as 1.36 or v1.36.3".to_owned())
 }
 
 /// Runs `rejob review`: exit code 0 when the review is allowed, 3 when it is refused.
@@ -42,20 +56,27 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let policy = args.policy.load()?;
     let input = Input::read(&args.file)?;
     let request = review::parse(input.text.as_bytes()).with_context(|| input.name.clone())?;
-    let decision = decide(&request, &policy, &decide::Context::default());
+    let server_minor = args.kubernetes_version.map(|version| version.minor);
+    let context = decide::Context { server_minor, ..decide::Context::default() };
+    let decision = decide(&request, &policy, &context);
     let mut answer = review::answer(&request.uid, &decision);
     answer.push(b'\n');
     super::print(&answer)?;
     if args.explain {
         // Standard error may be closed; the answer is out.
-        let text = explanation(&request, &decision, &args.policy.policy);
+        let text = explanation(&request, &decision, &context, &args.policy.policy);
         let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
     }
     Ok(if decision.is_allowed() { ExitCode::SUCCESS } else { ExitCode::from(DENIED) })
 }
 
 /// Why the answer is what it is, for people.
-fn explanation(request: &Request, decision: &Decision, policy: &str) -> String {
+fn explanation(
+    request: &Request,
+    decision: &Decision,
+    context: &decide::Context<'_>,
+    policy: &str,
+) -> String {
     let mut text = String::new();
     let mut line = |key: &str, value: &str| {
         let _ = writeln!(text, "{key:<9} {value}");
@@ -94,5 +115,30 @@ fn explanation(request: &Request, decision: &Decision, policy: &str) -> String {
             line("patch:", "none");
         }
     }
+    for fact in unknown(context) {
+        line("unknown:", fact);
+    }
     text
+}
+
+/// The facts that a decision can depend on, and that this one was made without.
+fn unknown(context: &decide::Context<'_>) -> Vec<&'static str> {
+    // Each field by its name, so that a further one is not forgotten here.
+    let decide::Context {
+        own_user,
+        own_namespace,
+        server_minor,
+        remembered: _,
+        asked: _,
+        held: _,
+        given_up: _,
+        applied_just_now: _,
+    } = context;
+    let facts = [
+        (own_user.is_none(), "the user that rejob's own requests carry"),
+        (own_namespace.is_none(), "the namespace that rejob runs in"),
+        (server_minor.is_none(), "the version of the API server (--kubernetes-version)"),
+        (true, "what a replica has seen of this job and its requests a short time ago"),
+    ];
+    facts.into_iter().filter_map(|(lacks, fact)| lacks.then_some(fact)).collect()
 }

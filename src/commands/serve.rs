@@ -172,7 +172,7 @@ async fn export_expiry(slot: CertSlot, metrics: Metrics) {
     let mut changes = slot.subscribe();
     loop {
         if let Some(validity) = *changes.borrow_and_update() {
-            metrics.certificate_expiry("serving", validity.not_after.as_second());
+            metrics.certificate_expiry(validity.not_after.as_second());
         }
         if changes.changed().await.is_err() {
             return;

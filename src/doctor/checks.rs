@@ -8,6 +8,7 @@ mod certificates;
 mod cluster;
 mod dormant;
 mod entries;
+mod later;
 mod namespaces;
 mod order;
 mod rights;
@@ -20,7 +21,7 @@ use super::finding::Finding;
 pub type Check = fn(&Facts, &mut Vec<Finding>);
 
 /// All of them, in order.
-pub const ALL: [Check; 12] = [
+pub const ALL: [Check; 13] = [
     cluster::version,
     cluster::clock,
     entries::configuration,
@@ -33,6 +34,7 @@ pub const ALL: [Check; 12] = [
     calls::calls,
     dormant::dormant,
     order::order,
+    later::later,
 ];
 
 /// A span of time as people say it: `45 s`, `12 min`, `3 h`, `20 days`.

@@ -21,7 +21,7 @@ use super::rights;
 use super::webhook::{self, Target};
 use crate::policy::PolicySet;
 
-const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 
 /// Collects everything. `namespace` is that of the installation; found when it is not given.
 ///
@@ -45,7 +45,10 @@ pub async fn collect(
         here,
         there,
         version,
-        configurations: list(probe, ADMISSION).await,
+        configurations: admission(probe, "mutatingwebhookconfigurations").await,
+        validating: admission(probe, "validatingwebhookconfigurations").await,
+        admission_policies: admission(probe, "validatingadmissionpolicies").await,
+        admission_bindings: admission(probe, "validatingadmissionpolicybindings").await,
         namespaces: list(probe, "/api/v1/namespaces").await,
         installations: Vec::new(),
         backends: BTreeMap::new(),
@@ -125,6 +128,10 @@ fn typed<T: DeserializeOwned>(value: Value) -> Known<T> {
 async fn list<T: DeserializeOwned>(probe: &impl Probe, path: &str) -> Known<Vec<T>> {
     let mut list = get(probe, path).await?;
     typed(list.get_mut("items").map(Value::take).unwrap_or_default())
+}
+
+async fn admission<T: DeserializeOwned>(probe: &impl Probe, resource: &str) -> Known<Vec<T>> {
+    list(probe, &format!("{ADMISSION}/{resource}")).await
 }
 
 /// An object, or `None` when it does not exist.

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
 use super::installation::Settings;
@@ -34,6 +38,12 @@ pub struct Facts {
     pub version: Known<String>,
     /// All mutating webhook configurations, sorted by name: the order of the calls.
     pub configurations: Known<Vec<MutatingWebhookConfiguration>>,
+    /// All validating webhook configurations.
+    pub validating: Known<Vec<ValidatingWebhookConfiguration>>,
+    /// All ValidatingAdmissionPolicies.
+    pub admission_policies: Known<Vec<ValidatingAdmissionPolicy>>,
+    /// Their bindings.
+    pub admission_bindings: Known<Vec<ValidatingAdmissionPolicyBinding>>,
     /// All namespaces.
     pub namespaces: Known<Vec<Namespace>>,
     /// The installations: one a Deployment, or one of a namespace that has none.
@@ -165,6 +175,15 @@ impl Facts {
     #[must_use]
     pub fn namespaces(&self) -> &[Namespace] {
         self.namespaces.as_deref().unwrap_or_default()
+    }
+
+    /// Whether some namespace that opts in is selected by all of these; where the namespaces are not
+    /// known, one may be.
+    #[must_use]
+    pub fn serves_some(&self, selectors: &[Option<&LabelSelector>]) -> bool {
+        let mut served = self.namespaces().iter().filter(|one| webhook::opted_in(one).is_some());
+        let selected = |namespace| selectors.iter().all(|one| webhook::selects(*one, namespace));
+        self.namespaces.is_err() || served.any(selected)
     }
 
     /// The installation that an entry's target belongs to.

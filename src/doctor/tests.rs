@@ -3,6 +3,7 @@
 mod cluster;
 mod collecting;
 mod entries;
+mod later;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -111,6 +112,9 @@ fn healthy() -> Facts {
         there: Some(now),
         version: Ok("v1.37.2".into()),
         configurations: Ok(vec![from(configuration(&ca))]),
+        validating: Ok(Vec::new()),
+        admission_policies: Ok(Vec::new()),
+        admission_bindings: Ok(Vec::new()),
         namespaces: Ok(vec![
             from(json!({ "metadata": { "name": "rejob" } })),
             from(json!({ "metadata": { "name": "kube-system" } })),
@@ -224,6 +228,7 @@ fn a_healthy_installation_has_every_check_and_no_word_of_trouble() {
         "calls",
         "dormant-jobs",
         "order",
+        "later-admission",
     ];
     assert_eq!(checks, expected, "{}", report.text());
     assert!(report.findings.iter().all(|f| f.level == Level::Ok), "{}", report.text());

@@ -179,7 +179,7 @@ impl<'a> Entry<'a> {
     /// Whether it is called for Jobs of this namespace.
     #[must_use]
     pub fn selects(&self, namespace: &Namespace) -> bool {
-        selects(self.webhook, namespace)
+        selects(self.webhook.namespace_selector.as_ref(), namespace)
     }
 
     /// Whether the API server calls it again after other webhooks changed the Job.
@@ -195,10 +195,10 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// Whether a webhook is called for objects of this namespace.
+/// Whether a namespaceSelector selects this namespace; one that is not given selects all.
 #[must_use]
-pub fn selects(webhook: &MutatingWebhook, namespace: &Namespace) -> bool {
-    let selector: LabelSelector = webhook.namespace_selector.clone().unwrap_or_default();
+pub fn selects(selector: Option<&LabelSelector>, namespace: &Namespace) -> bool {
+    let selector = selector.cloned().unwrap_or_default();
     let none = BTreeMap::new();
     let labels = namespace.metadata.labels.as_ref().unwrap_or(&none);
     // The API server has refused what does not parse.
@@ -211,9 +211,11 @@ pub fn opted_in(namespace: &Namespace) -> Option<&str> {
     namespace.metadata.labels.as_ref()?.get(POLICY_LABEL).map(String::as_str)
 }
 
-/// Whether a webhook is called for this operation on Jobs.
-#[must_use]
-pub fn covers_jobs(webhook: &MutatingWebhook, operation: &str) -> bool {
+/// Whether rules cover one of these operations on Jobs.
+pub fn covers_jobs<'a>(
+    rules: impl IntoIterator<Item = &'a RuleWithOperations>,
+    operations: &[&str],
+) -> bool {
     let has = |list: Option<&Vec<String>>, wanted: &[&str]| {
         list.into_iter().flatten().any(|item| wanted.contains(&item.as_str()))
     };
@@ -221,10 +223,10 @@ pub fn covers_jobs(webhook: &MutatingWebhook, operation: &str) -> bool {
         has(rule.api_groups.as_ref(), &["batch", "*"])
             && has(rule.api_versions.as_ref(), &["v1", "*"])
             && has(rule.resources.as_ref(), &["jobs", "*", "*/*"])
-            && has(rule.operations.as_ref(), &[operation, "*"])
+            && (has(rule.operations.as_ref(), operations) || has(rule.operations.as_ref(), &["*"]))
             && rule.scope.as_deref() != Some("Cluster")
     };
-    webhook.rules.iter().flatten().any(covers)
+    rules.into_iter().any(covers)
 }
 
 #[cfg(test)]
@@ -316,7 +318,7 @@ mod tests {
     fn rules_cover_jobs_by_name_or_by_star() {
         let covers = |rule: Value, operation| {
             let configuration = configuration(&json!({ "rules": [rule] }));
-            covers_jobs(&webhooks(&configuration)[0], operation)
+            covers_jobs(webhooks(&configuration)[0].rules.iter().flatten(), &[operation])
         };
         let rule = |group: &str, resource: &str, operation: &str| {
             json!({

@@ -223,6 +223,14 @@ mod tests {
     }
 
     #[test]
+    fn every_client_is_listed() {
+        // `Other` is the last variant.
+        assert_eq!(Client::ALL.len(), Client::Other as usize + 1);
+        let distinct: std::collections::HashSet<_> = Client::ALL.into_iter().collect();
+        assert_eq!(distinct.len(), Client::ALL.len());
+    }
+
+    #[test]
     fn a_server_side_apply_always_keeps_its_name() {
         let job =
             json!({ "metadata": { "managedFields": [{ "manager": "x", "operation": "Apply" }] } });

@@ -11,6 +11,8 @@ pub(super) const NANO: i128 = 1;
 /// Nano units in the smallest step of a `ResourceList`'s quantity.
 pub(super) const MILLI: i128 = 1_000_000;
 const UNIT: i128 = 1_000_000_000;
+/// The most that a binary spelling stands for.
+const MOST_BINARY: i128 = i64::MAX as i128 * UNIT;
 
 /// The one spelling of a quantity, rounded up to `step` nano units; what is none is kept.
 pub(super) fn canonical(value: &Value, step: i128) -> Value {
@@ -58,7 +60,7 @@ fn parse(text: &str) -> Option<i128> {
     let nano = if base == 2 {
         let nano =
             shift(mantissa.checked_mul(1_i128.checked_shl(exponent.unsigned_abs())?)?, 9 - places)?;
-        nano.min(i128::from(i64::MAX) * UNIT)
+        nano.min(MOST_BINARY)
     } else {
         shift(mantissa, exponent.checked_add(9 - places)?)?
     };
@@ -108,7 +110,7 @@ fn round_up(nano: i128, step: i128) -> Option<i128> {
     steps.checked_mul(step)
 }
 
-/// The shortest spelling, decimal before binary.
+/// The shortest spelling, decimal before binary; what would be capped is not written as binary.
 fn spell(nano: i128) -> String {
     const DECIMAL: [(&str, u32); 10] = [
         ("E", 27),
@@ -135,11 +137,36 @@ fn spell(nano: i128) -> String {
     let binary = BINARY
         .iter()
         .map(|(suffix, power)| (suffix, UNIT << power))
-        .find(|(_, unit)| nano % unit == 0)
+        .find(|(_, unit)| nano % unit == 0 && nano.abs() <= MOST_BINARY)
         .map(|(suffix, unit)| format!("{}{suffix}", nano / unit));
     match (decimal, binary) {
         (Some(decimal), Some(binary)) if binary.len() < decimal.len() => binary,
         (Some(decimal), _) => decimal,
         (None, _) => format!("{nano}n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_canonical_spelling_is_its_own() {
+        for (text, wanted) in [
+            ("1024Mi", "1Gi"),
+            ("1000m", "1"),
+            ("-2048", "-2Ki"),
+            // 2^63 and more can be written as decimals only.
+            ("9223372036854775808", "9223372036854775808"),
+            ("-9223372036854775808", "-9223372036854775808"),
+            ("18446744073709551616", "18446744073709551616"),
+            ("8Ei", "9223372036854775807"),
+            ("-16Ei", "-9223372036854775807"),
+            ("10E", "10E"),
+        ] {
+            let once = canonical(&Value::from(text), NANO);
+            assert_eq!(once, wanted, "{text}");
+            assert_eq!(canonical(&once, NANO), once, "{text}");
+        }
     }
 }

@@ -9,6 +9,10 @@ use std::borrow::Cow;
 use super::node::Node;
 use super::{BOM, ManifestError, Problem, emit, json, yaml};
 
+/// Why a document is not written.
+const UNWRITABLE: &str = "the changed document would read as another one because of what stands \
+    before and after its content: end each line with a newline alone, and take the comments out";
+
 /// A document of a stream.
 #[derive(Debug, Clone)]
 pub struct Document<'a> {
@@ -57,8 +61,18 @@ impl<'a> Document<'a> {
 
     /// The document with another content: in its format, with the markers and comments that stand
     /// before and after the content.
-    #[must_use]
-    pub fn write(&self, node: &Node) -> String {
+    ///
+    /// # Errors
+    /// When that would read as something else, as where a carriage return alone ends a line.
+    pub fn write(&self, node: &Node) -> Result<String, ManifestError> {
+        let written = self.written(node);
+        let again = documents(self.file, &written);
+        let nodes: Result<Vec<_>, _> = again.iter().map(Document::read).collect();
+        let same = nodes.is_ok_and(|nodes| nodes.iter().flatten().eq([node]));
+        same.then_some(written).ok_or_else(|| self.refuse(UNWRITABLE.to_owned()))
+    }
+
+    fn written(&self, node: &Node) -> String {
         let text = if let Some((before, value, after)) = self.json_value() {
             format!("{before}{}{after}", json::write(node, &json::Layout::of(value)))
         } else {
@@ -341,8 +355,17 @@ mod tests {
         ] {
             let documents = documents("f", text);
             let node = documents[0].read().unwrap().unwrap();
-            assert_eq!(documents[0].write(&node), wanted, "{text:?}");
+            assert_eq!(documents[0].write(&node).unwrap(), wanted, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_document_that_would_read_as_another_one_is_not_written() {
+        let text = " \r\r\r\r\n?\r # n\r\n#\r\r\r\r T\r\r m";
+        let documents = documents("f", text);
+        let node = documents[0].read().unwrap().unwrap();
+        let error = documents[0].write(&node).unwrap_err().to_string();
+        assert!(error.starts_with("f: document 1, line 2: the changed document"), "{error}");
     }
 
     #[test]
@@ -350,7 +373,7 @@ mod tests {
         let text = "a: 1\nx:\n# c\n  \u{a0}\n";
         let documents = documents("f", text);
         let node = documents[0].read().unwrap().unwrap();
-        let written = documents[0].write(&node);
+        let written = documents[0].write(&node).unwrap();
         assert_eq!(written.matches('\u{a0}').count(), 1, "{written:?}");
     }
 

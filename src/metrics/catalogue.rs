@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use super::labels::{self, ApiResource, ApiVerb, Operation, ReplacementResult};
+
 /// What kind of metric it is, as Prometheus says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -28,6 +30,24 @@ impl Kind {
     }
 }
 
+/// The values that a label takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Values {
+    /// In words.
+    Described(&'static str),
+    /// One of these.
+    OneOf(fn() -> Vec<&'static str>),
+}
+
+/// One label.
+#[derive(Debug, Clone, Copy)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// Its values.
+    pub values: Values,
+}
+
 /// One metric.
 #[derive(Debug, Clone, Copy)]
 pub struct Description {
@@ -37,29 +57,37 @@ pub struct Description {
     pub kind: Kind,
     /// What it counts: a sentence without the full stop, which the library adds.
     pub help: &'static str,
-    /// The labels and the values they take.
-    pub labels: &'static [(&'static str, &'static str)],
+    /// Its labels.
+    pub labels: &'static [Label],
 }
 
-const POLICY: (&str, &str) = (
+const POLICY: Label = described(
     "policy",
     "a policy of this server; empty for a dormant Job or a rerun where none of them is named",
 );
-const OPERATION: (&str, &str) = ("operation", "`CREATE`, `UPDATE` or `OTHER`");
-const CLIENT: (&str, &str) = (
-    "client",
-    "`kubectl-apply`, `helm`, `argocd`, `flux`, `fleet`, `kapp`, `terraform-pulumi` or `other`",
-);
-const RESULT: (&str, &str) = ("result", "`replaced`, `dry_run`, `stale`, `refused` or `failed`");
-const VERB: (&str, &str) = ("verb", "the verb as RBAC names it");
-const RESOURCE: (&str, &str) = ("resource", "the resource as RBAC names it");
+const OPERATION: Label = one_of("operation", Operation::labels);
+const REASON: Label = described("reason", "the rule that decided: see `docs/reasons.md`");
+const CLIENT: Label = one_of("client", labels::clients);
+const RESULT: Label = one_of("result", ReplacementResult::labels);
+const VERB: Label = one_of("verb", ApiVerb::labels);
+const RESOURCE: Label = one_of("resource", ApiResource::labels);
+const API_CODE: Label = described("code", "the HTTP status, `0` when there was no answer");
+const CERTIFICATE: Label = one_of("certificate", || vec![labels::SERVING]);
+
+const fn described(name: &'static str, words: &'static str) -> Label {
+    Label { name, values: Values::Described(words) }
+}
+
+const fn one_of(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
+    Label { name, values: Values::OneOf(values) }
+}
 
 /// Answered reviews.
 pub const REVIEWS: Description = Description {
     name: "rejob_reviews_total",
     kind: Kind::Counter,
     help: "Admission reviews answered, by the reason of the answer",
-    labels: &[POLICY, OPERATION, ("reason", "the rule that decided: see `docs/reasons.md`")],
+    labels: &[POLICY, OPERATION, REASON],
 };
 /// How long reviews take.
 pub const REVIEW_DURATION: Description = Description {
@@ -87,7 +115,7 @@ pub const HTTP_ERRORS: Description = Description {
     name: "rejob_http_errors_total",
     kind: Kind::Counter,
     help: "Requests on the webhook's port answered with an HTTP error instead of a review",
-    labels: &[("code", "the HTTP status")],
+    labels: &[described("code", "the HTTP status")],
 };
 /// Open connections.
 pub const CONNECTIONS: Description = Description {
@@ -130,7 +158,7 @@ pub const API_REQUESTS: Description = Description {
     name: "rejob_api_requests_total",
     kind: Kind::Counter,
     help: "Requests to the Kubernetes API",
-    labels: &[VERB, RESOURCE, ("code", "the HTTP status, `0` when there was no answer")],
+    labels: &[VERB, RESOURCE, API_CODE],
 };
 /// How long calls of the Kubernetes API take.
 pub const API_REQUEST_DURATION: Description = Description {
@@ -151,14 +179,17 @@ pub const CERTIFICATE_EXPIRY: Description = Description {
     name: "rejob_certificate_expiry_timestamp_seconds",
     kind: Kind::Gauge,
     help: "When the certificate in use ends, in seconds since 1970",
-    labels: &[("certificate", "`serving` or `ca`")],
+    labels: &[CERTIFICATE],
 };
 /// What runs.
 pub const BUILD: Description = Description {
     name: "rejob_build_info",
     kind: Kind::Gauge,
     help: "The program that runs; the value is always 1",
-    labels: &[("version", "the version of rejob"), ("architecture", "of the processor")],
+    labels: &[
+        described("version", "the version of rejob"),
+        described("architecture", "of the processor"),
+    ],
 };
 /// Memory of the process.
 pub const RESIDENT_MEMORY: Description = Description {
@@ -221,19 +252,36 @@ This page is made from `src/metrics/catalogue.rs`: `UPDATE_DOCS=1 cargo test --l
 "
     .to_owned();
     for Description { name, kind, help, labels } in ALL {
-        let labels = labels.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>();
+        let labels = labels.iter().map(|label| format!("`{}`", label.name)).collect::<Vec<_>>();
         let _ = writeln!(page, "| `{name}` | {} | {} | {help} |", kind.as_str(), labels.join(", "));
     }
     page.push_str("\n## Labels\n\n| label | of | values |\n|---|---|---|\n");
-    let mut seen: Vec<(&str, &str)> = Vec::new();
-    for label in ALL.iter().flat_map(|description| description.labels) {
-        if seen.contains(label) {
-            continue;
+    let mut rows: Vec<(&str, String, Vec<String>)> = Vec::new();
+    for metric in ALL {
+        for label in metric.labels {
+            let (of, values) = (format!("`{}`", metric.name), label.values.markdown());
+            match rows.iter_mut().find(|row| row.0 == label.name && row.1 == values) {
+                Some(row) => row.2.push(of),
+                None => rows.push((label.name, values, vec![of])),
+            }
         }
-        seen.push(*label);
-        let of = ALL.iter().filter(|description| description.labels.contains(label));
-        let of = of.map(|description| format!("`{}`", description.name)).collect::<Vec<_>>();
-        let _ = writeln!(page, "| `{}` | {} | {} |", label.0, of.join(", "), label.1);
+    }
+    for (name, values, of) in rows {
+        let _ = writeln!(page, "| `{name}` | {} | {values} |", of.join(", "));
     }
     page
+}
+
+impl Values {
+    fn markdown(self) -> String {
+        let values = match self {
+            Self::Described(words) => return words.to_owned(),
+            Self::OneOf(values) => values(),
+        };
+        let values: Vec<_> = values.iter().map(|value| format!("`{value}`")).collect();
+        match values.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+            _ => values.join(""),
+        }
+    }
 }

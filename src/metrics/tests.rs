@@ -12,11 +12,11 @@ fn all_used() -> Metrics {
     metrics.shed();
     metrics.http_error(404);
     metrics.tls_handshake_failure();
-    metrics.replacement("kubectl", "replaced", Duration::from_millis(20));
-    metrics.api_request("delete", "jobs", Some(200), Duration::from_millis(3));
-    metrics.api_request("create", "jobs", None, Duration::from_millis(3));
+    metrics.replacement(Client::Helm, ReplacementResult::Replaced, Duration::from_millis(20));
+    metrics.api_request(ApiVerb::Delete, ApiResource::Jobs, Some(200), Duration::from_millis(3));
+    metrics.api_request(ApiVerb::Create, ApiResource::Jobs, None, Duration::from_millis(3));
     metrics.dormant_job_reaped();
-    metrics.certificate_expiry("serving", 1_800_000_000);
+    metrics.certificate_expiry(1_800_000_000);
     metrics
 }
 
@@ -51,11 +51,39 @@ fn the_exposition_has_exactly_what_the_catalogue_says() {
     let described: BTreeMap<_, _> = catalogue::ALL
         .iter()
         .map(|d| {
-            let labels = d.labels.iter().map(|(name, _)| (*name).to_owned()).collect();
+            let labels = d.labels.iter().map(|label| label.name.to_owned()).collect();
             (d.name.to_owned(), (d.kind.as_str().to_owned(), labels))
         })
         .collect();
     assert_eq!(exported, described);
+}
+
+#[test]
+fn each_exported_value_is_one_that_the_page_lists() {
+    let metrics = all_used();
+    for client in Client::ALL {
+        for result in ReplacementResult::ALL {
+            metrics.replacement(client, *result, Duration::ZERO);
+        }
+    }
+    for verb in ApiVerb::ALL {
+        for resource in ApiResource::ALL {
+            metrics.api_request(*verb, *resource, Some(200), Duration::ZERO);
+        }
+    }
+    let text = metrics.exposition(Format::Prometheus);
+    for metric in catalogue::ALL {
+        for label in metric.labels {
+            let catalogue::Values::OneOf(values) = label.values else { continue };
+            let begins = format!("{}=\"", label.name);
+            let exported: BTreeSet<&str> = text
+                .lines()
+                .filter(|line| line.starts_with(metric.name))
+                .filter_map(|line| line.split_once(&begins)?.1.split('"').next())
+                .collect();
+            assert_eq!(exported, values().into_iter().collect(), "{} {}", metric.name, label.name);
+        }
+    }
 }
 
 #[test]

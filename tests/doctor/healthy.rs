@@ -22,6 +22,7 @@ fn a_healthy_installation_is_well_in_text_and_in_json() {
         "calls",
         "dormant-jobs",
         "order",
+        "later-admission",
     ];
     for check in checks {
         assert!(!seen.messages("ok", check).is_empty(), "{check}: {}", seen.output.stdout);

@@ -140,6 +140,52 @@ fn another_webhook_before_rejob_is_a_hint() {
 }
 
 #[test]
+fn what_judges_updates_of_jobs_after_rejob_is_a_hint() {
+    let turn = turn();
+    let (_release, _rejob) = installed(&turn);
+    let admin = turn.plane().admin();
+    let name = format!("images-{}", crate::support::plane::unique());
+    let rules = json!([{ "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
+                         "operations": ["CREATE", "UPDATE"] }]);
+    let hook = json!({
+        "metadata": { "name": name },
+        "webhooks": [{
+            "name": "images.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "failurePolicy": "Ignore", "timeoutSeconds": 1, "rules": rules,
+            "clientConfig": { "url": "https://127.0.0.1:1/" },
+        }],
+    });
+    let policy = json!({
+        "metadata": { "name": name },
+        "spec": { "matchConstraints": { "resourceRules": rules },
+                  "validations": [{ "expression": "object.spec.completions != 77" }] },
+    });
+    let binding = json!({
+        "metadata": { "name": name },
+        "spec": { "policyName": name, "validationActions": ["Deny"] },
+    });
+    let group = "/apis/admissionregistration.k8s.io/v1";
+    let objects = [
+        ("validatingwebhookconfigurations", hook),
+        ("validatingadmissionpolicies", policy),
+        ("validatingadmissionpolicybindings", binding),
+    ];
+    for (resource, object) in &objects {
+        admin.post(&format!("{group}/{resource}"), object).ok();
+    }
+    let seen = turn.doctor();
+    for (resource, _) in &objects {
+        admin.delete(&format!("{group}/{resource}/{name}"), &json!({})).ok();
+    }
+    seen.is_well();
+    let hints = seen.messages("hint", "later-admission");
+    for kind in ["ValidatingWebhookConfiguration", "ValidatingAdmissionPolicy"] {
+        let begin = format!("{name}: this {kind} is called for updates of Jobs after rejob");
+        assert!(hints.iter().any(|hint| hint.starts_with(&begin)), "{hints:?}");
+    }
+}
+
+#[test]
 fn a_namespace_for_the_installation_that_holds_none() {
     let turn = turn();
     let release = Release::create(&turn);

@@ -15,7 +15,11 @@ apiVersion: batch/v1
 kind: Job
 metadata:
   name: nightly
+  {{- with .Values.annotations }}
+  annotations: {{ toJson . }}
+  {{- end }}
 spec:
+  backoffLimit: 0
   template:
     spec:
       restartPolicy: Never
@@ -24,8 +28,8 @@ spec:
           image: {{ .Values.image }}
 ";
 
-/// A chart with one Job whose image is a value.
-fn chart(plane: &ControlPlane) -> PathBuf {
+/// A chart with one Job whose image and annotations are values.
+pub fn chart(plane: &ControlPlane) -> PathBuf {
     let chart = plane.dir().join(format!("chart-{}", plane::unique()));
     fs::create_dir_all(chart.join("templates")).unwrap();
     let about = "apiVersion: v2\nname: nightly\nversion: 1.0.0\nkubeVersion: '>= 1.30.0'\n";

@@ -8,6 +8,7 @@
     reason = "the helpers of tests panic where a test would"
 )]
 
+mod atomic;
 mod down;
 mod hash_name;
 mod helm;

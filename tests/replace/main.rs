@@ -36,4 +36,5 @@ mod selectors;
 mod slow;
 mod stored;
 mod visible;
+mod wish;
 mod working;

@@ -24,9 +24,18 @@ impl AdmissionPolicy {
         operations: &[&str],
         (expression, message): (&str, &str),
     ) -> Self {
-        let spec = json!({
-            "validations": [{ "expression": expression, "message": message }],
-        });
+        let rule = json!({ "expression": expression, "message": message });
+        Self::validation(plane, rejob, operations, &rule)
+    }
+
+    /// One that refuses Jobs by this validation.
+    pub fn validation(
+        plane: &ControlPlane,
+        rejob: &Rejob<'_>,
+        operations: &[&str],
+        rule: &Value,
+    ) -> Self {
+        let spec = json!({ "validations": [rule] });
         let resources = ["validatingadmissionpolicybindings", "validatingadmissionpolicies"];
         let binding = json!({ "validationActions": ["Deny"] });
         Self::create(plane, rejob, operations, resources, spec, binding)

@@ -209,7 +209,8 @@ fn dormant(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn rules(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
-    let covers = |operation: &&str| covers_jobs(entry.webhook, operation);
+    let covers =
+        |operation: &&str| covers_jobs(entry.webhook.rules.iter().flatten(), &[*operation]);
     let needed: &[_] = if entry.is_own() { &["UPDATE"] } else { &["CREATE", "UPDATE"] };
     let missing: Vec<_> = needed.iter().copied().filter(|o| !covers(o)).collect();
     if !missing.is_empty() {

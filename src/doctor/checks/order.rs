@@ -3,9 +3,11 @@
 //! The API server calls webhook configurations in the order of their names. One that rewrites
 //! templates before rejob sees them hides what the client sent.
 
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
+
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
-use crate::doctor::webhook::{self, covers_jobs, opted_in};
+use crate::doctor::webhook::{self, covers_jobs};
 
 const CHECK: &str = "order";
 
@@ -18,10 +20,9 @@ pub fn order(facts: &Facts, findings: &mut Vec<Finding>) {
         if name >= first {
             continue;
         }
-        let meets = |webhook: &&_| {
-            let jobs = covers_jobs(webhook, "CREATE") || covers_jobs(webhook, "UPDATE");
-            let mut served = facts.namespaces().iter().filter(|one| opted_in(one).is_some());
-            jobs && (facts.namespaces.is_err() || served.any(|one| webhook::selects(webhook, one)))
+        let meets = |webhook: &&MutatingWebhook| {
+            covers_jobs(webhook.rules.iter().flatten(), &["CREATE", "UPDATE"])
+                && facts.serves_some(&[webhook.namespace_selector.as_ref()])
         };
         if let Some(webhook) = webhook::webhooks(configuration).iter().find(meets) {
             findings.push(Finding::hint(
