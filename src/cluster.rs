@@ -183,6 +183,15 @@ fn jobs(namespace: &str) -> String {
     format!("/apis/batch/v1/namespaces/{}/jobs", encode(namespace))
 }
 
+/// An object, or `None` where there is none.
+fn found(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
+    match answer {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// A path segment or query value: everything but unreserved characters escaped.
 fn encode(text: &str) -> String {
     use std::fmt::Write as _;
@@ -273,11 +282,7 @@ impl Cluster for KubeCluster {
 
     async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
         let path = format!("{}/{}", jobs(namespace), encode(name));
-        match self.send("get", "jobs", Method::GET, &path, None::<&()>).await {
-            Ok(job) => Ok(Some(job)),
-            Err(error) if error.code == 404 => Ok(None),
-            Err(error) => Err(error),
-        }
+        found(self.send("get", "jobs", Method::GET, &path, None::<&()>).await)
     }
 
     async fn dormant(&self) -> Result<Vec<Value>, ApiError> {
@@ -295,6 +300,12 @@ impl Cluster for KubeCluster {
             }
         }
         Ok(found)
+    }
+
+    async fn webhook_configuration(&self, name: &str) -> Result<Option<Value>, ApiError> {
+        let resource = "mutatingwebhookconfigurations";
+        let path = format!("/apis/admissionregistration.k8s.io/v1/{resource}/{}", encode(name));
+        found(self.send("get", resource, Method::GET, &path, None::<&()>).await)
     }
 
     async fn tell(

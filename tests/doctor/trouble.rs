@@ -142,7 +142,7 @@ fn another_webhook_before_rejob_is_a_hint() {
 #[test]
 fn a_namespace_for_the_installation_that_holds_none() {
     let turn = turn();
-    let release = Release::create(&turn);
+    let release = Release::create(&turn, "none");
     let elsewhere = turn.plane().namespace("elsewhere", &[]);
     let admin = turn.plane().admin();
     let seen = crate::clinic::doctor(&admin, &["--namespace", elsewhere.name()]);

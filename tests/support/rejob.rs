@@ -106,18 +106,20 @@ impl<'p> Rejob<'p> {
         flag("--tls-cert", file("tls.crt", &server.certificate));
         flag("--tls-key", file("tls.key", &server.key));
         flag("--log-level", "debug".to_owned());
+        let configuration = format!("{}-{instance}", options.name);
+        flag("--webhook-configuration", configuration.clone());
         if let Some(policies) = options.policies {
             flag("--policies", file("policies.yaml", policies));
         }
         let admin = plane.admin();
         if options.cluster {
-            let account = service_account(plane, &admin, &instance);
+            let account = service_account(plane, &admin, &instance, &configuration);
             flag("--kubeconfig", account.kubeconfig().display().to_string());
         }
         let mut rejob = Self {
             plane,
             admin,
-            configuration: format!("{}-{instance}", options.name),
+            configuration,
             command,
             env: options.env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
             log: dir.join("rejob.log"),
@@ -338,7 +340,7 @@ impl Drop for Rejob<'_> {
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
 /// A service account with the rights that a policy which replaces needs, and no others.
-fn service_account(plane: &ControlPlane, admin: &User, name: &str) -> User {
+fn service_account(plane: &ControlPlane, admin: &User, name: &str, configuration: &str) -> User {
     let namespace = plane.namespace("rejob-system", &[]);
     let metadata = json!({ "name": name });
     let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", namespace.name());
@@ -350,6 +352,12 @@ fn service_account(plane: &ControlPlane, admin: &User, name: &str) -> User {
         allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
         allow("", "namespaces", &["get"]),
         allow("", "events", &["create"]),
+        json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations"],
+            "resourceNames": [configuration],
+            "verbs": ["get"],
+        }),
     ];
     let role = json!({ "metadata": metadata, "rules": rules });
     admin.post(&format!("{rbac}/clusterroles"), &role).ok();
