@@ -86,12 +86,7 @@ pub(super) fn decide(update: &Update<'_>, changes: &[Change], mut warnings: Warn
     let (described, what) = what_for(update, changes);
     let patch = match answer(update, &described, mode) {
         Ok(patch) => patch,
-        Err(error) => {
-            return Decision::deny(
-                Reason::PatchFailed,
-                format!("job {name} was not replaced: {error}; report this as a defect of rejob"),
-            );
-        }
+        Err(error) => return Decision::patch_failed(name, &error),
     };
     let turn = match next_turn(update, record.as_ref()) {
         Ok(turn) => turn,
@@ -317,7 +312,7 @@ fn with_marker<'a>(old: Job<'_>, job: Job<'a>, described: &str) -> Draft<'a> {
 pub(super) fn stale(old: Job<'_>, job: Job<'_>) -> Decision {
     match with_marker(old, job, "the request is about another revision").finish() {
         Ok(patch) => Decision { patch, ..Decision::admit(Reason::StaleView) },
-        Err(_) => Decision::admit(Reason::PatchFailed),
+        Err(error) => Decision::patch_failed(words::name(old, ""), &error),
     }
 }
 

@@ -124,6 +124,8 @@ pub enum Outcome {
         /// How many came back without rejob's mark.
         unmarked: usize,
     },
+    /// rejob runs as the user who asks, and so left the Job alone.
+    SameUser,
     /// The API server could not call rejob.
     Failed {
         /// The namespace they were sent to.
