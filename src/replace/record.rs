@@ -85,3 +85,18 @@ pub(crate) fn make_dormant(job: &mut Value, record: &Record) {
     job["metadata"]["labels"][keys::DORMANT] = "true".into();
     job["metadata"]["annotations"][keys::DORMANT] = record.to_text().into();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The webhook configuration tells a record by this text, wherever it stands
+    /// (`rejob.cel.isDormant` of the chart).
+    #[test]
+    fn every_record_says_its_parallelism() {
+        for parallelism in [Some(3), None] {
+            let text = Record { parallelism, ..recorded("alice", None) }.to_text();
+            assert!(text.contains(r#""parallelism":"#), "{text}");
+        }
+    }
+}

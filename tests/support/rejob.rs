@@ -25,7 +25,7 @@ pub const IS_DORMANT: &str = "oldObject != null && has(oldObject.metadata.labels
     && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) \
     && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) \
     && 'rejob.dev/dormant' in oldObject.metadata.annotations \
-    && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{\"parallelism\":')";
+    && oldObject.metadata.annotations['rejob.dev/dormant'].contains('\"parallelism\":')";
 /// A change of `rejob.dev/rerun`, in CEL.
 pub const ASKS_FOR_A_RERUN: &str = "oldObject != null && has(object.metadata.annotations) \
     && 'rejob.dev/rerun' in object.metadata.annotations && !(has(oldObject.metadata.annotations) \

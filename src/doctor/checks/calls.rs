@@ -42,7 +42,9 @@ fn judge(facts: &Facts, calls: &Calls) -> Finding {
             Finding::problem(
                 CHECK,
                 &subject,
-                format!("rejob runs as {user}, who asks here: it leaves all Jobs of this user alone"),
+                format!(
+                    "rejob runs as {user}, who asks here: it leaves all Jobs of this user alone"
+                ),
                 "run rejob with a service account of its own, as the chart does",
             )
         }
