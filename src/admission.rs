@@ -316,7 +316,7 @@ fn log(policy: &str, request: &Request, decision: &Decision, took: Duration) {
         };
     }
     match decision.reason {
-        Reason::PatchFailed | Reason::ClusterError => line!(warn),
+        Reason::PatchFailed | Reason::ClusterError | Reason::SameUser => line!(warn),
         reason if reason.is_left_alone() || reason == Reason::Unchanged => line!(debug),
         _ => line!(info),
     }

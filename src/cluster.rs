@@ -199,6 +199,15 @@ fn jobs(namespace: &str) -> String {
     format!("/apis/batch/v1/namespaces/{}/jobs", encode(namespace))
 }
 
+/// An object, or `None` where there is none.
+fn found(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
+    match answer {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// A path segment or query value: everything but unreserved characters escaped.
 fn encode(text: &str) -> String {
     use std::fmt::Write as _;
@@ -300,11 +309,7 @@ impl Cluster for KubeCluster {
 
     async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
         let path = format!("{}/{}", jobs(namespace), encode(name));
-        match self.send(ApiVerb::Get, ApiResource::Jobs, Method::GET, &path, None::<&()>).await {
-            Ok(job) => Ok(Some(job)),
-            Err(error) if error.code == 404 => Ok(None),
-            Err(error) => Err(error),
-        }
+        found(self.send(ApiVerb::Get, ApiResource::Jobs, Method::GET, &path, None::<&()>).await)
     }
 
     async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ApiError> {
@@ -313,7 +318,9 @@ impl Cluster for KubeCluster {
             encode(namespace),
             encode(selector)
         );
-        self.send(ApiVerb::List, ApiResource::Pods, Method::GET, &path, None::<&()>).await.map(items)
+        self.send(ApiVerb::List, ApiResource::Pods, Method::GET, &path, None::<&()>)
+            .await
+            .map(items)
     }
 
     async fn dormant(&self) -> Result<Vec<Value>, ApiError> {
@@ -331,6 +338,15 @@ impl Cluster for KubeCluster {
             found.extend(items(list));
         }
         Ok(found)
+    }
+
+    async fn webhook_configuration(&self, name: &str) -> Result<Option<Value>, ApiError> {
+        let path = format!(
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}",
+            encode(name)
+        );
+        let resource = ApiResource::WebhookConfigurations;
+        found(self.send(ApiVerb::Get, resource, Method::GET, &path, None::<&()>).await)
     }
 
     async fn tell(

@@ -24,14 +24,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::job::{Job, keys, without_admission};
-use crate::patch::{Draft, Patch};
+use crate::patch::{Draft, Patch, PatchError};
 use crate::policy::{Policy, annotations};
 use crate::reason::Reason;
 use crate::replace::{Plan, Record};
 use crate::review::{Operation, Request};
 
 pub use context::{Context, Fact, Question};
-pub use left_alone::{BUILT_IN_CONTROLLERS, SYSTEM_USERS};
+pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS};
 pub use words::{Warnings, as_warnings, describe_changes};
 
 /// What is to be answered, and why.
@@ -101,18 +101,23 @@ impl Decision {
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
 
-    /// Admits with a patch; a patch that would not apply is not sent.
+    /// Admits with a patch. Where it would not apply, the request is refused: what it would take out
+    /// (forged marks), put back (the immutable part) or start (a dormant Job) is what the client
+    /// would be told a success about.
     fn patched(reason: Reason, draft: Draft<'_>, warnings: Warnings) -> Self {
         let warnings = warnings.into_vec();
+        let job = Job::new(draft.original());
         match draft.finish() {
             Ok(patch) if patch.is_empty() => Self { warnings, ..Self::admit(reason) },
             Ok(patch) => Self { patch, warnings, ..Self::admit(reason) }.audited(),
-            Err(error) => {
-                let mut decision = Self { warnings, ..Self::admit(Reason::PatchFailed) };
-                decision.audit.insert("error", error.to_string());
-                decision
-            }
+            Err(error) => Self::patch_failed(words::name(job, ""), &error),
         }
+    }
+
+    /// Refuses what rejob has no patch for that applies.
+    fn patch_failed(name: &str, error: &PatchError) -> Self {
+        let message = format!("job {name} is refused: {error}; report this as a defect of rejob");
+        Self::deny(Reason::PatchFailed, message)
     }
 
     /// Enters the reason into the audit annotations.
@@ -151,7 +156,11 @@ pub fn decide_or_ask(
     context: &Context<'_>,
 ) -> Result<Decision, Question> {
     if let Some(reason) = left_alone::by_request(request, context) {
-        return Ok(Decision::admit(reason));
+        let mut warnings = Warnings::default();
+        if let Some(warning) = left_alone::warning(reason, request) {
+            warnings.add(warning);
+        }
+        return Ok(Decision { warnings: warnings.into_vec(), ..Decision::admit(reason) });
     }
     let Some(object) = &request.object else { return Ok(Decision::admit(Reason::NoObject)) };
     let old = match request.operation {

@@ -17,7 +17,7 @@ use part::{Part, lookup};
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patch(Vec<PatchOperation>);
 
-/// A patch that would not apply: a defect of rejob, answered without a patch.
+/// A patch that would not apply: a defect of rejob, for which the request is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the patch does not apply to the object: {0}")]
 pub struct PatchError(String);

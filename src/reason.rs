@@ -39,6 +39,7 @@ reasons! {
     OtherOperation = "other_operation", "left alone", "The operation is neither CREATE nor UPDATE.";
     Subresource = "subresource", "left alone", "The request is about a subresource, such as the status.";
     OwnRequest = "own_request", "left alone", "The request is rejob's own.";
+    SameUser = "same_user", "left alone", "The request comes from the user that rejob itself runs as, and is not rejob's: give rejob a service account of its own.";
     SystemController = "system_controller", "left alone", "The request comes from the API server or a built-in controller.";
     ProtectedNamespace = "protected_namespace", "left alone", "kube-system and rejob's own namespace can never opt in.";
     Skipped = "skipped", "left alone", "The annotation rejob.dev/skip asks to leave the Job alone.";
@@ -80,7 +81,7 @@ reasons! {
     NoCluster = "no_cluster", "replacement", "This rejob has no connection to the cluster, so it cannot replace.";
     NoTime = "no_time", "replacement", "The deadline is too near to replace the Job safely.";
     ClusterError = "cluster_error", "replacement", "The API server failed to answer a call of rejob's.";
-    PatchFailed = "patch_failed", "defect", "The patch would not apply, so none is sent.";
+    PatchFailed = "patch_failed", "defect", "The patch would not apply, so the request is refused.";
 }
 
 impl Reason {

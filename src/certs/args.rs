@@ -34,7 +34,8 @@ pub struct Args {
     #[arg(long, env = "REJOB_CERT_SECRET", value_name = "[NAMESPACE/]NAME")]
     pub cert_secret: Option<String>,
 
-    /// `MutatingWebhookConfiguration` that the server writes its caBundle and paths into.
+    /// `MutatingWebhookConfiguration` that calls this server. With --cert-secret the server writes
+    /// its caBundle and paths into it; left-over dormant Jobs are deleted only while it guards them.
     #[arg(long, env = "REJOB_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     pub webhook_configuration: Option<String>,
 
@@ -118,14 +119,9 @@ pub enum ArgsError {
     TwoSources,
     /// One half of the self-managed way.
     #[error(
-        "{given} needs {missing}: the server keeps its certificate in the Secret and publishes it in the webhook configuration"
+        "--cert-secret needs --webhook-configuration: the server keeps its certificate in the Secret and publishes it in the webhook configuration"
     )]
-    HalfSelfManaged {
-        /// The flag that was given.
-        given: &'static str,
-        /// The flag that was not.
-        missing: &'static str,
-    },
+    NoConfiguration,
     /// A Secret's name without a namespace.
     #[error("--cert-secret {0:?} names no namespace: write NAMESPACE/NAME or set POD_NAMESPACE")]
     NoNamespace(String),
@@ -157,18 +153,14 @@ impl Args {
             (None, Some(_)) => return half("--tls-key", "--tls-cert"),
             (None, None) => None,
         };
+        if let Some(name) = &self.webhook_configuration {
+            checked("--webhook-configuration", name)?;
+        }
         match (files, &self.cert_secret, &self.webhook_configuration) {
             (Some(_), Some(_), _) => Err(ArgsError::TwoSources),
-            (_, None, Some(_)) => Err(ArgsError::HalfSelfManaged {
-                given: "--webhook-configuration",
-                missing: "--cert-secret",
-            }),
-            (_, Some(_), None) => Err(ArgsError::HalfSelfManaged {
-                given: "--cert-secret",
-                missing: "--webhook-configuration",
-            }),
-            (Some((cert, key)), None, None) => Ok(Source::Files { cert, key }),
-            (None, None, None) => Ok(Source::InMemory),
+            (Some((cert, key)), None, _) => Ok(Source::Files { cert, key }),
+            (None, None, _) => Ok(Source::InMemory),
+            (None, Some(_), None) => Err(ArgsError::NoConfiguration),
             (None, Some(secret), Some(configuration)) => {
                 Ok(Source::SelfManaged(self.self_managed(secret, configuration)?))
             }
@@ -180,13 +172,6 @@ impl Args {
             (Some(pair), _) => pair,
             (None, Some(namespace)) => (namespace.as_str(), secret),
             (None, None) => return Err(ArgsError::NoNamespace(secret.to_owned())),
-        };
-        let checked = |flag, value: &str| {
-            if is_name(value) {
-                Ok(value.to_owned())
-            } else {
-                Err(ArgsError::BadName { flag, value: value.to_owned() })
-            }
         };
         if self.ca_life / 3 < self.cert_life || self.cert_life < Duration::from_secs(5) {
             return Err(ArgsError::Lives);
@@ -203,12 +188,20 @@ impl Args {
         }
         Ok(SelfManaged {
             secret: checked("--cert-secret", name)?,
-            configuration: checked("--webhook-configuration", configuration)?,
+            configuration: configuration.to_owned(),
             namespace,
             names,
             cert_life: self.cert_life,
             ca_life: self.ca_life,
         })
+    }
+}
+
+fn checked(flag: &'static str, value: &str) -> Result<String, ArgsError> {
+    if is_name(value) {
+        Ok(value.to_owned())
+    } else {
+        Err(ArgsError::BadName { flag, value: value.to_owned() })
     }
 }
 
@@ -265,10 +258,12 @@ mod tests {
     #[test]
     fn each_way_is_chosen_by_its_flags() {
         assert_eq!(source(""), Ok(Source::InMemory));
-        assert_eq!(
-            source("--tls-cert a --tls-key b"),
-            Ok(Source::Files { cert: "a".into(), key: "b".into() })
-        );
+        assert_eq!(source("--webhook-configuration w"), Ok(Source::InMemory));
+        for flags in
+            ["--tls-cert a --tls-key b", "--tls-cert a --tls-key b --webhook-configuration w"]
+        {
+            assert_eq!(source(flags), Ok(Source::Files { cert: "a".into(), key: "b".into() }));
+        }
         let flags = "--cert-secret ns/tls --webhook-configuration 00-rejob --service-name rejob";
         let Ok(Source::SelfManaged(own)) = source(flags) else { panic!("not self-managed") };
         assert_eq!((own.namespace.as_str(), own.secret.as_str()), ("ns", "tls"));
@@ -288,7 +283,7 @@ mod tests {
             ("--tls-key a", "--tls-key needs --tls-cert"),
             ("--tls-key a --cert-secret n/s", "--tls-key needs --tls-cert"),
             ("--cert-secret n/s", "--cert-secret needs --webhook-configuration"),
-            ("--webhook-configuration w", "--webhook-configuration needs --cert-secret"),
+            ("--webhook-configuration W_", "not a valid Kubernetes name"),
             (
                 "--tls-cert a --tls-key b --cert-secret n/s --webhook-configuration w",
                 "exclude each other",

@@ -195,6 +195,20 @@ async fn a_job_that_is_not_there_is_none() {
 }
 
 #[tokio::test]
+async fn the_webhook_configuration_is_read_by_name() {
+    let (cluster, mut server, metrics) = connected(&[]);
+    for (code, expected) in [(200, true), (404, false)] {
+        let answer = server.answers(code, status(code, "NotFound", "no"));
+        let (found, call) = tokio::join!(cluster.webhook_configuration("00-rejob"), answer);
+        assert_eq!(found.unwrap().is_some(), expected);
+        let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/00-rejob";
+        assert_eq!((call.0.as_str(), call.1.as_str()), ("GET", path));
+    }
+    let labels = "verb=\"get\",resource=\"mutatingwebhookconfigurations\",code=\"404\"";
+    assert!(counted(&metrics, labels));
+}
+
+#[tokio::test]
 async fn dormant_jobs_are_listed_by_label_where_the_server_looks() {
     let (cluster, mut server, _) = connected(&[]);
     let list = json!({ "items": [{ "metadata": { "name": "a" } }] });

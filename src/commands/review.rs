@@ -128,16 +128,18 @@ fn unknown(context: &decide::Context<'_>) -> Vec<&'static str> {
         own_user,
         own_namespace,
         server_minor,
-        remembered: _,
-        asked: _,
         held: _,
         given_up: _,
         applied_just_now: _,
+        creation: _,
+        pods: _,
     } = context;
     let facts = [
         (own_user.is_none(), "the user that rejob's own requests carry"),
         (own_namespace.is_none(), "the namespace that rejob runs in"),
         (server_minor.is_none(), "the version of the API server (--kubernetes-version)"),
+        (true, "what the API server would store as the new job"),
+        (true, "the Pods of the stored job"),
         (true, "what a replica has seen of this job and its requests a short time ago"),
     ];
     facts.into_iter().filter_map(|(lacks, fact)| lacks.then_some(fact)).collect()

@@ -8,14 +8,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admission::{Admission, Identity};
 use crate::certs::{self, CertSlot, Supply, SystemClock};
+use crate::cluster::KubeCluster;
 use crate::metrics::Metrics;
 use crate::policy::PolicySet;
+use crate::replace::{Reaper, reaper};
 use crate::server::admin::Readiness;
 use crate::server::{Limits, Server, Setup, tls};
 use crate::telemetry;
@@ -120,9 +123,7 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
     };
     let cluster = connection.map(|connection| connection.cluster);
     if let Some(cluster) = cluster.clone().filter(|_| policies.replaces()) {
-        let (flags, metrics) = (args.cluster.clone(), metrics.clone());
-        let (policies, own) = (policies.clone(), identity.namespace.clone());
-        tokio::spawn(async move { flags.reap(cluster, metrics, policies, own).await });
+        reap(&args, cluster, &policies, &metrics);
     }
     let reviewer = Admission::new(&policies, cluster, identity, metrics.clone());
 
@@ -165,6 +166,25 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
         .await;
     drop(greeting);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the reaper, which needs to know what guards dormant Jobs.
+fn reap(args: &Args, cluster: Arc<KubeCluster>, policies: &PolicySet, metrics: &Metrics) {
+    let Some(configuration) = args.certs.webhook_configuration.clone() else {
+        tracing::warn!(
+            "dormant Jobs that a crash leaves behind are not deleted: give --webhook-configuration, \
+             so that rejob can see whether changes of them come to it"
+        );
+        return;
+    };
+    let options = reaper::Options {
+        configuration,
+        policies: policies.clone(),
+        own_namespace: args.certs.pod_namespace.clone(),
+        interval: Duration::from_secs(args.cluster.reaper_interval_seconds),
+        grace: Duration::from_secs(args.cluster.reaper_grace_seconds),
+    };
+    tokio::spawn(Reaper::new(cluster, options, metrics.clone()).run());
 }
 
 /// Keeps the metric at the end of the certificate that is served.

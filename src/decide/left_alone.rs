@@ -3,6 +3,7 @@
 
 use crate::job::{Job, keys};
 use crate::reason::Reason;
+use crate::replace::Record;
 use crate::review::{Operation, Request};
 
 use super::Context;
@@ -25,6 +26,10 @@ pub const BUILT_IN_CONTROLLERS: [&str; 10] = [
     "node-controller",
 ];
 
+/// The warning of [`Reason::SameUser`], by which `rejob doctor` knows it.
+pub const SAME_USER_WARNING: &str = "rejob runs as the user of this request and leaves it alone: \
+                                     give rejob a service account of its own";
+
 const CONTROLLER_PREFIX: &str = "system:serviceaccount:kube-system:";
 
 /// What can be told from the request alone.
@@ -37,7 +42,7 @@ pub(super) fn by_request(request: &Request, context: &Context<'_>) -> Option<Rea
     } else if request.subresource.is_some() {
         Some(Reason::Subresource)
     } else if context.own_user.is_some_and(|own| own == user) {
-        Some(Reason::OwnRequest)
+        Some(if is_rejobs(request) { Reason::OwnRequest } else { Reason::SameUser })
     } else if is_built_in(user) {
         Some(Reason::SystemController)
     } else if request.namespace == "kube-system"
@@ -47,6 +52,22 @@ pub(super) fn by_request(request: &Request, context: &Context<'_>) -> Option<Rea
     } else {
         None
     }
+}
+
+/// Whether rejob itself may have sent it: it creates Jobs dormant or in a dry run, and updates none.
+fn is_rejobs(request: &Request) -> bool {
+    request.operation == Operation::Create && (request.dry_run || creates_dormant(request))
+}
+
+fn creates_dormant(request: &Request) -> bool {
+    request.object.as_ref().is_some_and(|object| Record::of(Job::new(object)).is_some())
+}
+
+/// Said to a user that rejob runs as, about all that is left alone for it. A dry run of rejob's own
+/// looks the same as the user's, and rejob reads no warnings.
+pub(super) fn warning(reason: Reason, request: &Request) -> Option<&'static str> {
+    let own = matches!(reason, Reason::OwnRequest | Reason::SameUser);
+    (own && !creates_dormant(request)).then_some(SAME_USER_WARNING)
 }
 
 fn is_built_in(user: &str) -> bool {

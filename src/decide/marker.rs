@@ -52,7 +52,7 @@ pub(super) fn answer(
 pub(super) fn stale(old: Job<'_>, job: Job<'_>) -> Decision {
     match unchanged(old, job, "the request is about another revision").finish() {
         Ok(patch) => Decision { patch, ..Decision::admit(Reason::StaleView) },
-        Err(_) => Decision::admit(Reason::PatchFailed),
+        Err(error) => Decision::patch_failed(words::name(old, ""), &error),
     }
 }
 

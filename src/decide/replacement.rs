@@ -46,12 +46,7 @@ pub(super) fn decide(
     }
     let patch = match marker::answer(update, &plan.described, plan.mode) {
         Ok(patch) => patch,
-        Err(error) => {
-            return Ok(Decision::deny(
-                Reason::PatchFailed,
-                format!("job {name} was not replaced: {error}; report this as a defect of rejob"),
-            ));
-        }
+        Err(error) => return Ok(Decision::patch_failed(name, &error)),
     };
     if request.dry_run {
         warnings.add(format!("job {name} would be replaced: {}", plan.changed));

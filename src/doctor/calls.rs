@@ -14,6 +14,7 @@ use super::collect::words;
 use super::facts::{Calls, Facts, Outcome};
 use super::probe::Probe;
 use super::webhook::{Entry, opted_in};
+use crate::decide::SAME_USER_WARNING;
 use crate::job::keys;
 
 /// How many Jobs are sent for an entry.
@@ -66,6 +67,9 @@ async fn try_namespace(probe: &impl Probe, namespace: &str) -> Outcome {
         };
         if !(200..300).contains(&answer.code) {
             return refusal(namespace, words(&answer));
+        }
+        if answer.warnings.iter().any(|warning| warning.contains(SAME_USER_WARNING)) {
+            return Outcome::SameUser;
         }
         if is_marked(&answer.body) {
             took.push(answer.took);

@@ -134,6 +134,8 @@ pub enum Outcome {
         /// How many came back without rejob's mark.
         unmarked: usize,
     },
+    /// rejob runs as the user who asks, and so left the Job alone.
+    SameUser,
     /// The API server could not call rejob.
     Failed {
         /// The namespace they were sent to.
@@ -199,7 +201,7 @@ impl Facts {
     #[must_use]
     pub fn writes_itself(&self, target: &Target) -> bool {
         let settings = self.installation_of(target).and_then(Installation::settings);
-        settings.is_some_and(|settings| settings.writes_into.is_some())
+        settings.is_some_and(|settings| settings.self_managed)
     }
 
     /// The beginning of the command that changes the release behind a target; its values follow.

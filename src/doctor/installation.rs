@@ -13,8 +13,10 @@ pub struct Settings {
     pub service_account: String,
     /// The Secret with the certificate: the server's own, or the one mounted.
     pub secret: Option<String>,
-    /// Where the server keeps its certificate itself: the webhook configuration it writes into.
-    pub writes_into: Option<String>,
+    /// The webhook configuration that it takes for its own.
+    pub configuration: Option<String>,
+    /// Whether it keeps its certificate, and the entries of that configuration, itself.
+    pub self_managed: bool,
     /// The namespaces it is restricted to; all when empty.
     pub namespaces: Vec<String>,
     /// The ConfigMap of its policies; the built-in ones without.
@@ -33,9 +35,10 @@ impl Settings {
         let container = pod.containers.iter().find(serves).or(pod.containers.first());
         let value =
             |name, variable| container.and_then(|container| flag(container, name, variable));
-        let writes_into = value("--webhook-configuration", "REJOB_WEBHOOK_CONFIGURATION");
+        let configuration = value("--webhook-configuration", "REJOB_WEBHOOK_CONFIGURATION");
         let certificate = value("--tls-cert", "REJOB_TLS_CERT");
         let own = value("--cert-secret", "REJOB_CERT_SECRET");
+        let self_managed = own.is_some();
         let own = own.map(|name| name.rsplit('/').next().unwrap_or_default().to_owned());
         let mounted = certificate.and_then(|file| {
             let volume = volume(pod, container?, &file)?;
@@ -50,7 +53,8 @@ impl Settings {
             deployment: deployment.metadata.name.clone().unwrap_or_default(),
             service_account: account.unwrap_or_else(|| "default".to_owned()),
             secret: own.or(mounted),
-            writes_into,
+            configuration,
+            self_managed,
             namespaces: namespaces
                 .split(',')
                 .filter(|n| !n.is_empty())
@@ -136,7 +140,8 @@ mod tests {
             deployment: "rejob".into(),
             service_account: "rejob".into(),
             secret: Some("rejob-tls".into()),
-            writes_into: Some("00-rejob".into()),
+            configuration: Some("00-rejob".into()),
+            self_managed: true,
             namespaces: vec!["a".into(), "b".into()],
             policies: Some("rejob-policies".into()),
         };
@@ -145,9 +150,16 @@ mod tests {
 
     #[test]
     fn a_mounted_certificate_names_its_secret() {
-        let found = settings(&json!(["serve", "--tls-cert", "/etc/rejob/tls/tls.crt"]), &json!([]));
+        let args = json!([
+            "serve",
+            "--tls-cert",
+            "/etc/rejob/tls/tls.crt",
+            "--webhook-configuration=00-rejob"
+        ]);
+        let found = settings(&args, &json!([]));
         assert_eq!(found.secret.as_deref(), Some("mine"));
-        assert_eq!((found.writes_into, found.policies), (None, None));
+        assert_eq!(found.configuration.as_deref(), Some("00-rejob"));
+        assert_eq!((found.self_managed, found.policies), (false, None));
     }
 
     #[test]

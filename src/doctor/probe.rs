@@ -35,6 +35,8 @@ pub struct Answer {
     pub body: Value,
     /// The `Date` header.
     pub date: Option<Timestamp>,
+    /// The `Warning` headers.
+    pub warnings: Vec<String>,
     /// How long it took.
     pub took: Duration,
 }
@@ -94,10 +96,12 @@ impl Probe for Cluster {
         let code = response.status().as_u16();
         let date = response.headers().get(http::header::DATE);
         let date = date.and_then(|date| http_date(date.to_str().ok()?));
+        let warnings = response.headers().get_all(http::header::WARNING).iter();
+        let warnings = warnings.filter_map(|text| Some(text.to_str().ok()?.to_owned())).collect();
         let bytes = response.into_body().collect_bytes().await;
         let bytes = bytes.map_err(|error| with_causes(&error))?;
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        Ok(Answer { code, body, date, took: begun.elapsed() })
+        Ok(Answer { code, body, date, warnings, took: begun.elapsed() })
     }
 
     async fn served(&self, target: &Target) -> Result<Vec<Vec<u8>>, String> {

@@ -1,5 +1,5 @@
-//! Which rights rejob's service account needs, exactly: what a replacement takes, and what keeping
-//! its own certificate takes. Pure.
+//! Which rights rejob's service account needs, exactly: what a replacement and the cleaning up after
+//! one take, and what keeping its own certificate takes. Pure.
 
 use serde_json::{Value, json};
 
@@ -109,11 +109,16 @@ pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<Right
             rights.push(right("create", "", "events", place, ""));
         }
     }
-    if let Some(configuration) = &settings.writes_into {
+    if let Some(configuration) = &settings.configuration {
         let (group, resource) = ("admissionregistration.k8s.io", "mutatingwebhookconfigurations");
-        for verb in ["get", "patch"] {
-            rights.push(right(verb, group, resource, "", configuration));
+        if replaces || settings.self_managed {
+            rights.push(right("get", group, resource, "", configuration));
         }
+        if settings.self_managed {
+            rights.push(right("patch", group, resource, "", configuration));
+        }
+    }
+    if settings.self_managed {
         rights.push(right("create", "", "secrets", namespace, ""));
         for verb in ["get", "patch"] {
             let secret = settings.secret.as_deref().unwrap_or_default();
@@ -132,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn replacing_takes_jobs_access_reviews_namespaces_and_events() {
+    fn replacing_takes_jobs_access_reviews_namespaces_events_and_a_look_at_the_configuration() {
         let expected = [
             "create subjectaccessreviews.authorization.k8s.io",
             "get jobs.batch",
@@ -141,8 +146,11 @@ mod tests {
             "delete jobs.batch",
             "get namespaces",
             "create events",
+            "get mutatingwebhookconfigurations.admissionregistration.k8s.io named 00-rejob",
         ];
-        assert_eq!(words(&Settings::default(), true), expected);
+        let settings = Settings { configuration: Some("00-rejob".into()), ..Settings::default() };
+        assert_eq!(words(&settings, true), expected);
+        assert_eq!(words(&settings, false), [""; 0]);
     }
 
     #[test]
@@ -159,7 +167,8 @@ mod tests {
     fn a_certificate_of_its_own_takes_its_secret_and_its_configuration() {
         let settings = Settings {
             secret: Some("rejob-tls".into()),
-            writes_into: Some("00-rejob".into()),
+            configuration: Some("00-rejob".into()),
+            self_managed: true,
             ..Settings::default()
         };
         let expected = [

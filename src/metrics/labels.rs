@@ -91,6 +91,8 @@ label_values! {
         SelfSubjectReviews = "selfsubjectreviews",
         /// What a user may do.
         SubjectAccessReviews = "subjectaccessreviews",
+        /// The configuration that guards dormant Jobs.
+        WebhookConfigurations = "mutatingwebhookconfigurations",
         /// The version of the API server, which is no resource of RBAC.
         Version = "version",
     }

@@ -119,6 +119,12 @@ pub trait Cluster: Send + Sync + 'static {
     /// The Jobs with the dormant label, in all namespaces that this server looks after.
     fn dormant(&self) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
 
+    /// The `MutatingWebhookConfiguration` of that name; `None` when there is none.
+    fn webhook_configuration(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Value>, ApiError>> + Send;
+
     /// Tells about a replacement in an Event on the new Job.
     fn tell(
         &self,

@@ -138,6 +138,15 @@ impl Cluster for Fake {
         Ok(self.call("list", Value::Null, json!([])).await?.as_array().cloned().unwrap_or_default())
     }
 
+    async fn webhook_configuration(&self, name: &str) -> Result<Option<Value>, ApiError> {
+        let guarding = json!({
+            "metadata": { "creationTimestamp": "2026-01-01T00:00:00Z" },
+            "webhooks": [{ "name": "dormant.rejob.dev", "failurePolicy": "Fail" }],
+        });
+        let configuration = self.call("configuration", json!(name), guarding).await?;
+        Ok(Some(configuration).filter(|configuration| !configuration.is_null()))
+    }
+
     async fn tell(&self, _: &str, name: &str, uid: &str, message: &str) -> Result<(), ApiError> {
         self.call("tell", json!([name, uid, message]), Value::Null).await.map(drop)
     }

@@ -132,4 +132,14 @@ mod tests {
             assert_ne!(ada, other);
         }
     }
+
+    /// The webhook configuration tells a record by this text, wherever it stands
+    /// (`rejob.cel.isDormant` of the chart).
+    #[test]
+    fn every_record_says_its_parallelism() {
+        for parallelism in [Some(3), None] {
+            let text = Record { parallelism, ..recorded("alice", None) }.to_text();
+            assert!(text.contains(r#""parallelism":"#), "{text}");
+        }
+    }
 }

@@ -81,6 +81,30 @@ fn the_table_of_values_is_the_one_that_values_yaml_makes() {
     }
 }
 
+/// A template as a reader sees it: labels by their names, and optional parts as if they were there.
+fn plain(template: &str) -> String {
+    let (mut plain, mut rest, mut within) = (String::new(), template, "");
+    while let Some((before, after)) = rest.split_once("{{ ") {
+        let (action, after) = after.split_once(" }}").expect("an action ends");
+        plain.push_str(before);
+        rest = after;
+        let name = match action {
+            "end" => continue,
+            "." => within,
+            "$value | humanizeDuration" => "value",
+            action => match action.strip_prefix("with $labels.") {
+                Some(label) => {
+                    within = label;
+                    continue;
+                }
+                None => action.strip_prefix("$labels.").expect("an action that is known here"),
+            },
+        };
+        let _ = write!(plain, "`{name}`");
+    }
+    plain + rest
+}
+
 /// The page of alerts, made from `files/alerts.yaml`.
 fn alerts() -> String {
     let alerts: Value = serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts");
@@ -101,16 +125,13 @@ This page is made from the alerts: `UPDATE_DOCS=1 cargo test --test chart`.
     .to_owned();
     for rule in alerts["groups"][0]["rules"].as_array().expect("rules") {
         let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
-        let summary = text(&rule["annotations"]["summary"]);
-        let plain =
-            summary.replace("{{ $labels.", "`").replace("{{ $value | humanizeDuration", "`value");
         let wait = rule["for"].as_str().unwrap_or("at once");
         let _ = writeln!(
             page,
             "| `{}` | {} | {wait} | {} {} |",
             text(&rule["alert"]),
             text(&rule["labels"]["severity"]),
-            plain.replace(" }}", "`"),
+            plain(&text(&rule["annotations"]["summary"])),
             text(&rule["annotations"]["description"]),
         );
     }
@@ -124,6 +145,7 @@ fn the_page_of_alerts_is_the_one_that_the_alerts_make() {
         std::fs::write(path, alerts()).expect("write the page");
     }
     let page = std::fs::read_to_string(path).expect("docs/install/alerts.md");
+    assert!(!page.contains("{{") && !page.contains("}}"), "a template is left in the page");
     assert_eq!(page, alerts(), "run UPDATE_DOCS=1 cargo test --test chart");
 }
 

@@ -153,8 +153,7 @@ proptest! {
         request in any_request(), policy in policy()
     ) {
         let decision = decided(&request, &policy);
-        if !matches!(decision.verdict, Verdict::Admit)
-            || matches!(decision.reason, Reason::StaleView | Reason::PatchFailed) {
+        if !matches!(decision.verdict, Verdict::Admit) || decision.reason == Reason::StaleView {
             return Ok(());
         }
         let after = result(&request, &decision);

@@ -133,8 +133,8 @@ pub struct Release {
     pub account: String,
 }
 
-/// The rights that a policy which replaces needs.
-pub fn rules() -> Vec<Value> {
+/// The rights that a policy which replaces needs, in rejob behind that webhook configuration.
+pub fn rules(configuration: &str) -> Vec<Value> {
     let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
     vec![
         rule("batch", "jobs", &["get"]),
@@ -144,18 +144,24 @@ pub fn rules() -> Vec<Value> {
         rule("authorization.k8s.io", "subjectaccessreviews", &["create"]),
         rule("", "namespaces", &["get"]),
         rule("", "events", &["create"]),
+        json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations"],
+            "resourceNames": [configuration], "verbs": ["get"],
+        }),
     ]
 }
 
 impl Release {
-    /// Creates them: all replicas available, all rights granted.
-    pub fn create(turn: &Turn) -> Self {
+    /// Creates them, for rejob behind that webhook configuration: all replicas available, all
+    /// rights granted.
+    pub fn create(turn: &Turn, configuration: &str) -> Self {
         let plane = turn.plane();
         let (admin, namespace) = (plane.admin(), plane.namespace("release", &[]));
         let account = format!("rejob-{}", plane::unique());
         let metadata = json!({ "name": account });
         let rbac = "/apis/rbac.authorization.k8s.io/v1";
-        let role = json!({ "metadata": metadata, "rules": rules() });
+        let role = json!({ "metadata": metadata, "rules": rules(configuration) });
         admin.post(&format!("{rbac}/clusterroles"), &role).ok();
         let subject =
             json!({ "kind": "ServiceAccount", "name": account, "namespace": namespace.name() });
@@ -173,7 +179,10 @@ impl Release {
                 "selector": { "matchLabels": labels },
                 "template": { "metadata": { "labels": labels }, "spec": {
                     "serviceAccountName": account,
-                    "containers": [{ "name": "rejob", "image": "rejob", "args": ["serve"] }],
+                    "containers": [{
+                        "name": "rejob", "image": "rejob",
+                        "args": ["serve", "--webhook-configuration", configuration],
+                    }],
                 }},
             },
         });
@@ -205,8 +214,8 @@ pub fn installed(turn: &Turn) -> (Release, Rejob<'_>) {
 
 /// As [`installed`], with options.
 pub fn installed_with<'t>(turn: &'t Turn, options: &rejob::Options<'_>) -> (Release, Rejob<'t>) {
-    let release = Release::create(turn);
     let rejob = Rejob::start(turn.plane(), options);
+    let release = Release::create(turn, rejob.configuration());
     for policy in ["hash-name", "replace", "ttl"] {
         rejob.namespace(policy);
     }

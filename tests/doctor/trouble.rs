@@ -39,6 +39,33 @@ fn the_namespace_of_rejob_opts_in() {
 }
 
 #[test]
+fn rejob_that_runs_as_the_user_who_deploys() {
+    let turn = turn();
+    let deployer = turn.plane().user("deployer", Some("system:masters"));
+    let kubeconfig = deployer.kubeconfig().display().to_string();
+    let env = vec![("REJOB_KUBECONFIG", kubeconfig.as_str())];
+    let (_release, rejob) =
+        installed_with(&turn, &Options { cluster: false, env, ..Options::default() });
+    turn.doctor().is_well();
+    let seen = crate::clinic::doctor(&deployer, &[]);
+    seen.finds("calls", "rejob runs as deployer, who asks here");
+    assert_eq!(seen.problems(), ["calls"]);
+
+    let namespace = rejob.namespace("replace").seen_by(deployer);
+    let created = namespace.create_job(&job("nightly", "app:1"));
+    assert!(created.warnings[0].starts_with("rejob runs as the user of this request"));
+    let path = namespace.job_path("nightly");
+    let label = json!({ "metadata": { "labels": { "a": "b" } } });
+    let changed = namespace.user().patch("merge", &path, &label);
+    assert_eq!((changed.status, changed.warnings), (200, created.warnings));
+    let warned = |line: &str| line.contains("WARN") && line.contains("same_user");
+    // A retry of the API server's own is warned of as well.
+    wait::until("rejob warns of both", || {
+        (rejob.log().lines().filter(|line| warned(line)).count() >= 2).then_some(())
+    });
+}
+
+#[test]
 fn a_deployment_that_is_not_available() {
     let turn = turn();
     let (release, _rejob) = installed(&turn);
@@ -188,7 +215,7 @@ fn what_judges_updates_of_jobs_after_rejob_is_a_hint() {
 #[test]
 fn a_namespace_for_the_installation_that_holds_none() {
     let turn = turn();
-    let release = Release::create(&turn);
+    let release = Release::create(&turn, "none");
     let elsewhere = turn.plane().namespace("elsewhere", &[]);
     let admin = turn.plane().admin();
     let seen = crate::clinic::doctor(&admin, &["--namespace", elsewhere.name()]);

@@ -259,6 +259,10 @@ impl Cluster for Simulated {
         self.call(|_| Ok(Vec::new())).await
     }
 
+    async fn webhook_configuration(&self, _: &str) -> Result<Option<Value>, ApiError> {
+        self.call(|_| Ok(None)).await
+    }
+
     async fn tell(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), ApiError> {
         self.call(|_| Ok(())).await
     }

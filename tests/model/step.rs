@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejob::replace::{Effect, Outcome, Reaper};
+use rejob::replace::reaper::Seen;
+use rejob::replace::{Effect, Outcome};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -162,10 +163,11 @@ fn reaper_is_due(model: &Checked, world: &World) -> Option<(String, String)> {
     }
     let job = world.job()?;
     job["metadata"]["labels"].get("rejob.dev/dormant")?;
-    let jobs = [(**job).clone()];
-    let (mut reaper, start) = (Reaper::new(Duration::ZERO), Instant::now());
-    reaper.look(&jobs, start);
-    let due = reaper.look(&jobs, start + Duration::from_secs(1));
+    let mut job = (**job).clone();
+    job["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:00Z");
+    let (jobs, mut seen, start) = ([job], Seen::new(Duration::ZERO), Instant::now());
+    seen.look(&jobs, start);
+    let due = seen.look(&jobs, start + Duration::from_secs(1));
     due.into_iter().next().map(|due| (due.uid, due.resource_version))
 }
 

@@ -26,11 +26,11 @@ enum Left {
 }
 
 /// A reaper that does not let a test wait.
-const REAPER: [(&str, &str); 2] =
+pub const REAPER: [(&str, &str); 2] =
     [("REJOB_REAPER_INTERVAL_SECONDS", "1"), ("REJOB_REAPER_GRACE_SECONDS", "2")];
 
-const FIRST: &str = "app:1";
-const SECOND: &str = "app:2";
+pub const FIRST: &str = "app:1";
+pub const SECOND: &str = "app:2";
 
 /// Every step of a client's replacement, in both of its turns: each effect, before and after, and
 /// the answers. An apply's new Job is made by the API server, so its second turn is a creation.
@@ -65,13 +65,13 @@ fn steps(client: Client) -> Vec<(String, Left)> {
     steps
 }
 
-fn start<'p>(plane: &'p ControlPlane, failure_policy: &'static str) -> Rejob<'p> {
+pub fn start<'p>(plane: &'p ControlPlane, failure_policy: &'static str) -> Rejob<'p> {
     Rejob::start(plane, &Options { failure_policy, ..Options::default() })
 }
 
 /// Deploys the first image, then the second one while rejob dies at that step; what the client
 /// said. rejob is dead afterwards.
-fn crash(rejob: &mut Rejob<'_>, client: Client, step: &str) -> (Place, Result<String, String>) {
+pub fn crash(rejob: &mut Rejob<'_>, client: Client, step: &str) -> (Place, Result<String, String>) {
     let place = Place::new(rejob.namespace("replace"));
     place.deploy(client, FIRST);
     place.assert_runs(FIRST);
@@ -83,7 +83,7 @@ fn crash(rejob: &mut Rejob<'_>, client: Client, step: &str) -> (Place, Result<St
 
 /// The first command's run, and exactly one of the second.
 #[track_caller]
-fn assert_second_ran_once(place: &Place) {
+pub fn assert_second_ran_once(place: &Place) {
     place.assert_runs(SECOND);
     place.assert_ran(2);
 }
@@ -194,6 +194,16 @@ fn left_dormant(client: Client) {
     assert_second_ran_once(&place);
 }
 
+/// Waits until the API server has taken notice that it is to call rejob no longer.
+pub fn wait_until_not_called(place: &Place) {
+    let dry = format!("{}?dryRun=All", place.namespace.jobs_path());
+    wait::until("the API server calls rejob no longer", || {
+        let answer = place.namespace.user().post(&dry, &manifest::job("probe", "a"));
+        let hash = "rejob.dev/template-hash";
+        (answer.status == 201 && annotation(&answer.body, hash).is_none()).then_some(())
+    });
+}
+
 /// The namespace opts out while the Job is dormant: the same command starts it all the same.
 fn no_label_any_more(client: Client) {
     let plane = ControlPlane::shared();
@@ -204,11 +214,7 @@ fn no_label_any_more(client: Client) {
     let unlabel = json!({ "metadata": { "labels": { "rejob.dev/policy": null } } });
     plane.admin().patch("merge", &namespace, &unlabel).ok();
     rejob.restart(&[]);
-    let dry = format!("{}?dryRun=All", place.namespace.jobs_path());
-    wait::until("the API server calls rejob no longer", || {
-        let job = place.namespace.user().post(&dry, &manifest::job("probe", "a")).ok();
-        annotation(&job, "rejob.dev/template-hash").is_none().then_some(())
-    });
+    wait_until_not_called(&place);
     place.deploy(client, SECOND);
     assert_second_ran_once(&place);
     // And from then on it is plain Kubernetes.

@@ -17,6 +17,7 @@ mod support;
 mod companions;
 mod concurrency;
 mod deploy;
+mod emergency;
 mod forged;
 mod hashes;
 mod hooks;

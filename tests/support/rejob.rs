@@ -25,7 +25,7 @@ pub const IS_DORMANT: &str = "oldObject != null && has(oldObject.metadata.labels
     && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) \
     && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) \
     && 'rejob.dev/dormant' in oldObject.metadata.annotations \
-    && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{\"parallelism\":')";
+    && oldObject.metadata.annotations['rejob.dev/dormant'].contains('\"parallelism\":')";
 /// A change of `rejob.dev/rerun`, in CEL.
 pub const ASKS_FOR_A_RERUN: &str = "oldObject != null && has(object.metadata.annotations) \
     && 'rejob.dev/rerun' in object.metadata.annotations && !(has(oldObject.metadata.annotations) \
@@ -109,18 +109,21 @@ impl<'p> Rejob<'p> {
         flag("--tls-cert", file("tls.crt", &server.certificate));
         flag("--tls-key", file("tls.key", &server.key));
         flag("--log-level", "debug".to_owned());
+        let configuration = format!("{}-{instance}", options.name);
+        flag("--webhook-configuration", configuration.clone());
         if let Some(policies) = options.policies {
             flag("--policies", file("policies.yaml", policies));
         }
         let admin = plane.admin();
         if options.cluster {
-            let account = service_account(plane, &admin, &instance, options.forbidden);
+            let account =
+                service_account(plane, &admin, &instance, &configuration, options.forbidden);
             flag("--kubeconfig", account.kubeconfig().display().to_string());
         }
         let mut rejob = Self {
             plane,
             admin,
-            configuration: format!("{}-{instance}", options.name),
+            configuration,
             command,
             env: options.env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
             log: dir.join("rejob.log"),
@@ -346,6 +349,7 @@ fn service_account(
     plane: &ControlPlane,
     admin: &User,
     name: &str,
+    configuration: &str,
     forbidden: Option<&str>,
 ) -> User {
     let namespace = plane.namespace("rejob-system", &[]);
@@ -360,6 +364,12 @@ fn service_account(
         allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
         allow("", "namespaces", &["get"]),
         allow("", "events", &["create"]),
+        json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations"],
+            "resourceNames": [configuration],
+            "verbs": ["get"],
+        }),
     ];
     rules.retain(|rule| forbidden.is_none_or(|resource| rule["resources"][0] != resource));
     let role = json!({ "metadata": metadata, "rules": rules });

@@ -12,7 +12,7 @@ left out for what else it carries: rejob has to take out a dormant mark that som
 
 {{/* A stored Job that rejob has made dormant, as far as that can be seen: it sleeps, and has a record as rejob writes it. */}}
 {{- define "rejob.cel.isDormant" -}}
-oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) && 'rejob.dev/dormant' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/dormant'].startsWith('{"parallelism":')
+oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) && 'rejob.dev/dormant' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/dormant'].contains('"parallelism":')
 {{- end }}
 
 {{/* A change of rejob.dev/rerun: the same Job is to run again. */}}

@@ -1,17 +1,15 @@
-//! The cluster that `serve` acts on: its flags, the connection, the reaper's loop.
+//! The cluster that `serve` acts on: its flags and the connection.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use crate::cluster::{self, Facts, KubeCluster};
 use crate::metrics::Metrics;
-use crate::policy::PolicySet;
-use crate::replace::reaper::is_guarded;
-use crate::replace::{Cluster, Reaper, reaper};
+use crate::replace::reaper;
 
 /// How often the API server is asked at start before rejob gives up, and the pause between.
 const TRIES: u32 = 15;
@@ -81,62 +79,5 @@ impl Args {
         let kubernetes = facts.server.map(|version| version.to_string()).unwrap_or_default();
         tracing::info!(server, user = facts.own_user, kubernetes, "connected");
         Ok(Some(Connection { cluster: Arc::new(cluster), facts }))
-    }
-
-    /// Looks for dormant Jobs that nobody came back for, and deletes them; never ends.
-    pub async fn reap(
-        &self,
-        cluster: Arc<KubeCluster>,
-        metrics: Metrics,
-        policies: PolicySet,
-        own_namespace: Option<String>,
-    ) {
-        let mut reaper = Reaper::new(Duration::from_secs(self.reaper_grace_seconds));
-        let mut ticks = interval(Duration::from_secs(self.reaper_interval_seconds));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            let jobs = match cluster.dormant().await {
-                Ok(jobs) => jobs,
-                Err(error) => {
-                    tracing::warn!("cannot list dormant Jobs: {error}");
-                    continue;
-                }
-            };
-            for due in reaper.look(&jobs, Instant::now()) {
-                let (namespace, name) = (due.namespace.as_str(), due.name.as_str());
-                match cluster.opted_in(namespace).await {
-                    Ok(label)
-                        if is_guarded(
-                            namespace,
-                            label.as_deref(),
-                            &policies,
-                            own_namespace.as_deref(),
-                        ) => {}
-                    Ok(_) => continue,
-                    Err(error) => {
-                        tracing::warn!(namespace, name, "cannot read the namespace: {error}");
-                        continue;
-                    }
-                }
-                match cluster.delete(namespace, name, &due.uid, &due.resource_version).await {
-                    Ok(()) => {
-                        metrics.dormant_job_reaped();
-                        tracing::warn!(
-                            namespace,
-                            name,
-                            uid = due.uid,
-                            "deleted a dormant Job: the replacement that made it was cut off; send \
-                             the request again"
-                        );
-                    }
-                    // Released or deleted meanwhile.
-                    Err(error) if matches!(error.code, 404 | 409) => {}
-                    Err(error) => {
-                        tracing::warn!(namespace, name, "cannot delete a dormant Job: {error}");
-                    }
-                }
-            }
-        }
     }
 }

@@ -37,6 +37,17 @@ fn judge(facts: &Facts, calls: &Calls) -> Finding {
             Finding::unchecked(CHECK, &subject, "calls of rejob", "no namespace opts in")
         }
         Outcome::NotTried(error) => Finding::unchecked(CHECK, &subject, "calls of rejob", error),
+        Outcome::SameUser => {
+            let user = facts.user.as_deref().unwrap_or("this user");
+            Finding::problem(
+                CHECK,
+                &subject,
+                format!(
+                    "rejob runs as {user}, who asks here: it leaves all Jobs of this user alone"
+                ),
+                "run rejob with a service account of its own, as the chart does",
+            )
+        }
         Outcome::Failed { namespace, message } => Finding::problem(
             CHECK,
             &subject,

@@ -30,7 +30,7 @@ pub(super) fn renew(facts: &Facts, target: &Target) -> String {
     let installation = facts.installation_of(target);
     let settings = installation.and_then(|one| Some((&one.namespace, one.settings()?)));
     match settings {
-        Some((namespace, settings)) if settings.writes_into.is_some() => format!(
+        Some((namespace, settings)) if settings.self_managed => format!(
             "kubectl --namespace {namespace} rollout restart deployment/{}",
             settings.deployment
         ),

@@ -12,14 +12,14 @@ use crate::doctor::finding::Finding;
 use crate::doctor::webhook::opted_in;
 use crate::job::Job;
 use crate::replace::Record;
-use crate::replace::reaper::LONGEST_REQUEST;
+use crate::replace::reaper;
 
 const CHECK: &str = "dormant-jobs";
 
 /// Until then, in seconds, it is under way.
-const REQUEST: i64 = LONGEST_REQUEST.as_secs().cast_signed();
-/// When the reaper has surely deleted it, in seconds: it lists every 30 s and waits for 60 s.
-const REAPED: i64 = 120;
+const REQUEST: i64 = reaper::LONGEST_REQUEST.as_secs().cast_signed();
+/// When the reaper has surely deleted it, in seconds.
+const REAPED: i64 = reaper::REAPED.as_secs().cast_signed();
 
 pub fn dormant(facts: &Facts, findings: &mut Vec<Finding>) {
     let jobs = match &facts.dormant {

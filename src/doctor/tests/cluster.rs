@@ -134,6 +134,11 @@ fn rejobs_own_user_cannot_try_the_calls() {
 }
 
 #[test]
+fn rejob_that_runs_as_the_user_who_asks_is_a_problem() {
+    problem("calls", "it leaves all Jobs of this user alone", outcome(Outcome::SameUser));
+}
+
+#[test]
 fn slow_calls_are_a_hint() {
     hint("calls", "slow: 3 dry-run Jobs in shop, 1500 ms", outcome(answered(&[10, 1500, 2000], 0)));
 }

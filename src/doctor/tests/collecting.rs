@@ -41,7 +41,8 @@ impl<F: Fn(&str) -> Option<(u16, Value)> + Sync> Probe for Fake<F> {
             (403, json!({ "message": "it is forbidden: User \"eve\" cannot do that" }))
         });
         self.asked.lock().unwrap().push(line);
-        Ok(Answer { code, body, date: None, took: Duration::from_millis(3) })
+        let (date, took) = (None, Duration::from_millis(3));
+        Ok(Answer { code, body, date, warnings: Vec::new(), took })
     }
 
     async fn served(&self, _: &Target) -> Result<Vec<Vec<u8>>, String> {
