@@ -136,13 +136,13 @@ impl Plan {
         annotations
     }
 
-    /// The new Job as it is made, dormant or for an apply by the API server, under another name: in
-    /// a dry run nothing of it is told under the name that is taken.
+    /// The new Job under another name: in a dry run nothing of it is told under the name that is taken.
     #[must_use]
     pub fn probe(&self, policy: &str) -> Value {
-        let mut job = match (self.mode, &self.applied) {
-            (Mode::Apply, Some(applied)) => applied.clone(),
-            _ => self.dormant(policy),
+        let mut job = match self.mode {
+            // As merged: what other managers own beside the apply is no change of it.
+            Mode::Apply => self.job.clone(),
+            Mode::Recreate => self.dormant(policy),
         };
         if let Some(Value::Object(metadata)) = job.get_mut("metadata") {
             metadata.remove("name");

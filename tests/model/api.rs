@@ -30,7 +30,7 @@ pub enum First {
 
 pub fn who(model: &Checked, client: usize) -> Who {
     let sender = &model.scenario.senders[client];
-    Who { user: sender.user, manager: sender.manager }
+    Who { user: sender.user, manager: sender.manager, group: None }
 }
 
 pub fn wanted(model: &Checked, world: &World, client: usize) -> &'static str {
@@ -61,12 +61,8 @@ pub fn begin(model: &Checked, world: &mut World, client: usize, first: First) {
             Some(job) => world.clients[client] = Client::Read(job),
             None => answer(world, client, Answer::Refused(job::MISSING)),
         },
-        Kind::Kubectl => match world.job().cloned() {
-            // What kubectl compares: the fields of the manifest, and its own annotation.
-            Some(job)
-                if job::image(&job) == wanted(model, world, client)
-                    && job::last_applied(&job) == Some(wanted(model, world, client)) =>
-            {
+        kind @ (Kind::Kubectl | Kind::Helm) => match world.job().cloned() {
+            Some(job) if finds_it_done(kind, &job, wanted(model, world, client)) => {
                 success(model, world, client, &job);
             }
             Some(job) => world.clients[client] = Client::Read(job),
@@ -76,10 +72,20 @@ pub fn begin(model: &Checked, world: &mut World, client: usize, first: First) {
     }
 }
 
+/// What the client compares: the fields of the manifest, and its own annotation.
+pub fn finds_it_done(kind: Kind, job: &Value, image: &str) -> bool {
+    let own = match kind {
+        Kind::Kubectl => job::last_applied(job) == Some(image),
+        _ => job::release(job) == Some("r"),
+    };
+    job::image(job) == image && own
+}
+
 fn post(model: &Checked, world: &mut World, client: usize) {
     let image = wanted(model, world, client);
     let mut object = job::manifest(image, ARG);
     job::set_last_applied(&mut object, image);
+    job::set_release(&mut object);
     job::own_by_update(None, &mut object, who(model, client).manager);
     let object = Shared::new(object);
     let turn = Turn { old: None, current: true, object, body: None, post: true };
@@ -144,8 +150,12 @@ pub fn change(
         Kind::Patch => job::set_image(&mut new, image),
         Kind::Kubectl => {
             job::set_image(&mut new, image);
-            job::set_last_applied(&mut new, image);
+            // Nor does it send a record that it has found.
+            if body.and_then(job::last_applied) != Some(image) {
+                job::set_last_applied(&mut new, image);
+            }
         }
+        Kind::Helm => job::set_image(&mut new, image),
         Kind::Scale => new["spec"]["parallelism"] = json!(2),
         Kind::Label => {
             job::map(&mut new["metadata"], "labels").insert("touched".to_owned(), json!("yes"));

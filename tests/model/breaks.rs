@@ -47,8 +47,12 @@ fn needs(rule: Rule) -> (Scenario, &'static str) {
             Scenario { forgery: Some(FORGERY), ..one(Kind::Label) },
             "a forged review starts no Pod",
         ),
+        // A user without rights, who then writes himself.
         Rule::ReleaseByItsUser => (
-            Scenario { forgery: Some(FORGERY), ..one(Kind::Label) },
+            Scenario {
+                forgery: Some(CLAIM),
+                ..Scenario::of(vec![Sender::new(Kind::Label, "patch-only", &["a:2"])])
+            },
             "a forged review starts no Pod",
         ),
         Rule::IntendedParallelism => (
@@ -85,7 +89,8 @@ fn needs(rule: Rule) -> (Scenario, &'static str) {
         Rule::LooksChanged => (
             Scenario {
                 faults: 1,
-                ..Scenario::of(vec![Sender::new(Kind::Kubectl, "ada", &["a:2", "a:2"])])
+                image_set: Some("a:2"),
+                ..Scenario::of(vec![Sender::new(Kind::Kubectl, "ada", &["a:1", "a:1"])])
             },
             "success is never about a dormant Job",
         ),
@@ -107,7 +112,9 @@ fn needs(rule: Rule) -> (Scenario, &'static str) {
     }
 }
 
-const FORGERY: Forgery = Forgery { user: "root", manager: "kubectl" };
+const FORGERY: Forgery = Forgery { user: "root", manager: "kubectl", group: None };
+const CLAIM: Forgery =
+    Forgery { user: "patch-only", manager: "tool", group: Some("system:masters") };
 
 #[test]
 fn without_any_one_rule_the_checker_finds_a_counterexample() {
@@ -128,11 +135,24 @@ fn without_any_one_rule_the_checker_finds_a_counterexample() {
 fn the_documented_limit_is_found() {
     for kind in [Kind::Label, Kind::Scale, Kind::Patch, Kind::Kubectl] {
         let forged = Scenario {
-            forgery: Some(Forgery { user: "ada", manager: "tool" }),
+            forgery: Some(Forgery { user: "ada", manager: "tool", group: None }),
             ..Scenario::of(vec![Sender::new(kind, "ada", &["a:2"])])
         };
         let found = Checked::new(forged, None).explore();
         let (property, path) = found.violation.expect("a writer whose name was guessed");
         assert_eq!(property, "a forged review starts no Pod", "{kind:?}: {path}");
     }
+}
+
+/// Helm's own annotation does not change with the image: it, too, must look changed.
+#[test]
+fn helm_would_take_a_dormant_job_that_looks_unchanged_for_done() {
+    let helm = || Scenario {
+        faults: 1,
+        ..Scenario::of(vec![Sender::new(Kind::Helm, "ada", &["a:2", "a:2"])])
+    };
+    assert!(Checked::new(helm(), None).explore().violation.is_none());
+    let found = Checked::new(helm(), Some(Rule::LooksChanged)).explore();
+    let (property, path) = found.violation.expect("Helm finds it done");
+    assert_eq!(property, "success is never about a dormant Job", "{path}");
 }

@@ -43,7 +43,7 @@ impl Checked {
 
     /// How often an image may run: as often as somebody asked for it.
     pub fn asked(&self, image: &str) -> usize {
-        let first = usize::from(image == "a:1");
+        let first = usize::from(image == self.first_image());
         let commands = self.scenario.senders.iter().filter(|sender| sender.asks()).map(|sender| {
             let mut images = sender.images.clone();
             // Asked for again it runs again only where somebody has deleted it.
@@ -55,10 +55,16 @@ impl Checked {
         first + commands.sum::<usize>()
     }
 
+    fn first_image(&self) -> &'static str {
+        self.scenario.image_set.unwrap_or("a:1")
+    }
+
     pub fn initial(&self) -> World {
-        let mut job = job::create(job::manifest("a:1", "arg"), "uid-1").unwrap();
+        let first = self.first_image();
+        let mut job = job::create(job::manifest(first, "arg"), "uid-1").unwrap();
         job::own_by_update(None, &mut job, "creator");
         job::set_last_applied(&mut job, "a:1");
+        job::set_release(&mut job);
         if let Some(manager) = self.scenario.applied_by {
             job["metadata"]["managedFields"] = json!([]);
             job = job::apply(Some(&job), "a:1", "arg", manager).unwrap();
@@ -89,7 +95,7 @@ impl Checked {
             forgeries_left: u8::from(self.scenario.forgery.is_some()),
             reaping: None,
             in_flight_at_birth: std::collections::BTreeSet::default(),
-            started: vec![("uid-1".to_owned(), "a:1".to_owned(), "arg".to_owned())],
+            started: vec![("uid-1".to_owned(), first.to_owned(), "arg".to_owned())],
             last_deletion: None,
             violation: None,
         };

@@ -56,6 +56,30 @@ fn one_client_with_any_one_fault() {
     }
 }
 
+/// A client that compares before it sends, where its own record does not change with the image.
+#[test]
+fn a_client_that_finds_its_record_unchanged_with_any_one_fault() {
+    for (kind, images, image_set) in
+        [(Kind::Kubectl, ["a:1", "a:1"], Some("a:2")), (Kind::Helm, ["a:2", "a:2"], None)]
+    {
+        let senders = vec![Sender::new(kind, "ada", &images)];
+        let scenario = Scenario { faults: 1, image_set, ..Scenario::of(senders) };
+        holds(&format!("{kind:?} with its record unchanged"), scenario);
+    }
+}
+
+/// Whoever claims a right that he does not have starts nothing by his own requests.
+#[test]
+fn a_forged_review_by_a_user_without_rights_who_then_writes_himself() {
+    for kind in ALL {
+        let group = Some("system:masters");
+        let forgery = Some(Forgery { user: "patch-only", manager: "tool", group });
+        let senders = vec![Sender::new(kind, "patch-only", &["a:2"])];
+        let scenario = Scenario { forgery, applied_by: applied(&[kind]), ..Scenario::of(senders) };
+        holds(&format!("{kind:?}, forgery by the same user"), scenario);
+    }
+}
+
 #[test]
 fn any_two_clients_of_one_tool() {
     for (index, first) in ALL.into_iter().enumerate() {
@@ -125,7 +149,7 @@ fn a_forged_review_beside_any_client() {
         for faults in [0, 1] {
             let applied_by = applied(&[kind]);
             let senders = vec![Sender::new(kind, "ada", &["a:2", "a:2"])];
-            let forgery = Some(Forgery { user: "root", manager: "kubectl" });
+            let forgery = Some(Forgery { user: "root", manager: "kubectl", group: None });
             let cache = faults == 0;
             let scenario = Scenario { forgery, faults, cache, applied_by, ..Scenario::of(senders) };
             holds(&format!("{kind:?}, forgery, {faults} faults"), scenario);
@@ -139,7 +163,7 @@ fn a_forged_review_beside_any_client() {
 fn a_forged_review_in_the_name_of_a_client_that_brings_all_of_its_own() {
     for kind in [Kind::Apply, Kind::Put, Kind::PutAtRevision] {
         let senders = vec![Sender::new(kind, "ada", &["a:2"])];
-        let forgery = Some(Forgery { user: "ada", manager: "tool" });
+        let forgery = Some(Forgery { user: "ada", manager: "tool", group: None });
         let scenario = Scenario { forgery, applied_by: applied(&[kind]), ..Scenario::of(senders) };
         holds(&format!("{kind:?}, forgery in its name"), scenario);
     }

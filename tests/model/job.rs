@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 pub const NAME: &str = "nightly";
 pub const NAMESPACE: &str = "team";
+const RELEASE: &str = "meta.helm.sh/release-name";
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const GENERATED: [&str; 4] = [
     "controller-uid",
@@ -69,6 +70,22 @@ pub fn is_dormant(job: &Value) -> bool {
 
 pub fn last_applied(job: &Value) -> Option<&str> {
     annotation(job, LAST_APPLIED)
+}
+
+/// The release that Helm finds in its annotation.
+pub fn release(job: &Value) -> Option<&str> {
+    annotation(job, RELEASE)
+}
+
+pub fn set_release(job: &mut Value) {
+    map(&mut job["metadata"], "annotations").insert(RELEASE.to_owned(), json!("r"));
+}
+
+/// Takes the space in front of the clients' records away.
+pub fn settle_records(job: &mut Value) {
+    for (_, value) in map(&mut job["metadata"], "annotations") {
+        *value = json!(value.as_str().unwrap_or_default().trim());
+    }
 }
 
 /// Sets kubectl's record of the manifest: here its image.

@@ -41,7 +41,7 @@ fn scenario() -> impl Strategy<Value = Scenario> {
             cache,
             faults,
             // A user that no client has: what the claim of a client's own can do is in `breaks`.
-            forgery: forged.then_some(Forgery { user: "root", manager: "kubectl" }),
+            forgery: forged.then_some(Forgery { user: "root", manager: "kubectl", group: None }),
             applied_by,
             ..Scenario::of(senders)
         },

@@ -42,6 +42,7 @@ pub struct Reviewer {
 pub struct Who {
     pub user: &'static str,
     pub manager: &'static str,
+    pub group: Option<&'static str>,
 }
 
 impl Reviewer {
@@ -140,7 +141,11 @@ fn request(who: Who, old: Option<&Shared>, object: &Shared) -> Request {
         operation: if old.is_some() { Operation::Update } else { Operation::Create },
         namespace: job::NAMESPACE.to_owned(),
         name: job::NAME.to_owned(),
-        user: UserInfo { username: who.user.to_owned(), ..UserInfo::default() },
+        user: UserInfo {
+            username: who.user.to_owned(),
+            groups: who.group.iter().map(ToString::to_string).collect(),
+            ..UserInfo::default()
+        },
         object: Some((**object).clone()),
         old_object: old.map(|old| (**old).clone()),
         dry_run: false,

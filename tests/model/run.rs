@@ -66,7 +66,7 @@ pub fn carry_out(
     match effect {
         Effect::OptIn => Reply::OptIn(Ok(Some(POLICY.to_owned()))),
         Effect::MayDelete | Effect::MayCreate => {
-            Reply::May(Ok(broken(Rule::RightsCheck) || may_replace(&plan.user.username)))
+            Reply::May(Ok(broken(Rule::RightsCheck) || may_replace(&plan.user)))
         }
         Effect::DryRunCreate if broken(Rule::DryRunCheck) => {
             Reply::Created(Err(error(&job::EXISTS)))
@@ -109,7 +109,7 @@ fn delete(
     let made = if plan.mode == Mode::Apply { plan.job.clone() } else { plan.dormant("replace") };
     let refused =
         [plan.job.clone(), made].into_iter().any(|job| job::create(job, "probe").is_err());
-    if refused || !may_replace(&plan.user.username) {
+    if refused || !may_replace(&plan.user) {
         world.violate("nothing is deleted when the new one would be refused");
     }
     world.revision += 1;
@@ -121,10 +121,8 @@ fn delete(
 fn create(model: &Checked, world: &mut World, plan: &Plan) -> Result<String, Refusal> {
     let broken = |rule| model.reviewer.broken == Some(rule);
     let mut new = if broken(Rule::Dormant) { plan.job.clone() } else { plan.dormant("replace") };
-    if broken(Rule::LooksChanged)
-        && let Some(image) = job::last_applied(&new).map(|value| value.trim().to_owned())
-    {
-        job::set_last_applied(&mut new, &image);
+    if broken(Rule::LooksChanged) {
+        job::settle_records(&mut new);
     }
     let uid = world.next_uid();
     let mut new = job::create(new, &uid)?;

@@ -1,5 +1,7 @@
 //! What a check explores: who sends what, and what may go wrong.
 
+use rejob::review::UserInfo;
+
 /// What a client sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -17,6 +19,8 @@ pub enum Kind {
     PutAtRevision,
     /// `kubectl apply`: GET, then POST, or a patch of what differs, or nothing.
     Kubectl,
+    /// Helm 3: GET, then a patch of the image, or nothing; the annotation that it sets is there already.
+    Helm,
 }
 
 /// One client: its commands come one after the other.
@@ -55,6 +59,8 @@ pub enum FailurePolicy {
 pub struct Forgery {
     pub user: &'static str,
     pub manager: &'static str,
+    /// A group that the user is not in, and that may do everything.
+    pub group: Option<&'static str>,
 }
 
 #[derive(Debug, Clone)]
@@ -68,6 +74,8 @@ pub struct Scenario {
     pub forgery: Option<Forgery>,
     /// Pods become ready, so that a started Job makes progress, and finish later.
     pub pods_become_ready: bool,
+    /// The image of the Job that is there at first was set beside kubectl's record, to this.
+    pub image_set: Option<&'static str>,
     /// The Job that is there at first was made by an apply of this manager.
     pub applied_by: Option<&'static str>,
     /// Every command must succeed.
@@ -83,13 +91,14 @@ impl Scenario {
             faults: 0,
             forgery: None,
             pods_become_ready: false,
+            image_set: None,
             applied_by: None,
             all_succeed: false,
         }
     }
 }
 
-/// Who may do what: `patch-only` may patch and nothing else.
-pub fn may_replace(user: &str) -> bool {
-    user != "patch-only"
+/// Who may do what: `patch-only` may patch and nothing else, as who is in no group.
+pub fn may_replace(user: &UserInfo) -> bool {
+    user.username != "patch-only" || !user.groups.is_empty()
 }

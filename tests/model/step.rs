@@ -14,6 +14,7 @@ use super::job::{self, Refusal, Shared};
 use super::review::{Reviewed, Who};
 use super::rules::Rule;
 use super::run::{carry_out, execution, lost, unavailable};
+use super::scenario::Kind;
 use super::world::{Answer, Client, Orphan, Phase, Run, World};
 
 /// How a call of rejob's goes wrong.
@@ -135,7 +136,7 @@ pub fn actions(model: &Checked, world: &World, all: &mut Vec<Action>) {
 
 fn begins(model: &Checked, world: &World, client: usize) -> Vec<First> {
     match model.scenario.senders[client].kind {
-        super::scenario::Kind::PutAtRevision | super::scenario::Kind::Kubectl => vec![First::Live],
+        Kind::PutAtRevision | Kind::Kubectl | Kind::Helm => vec![First::Live],
         _ => api::firsts(model, world),
     }
 }
@@ -347,7 +348,7 @@ fn forge(model: &Checked, world: &mut World) {
     let mut object = (*old).clone();
     job::set_image(&mut object, "evil");
     job::set_arg(&mut object, "evil");
-    let who = Who { user: forgery.user, manager: forgery.manager };
+    let who = Who { user: forgery.user, manager: forgery.manager, group: forgery.group };
     if let Reviewed::Replace(plan, answer) =
         model.reviewer.review(who, Some(&old), &Shared::new(object))
     {

@@ -140,7 +140,8 @@ impl Service {
         body: Option<&Value>,
     ) -> Result<Value, (Refusal, u64)> {
         let sender = &caller.sender;
-        let reader = (caller.id, body.map_or(0, revision_of));
+        let read = body.filter(|_| sender.kind == Kind::PutAtRevision);
+        let reader = (caller.id, read.map_or(0, revision_of));
         let (mut old, mut current) = {
             let mut storage = self.cluster.storage();
             match storage.random(3) {
@@ -217,12 +218,14 @@ impl Service {
         self.cluster.pause(20).await;
         match (sender.kind, stored) {
             (Kind::Apply, _) | (Kind::Patch, Some(_)) => self.request(caller, image, None).await,
-            (Kind::Kubectl, Some(job))
-                if job::image(&job) == image && job::last_applied(&job) == Some(image) =>
+            (kind @ (Kind::Kubectl | Kind::Helm), Some(job))
+                if api::finds_it_done(kind, &job, image) =>
             {
                 Ok(job)
             }
-            (Kind::PutAtRevision, Some(job)) => self.request(caller, image, Some(&job)).await,
+            (Kind::PutAtRevision | Kind::Kubectl, Some(job)) => {
+                self.request(caller, image, Some(&job)).await
+            }
             (_, Some(_)) => self.request(caller, image, None).await,
             (_, None) => self.post(caller, image).await,
         }
