@@ -235,6 +235,13 @@ fn a_change_that_begins_or_ends_the_leave_is_asked_about() {
     assert!(rejob.patch(&skipped, &skip(Value::Null)));
     assert!(rejob.patch(&skipped, &dormant(json!("x"))));
 
+    for (key, value) in [("helm.sh/hook", "pre-install"), ("argocd.argoproj.io/hook", "Sync")] {
+        let hook = rejob.store(&job(&annotated(key, value), &json!({})));
+        assert!(rejob.patch(&hook, &label), "an update of a Job with {key} is not asked about");
+        let rerun = json!({ "metadata": { "annotations": { "rejob.dev/rerun": "1" } } });
+        assert!(rejob.patch(&hook, &rerun), "nor a rerun of it");
+    }
+
     let mut forged = job(&annotated("rejob.dev/skip", "true"), &json!({}));
     forged["metadata"]["labels"] = json!({ "rejob.dev/dormant": "x" });
     let forged = rejob.store(&forged);

@@ -34,6 +34,7 @@ use situation::Situation;
 use support::manifest;
 use support::plane::ControlPlane;
 use support::rejob::Rejob;
+use support::wait;
 
 /// Retries after a second, for up to ten: long enough for a test to finish a Pod.
 const POLICIES: &str = "policies: {replace: {waitSeconds: 10}}";
@@ -202,6 +203,60 @@ fn the_job_of_a_gitops_tool_gets_no_ttl_from_the_policy() {
         check(flux.title(), &|place, image| {
             flux.run(place, "apply", &[], job(image)).ok();
         });
+    }
+}
+
+/// Argo CD deletes and creates its hooks, and takes its own finalizer off them.
+#[test]
+fn a_hook_of_argo_cd_runs_once_a_sync_and_carries_nothing_of_rejob() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::with_policies(&plane, POLICIES);
+    for argo_cd in ArgoCd::ALL {
+        let place = Place::new(&rejob, true);
+        let title = argo_cd.title();
+        let mut last = String::new();
+        for image in ["busybox:1", "busybox:1", "busybox:2"] {
+            let hook = manifest::annotated(job(image), "argocd.argoproj.io/hook", "PreSync");
+            std::thread::scope(|scope| {
+                let sync = scope.spawn(|| argo_cd.sync(&place, &[], hook.clone()));
+                wait::until("the hook is there", || {
+                    let uid = place.uid();
+                    (!uid.is_empty() && uid != last).then_some(())
+                });
+                place.namespace.finish_pods(JOB);
+                sync.join().unwrap().ok();
+            });
+            let stored = place.job().unwrap();
+            assert_eq!(manifest::image(&stored), image, "{title}");
+            assert!(!stored["metadata"].to_string().contains("rejob.dev"), "{title}: {stored:#}");
+            last = place.uid();
+        }
+        assert_eq!(replacements(&rejob, &place), 0, "{title}");
+    }
+}
+
+/// Charts rendered to plain manifests keep their hook annotations; Flux applies them as any other.
+#[test]
+fn a_helm_hook_that_flux_applies_is_redeployed() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::with_policies(&plane, POLICIES);
+    for flux in &BOTH {
+        let place = Place::new(&rejob, true);
+        let apply = |image| {
+            let hook = manifest::annotated(job(image), "helm.sh/hook", "pre-upgrade");
+            flux.run(&place, "apply", &[], hook).ok().line().to_owned()
+        };
+        assert_eq!(apply("busybox:1"), "created");
+        let mut last = place.uid();
+        for image in ["busybox:2", "busybox:3"] {
+            place.namespace.finish_pods(JOB);
+            assert_eq!(apply(image), "configured", "{}", flux.title());
+            assert_ne!(place.uid(), last, "{}", flux.title());
+            last = place.uid();
+            assert_eq!(apply(image), "unchanged", "{}", flux.title());
+        }
+        // With `force`, Flux would have deleted and created it by itself.
+        assert_eq!(replacements(&rejob, &place), 2, "{}", flux.title());
     }
 }
 

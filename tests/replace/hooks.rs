@@ -8,12 +8,12 @@ use serde_json::json;
 use crate::support::admission_policy::AdmissionPolicy;
 use crate::support::binaries::Binaries;
 use crate::support::hook::{self, Hook, pinned};
-use crate::support::manifest::job;
+use crate::support::manifest::{annotated, job};
 use crate::support::plane::ControlPlane;
 use crate::support::rejob::{Options, Rejob};
 use crate::support::wait;
 
-use super::deploy::{Client, Place};
+use super::deploy::{Client, JOB, Place};
 
 /// Webhooks are called in the order of their configurations' names.
 const BEFORE: &str = "10-digests";
@@ -60,6 +60,33 @@ fn a_hook_after_rejob_that_pins_on_create_and_update() {
     let _hook = Hook::start(&plane, &rejob, AFTER, &["CREATE", "UPDATE"]);
     for client in Client::ALL.into_iter().chain([Client::ForcedApply, Client::MergePatch]) {
         unchanged_is_quiet(&rejob, client);
+    }
+}
+
+/// The API server creates the Job of an apply anew, and on CREATE a Job with such an annotation is left
+/// alone, so that no hash is recorded on it.
+#[test]
+fn an_applied_helm_hook_behind_a_hook_that_pins_runs_once_a_change() {
+    let plane = ControlPlane::shared();
+    let rejob = start(&plane);
+    let _hook = Hook::start(&plane, &rejob, BEFORE, &["CREATE", "UPDATE"]);
+    for apply in [&["apply", "-f", "-"][..], &["apply", "--server-side", "-f", "-"]] {
+        let place = Place::new(rejob.namespace("replace"));
+        let deploy = |image| {
+            let manifest = annotated(job(JOB, image), "helm.sh/hook", "post-install");
+            place.namespace.kubectl_with(&manifest.to_string(), apply).ok();
+            place.uid()
+        };
+        let mut last = String::new();
+        for image in ["busybox:1", "busybox:2", "busybox:3"] {
+            let uid = deploy(image);
+            assert_ne!(uid, last, "{apply:?}: {image} does not run");
+            for _ in 0..3 {
+                assert_eq!(deploy(image), uid, "{apply:?}: {image} ran again");
+            }
+            place.assert_runs(&pinned(image));
+            last = uid;
+        }
     }
 }
 
