@@ -384,3 +384,14 @@ fn the_order_of_items_counts_and_that_of_keys_does_not() {
     let b: Value = serde_json::from_str(r#"{"spec":{"template":{"spec":{"b":2,"a":1}}}}"#).unwrap();
     same(&a, &b);
 }
+
+#[test]
+fn a_number_that_is_written_and_read_again_is_the_same() {
+    for number in ["316666666666666666666666666666666666666666666", "0.1", "1.7976931348623157e308"]
+    {
+        let text = format!("{{\"spec\": {{\"template\": {{\"unknown\": {number}}}}}}}");
+        let read: Value = serde_json::from_str(&text).unwrap();
+        let again: Value = serde_json::from_str(&read.to_string()).unwrap();
+        assert_eq!(TemplateHash::of(&again), TemplateHash::of(&read), "{number}");
+    }
+}
