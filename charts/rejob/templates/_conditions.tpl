@@ -69,3 +69,12 @@ oldObject != null && has(object.metadata.annotations) && 'rejob.dev/rerun' in ob
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/*
+The one condition of an entry while rejob is paused. The entry itself stays, with the caBundle and the path
+that the server wrote into it, so that rejob is called again at once when the pause ends.
+*/}}
+{{- define "rejob.paused" -}}
+- name: paused
+  expression: "false"
+{{- end }}
