@@ -90,6 +90,12 @@ own win over those, and those over commonLabels.
 {{- $seconds -}}
 {{- end }}
 
+{{/* The milliseconds of a duration of Prometheus' in one unit. */}}
+{{- define "rejob.milliseconds" -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- mul (trimSuffix $unit . | int64) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit) -}}
+{{- end }}
+
 {{/* A duration as cert-manager writes it back, so that no tool sees a difference: 2160h0m0s. */}}
 {{- define "rejob.duration" -}}
 {{- $seconds := include "rejob.seconds" . | int64 -}}

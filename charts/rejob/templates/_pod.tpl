@@ -20,6 +20,7 @@
 {{/* The fields of a Pod that say where it runs, how it gets its image and how it resolves names. */}}
 {{- define "rejob.pod" -}}
 {{- $secrets := .Values.imagePullSecrets -}}
+enableServiceLinks: false
 {{- range .Values.global.imagePullSecrets -}}
 {{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
 {{- end -}}
@@ -38,10 +39,7 @@ imagePullSecrets:
 {{ $field }}: {{ . | quote }}
 {{- end }}
 {{- end }}
-enableServiceLinks: false
+{{- with default (ternary "ClusterFirstWithHostNet" "" .Values.hostNetwork) .Values.dnsPolicy }}
+dnsPolicy: {{ . }}
 {{- end }}
-
-{{/* The policy by which the webhook's Pods resolve names; empty: Kubernetes' default. */}}
-{{- define "rejob.dnsPolicy" -}}
-{{- default (ternary "ClusterFirstWithHostNet" "" .Values.hostNetwork) .Values.dnsPolicy -}}
 {{- end }}
