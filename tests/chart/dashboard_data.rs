@@ -82,7 +82,7 @@ fn every_panel_has_something_to_show() {
                 continue;
             }
             // As Grafana fills them in.
-            let filled = [("$policy", ".*"), ("$__rate_interval", "2m"), ("$__range", "2m")]
+            let filled = [("$cluster", ".*"), ("$namespace", ".*"), ("$policy", ".*"), ("$__rate_interval", "2m"), ("$__range", "2m")]
                 .iter()
                 .fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
             assert!(!filled.contains('$'), "{filled}");

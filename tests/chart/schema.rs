@@ -125,12 +125,15 @@ fn every_object_is_closed_unless_it_holds_what_kubernetes_defines() {
     let open: Vec<_> = all_nodes(&root)
         .into_iter()
         .filter(|(_, node)| node["type"] == "object" && node.get("additionalProperties").is_none())
-        .map(|(path, _)| match path.last() {
-            Some(Step::Key(key)) => key.clone(),
-            _ => panic!("an open object in a list"),
+        .map(|(path, _)| {
+            let mut keys = path.iter().rev().filter_map(|step| match step {
+                Step::Key(key) => Some(key.clone()),
+                Step::Item => None,
+            });
+            keys.next().expect("a key")
         })
         .collect();
-    let known = ["global", "nodeAffinity", "podAffinity", "podAntiAffinity"];
+    let known = ["global", "nodeAffinity", "podAffinity", "podAntiAffinity", "extraVolumes", "metadata"];
     assert!(open.iter().all(|key| known.contains(&key.as_str())), "{open:?}");
 }
 
@@ -139,6 +142,7 @@ fn mistyped(kind: &str) -> Vec<Value> {
     match kind {
         "string" => vec![json!(5), json!(true)],
         "integer" => vec![json!("x"), json!(1.5)],
+        "number" => vec![json!("x"), json!(true)],
         "boolean" => vec![json!("yes"), json!(0)],
         "array" => vec![json!("x"), json!({})],
         "object" => vec![json!("x"), json!([])],
@@ -178,9 +182,10 @@ fn every_value_is_in_the_schema_and_every_key_of_the_schema_has_a_default() {
         let schema = resolve(root, schema);
         let Some(properties) = schema["properties"].as_object() else { return };
         let values = values.as_object().unwrap_or_else(|| panic!("{path} is no map"));
-        for key in properties.keys().filter(|key| *key != "global") {
+        for key in properties.keys() {
             // What Kubernetes defines, and a policy's knobs, have no default in values.yaml.
-            let optional = matches!(path, ".affinity") || path.contains(".resources");
+            let kubernetes = ["affinity", "resources", "dnsConfig", "behavior", "ecurityContext"];
+            let optional = kubernetes.iter().any(|part| path.contains(part));
             assert!(optional || values.contains_key(key), "values.yaml has no {path}.{key}");
         }
         for (key, value) in values {
