@@ -44,3 +44,5 @@ mod rules;
 mod schema;
 #[path = "chart/tools.rs"]
 mod tools;
+#[path = "chart/values.rs"]
+mod values;
