@@ -28,8 +28,14 @@ mod docs;
 mod doctor_job;
 #[path = "chart/examples.rs"]
 mod examples;
+#[path = "chart/metadata.rs"]
+mod metadata;
 #[path = "chart/monitoring.rs"]
 mod monitoring;
+#[path = "chart/network.rs"]
+mod network;
+#[path = "chart/quota.rs"]
+mod quota;
 #[path = "chart/random.rs"]
 mod random;
 #[path = "chart/refusals.rs"]
@@ -42,6 +48,8 @@ mod render;
 mod rules;
 #[path = "chart/schema.rs"]
 mod schema;
+#[path = "chart/subchart.rs"]
+mod subchart;
 #[path = "chart/tools.rs"]
 mod tools;
 #[path = "chart/values.rs"]

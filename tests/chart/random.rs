@@ -54,7 +54,9 @@ fn only_the_cluster_knows(key: &str) -> Option<BoxedStrategy<Value>> {
             json!([{ "name": "policies", "mountPath": "/policies" }]),
         ],
         // Whole manifests, with templates in them.
-        "extraObjects" => vec![json!([]), json!([EXTRA]), json!([serde_json::from_str::<Value>(EXTRA).unwrap()])],
+        "extraObjects" => {
+            vec![json!([]), json!([EXTRA]), json!([serde_json::from_str::<Value>(EXTRA).unwrap()])]
+        }
         // `RequireDualStack` takes a cluster that has it.
         "ipFamilyPolicy" => vec![json!(""), json!("SingleStack"), json!("PreferDualStack")],
         // The chart passes these on as they are.

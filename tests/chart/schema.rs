@@ -133,7 +133,8 @@ fn every_object_is_closed_unless_it_holds_what_kubernetes_defines() {
             keys.next().expect("a key")
         })
         .collect();
-    let known = ["global", "nodeAffinity", "podAffinity", "podAntiAffinity", "extraVolumes", "metadata"];
+    let known =
+        ["global", "nodeAffinity", "podAffinity", "podAntiAffinity", "extraVolumes", "metadata"];
     assert!(open.iter().all(|key| known.contains(&key.as_str())), "{open:?}");
 }
 

@@ -29,7 +29,8 @@ fn tests(helm: Helm) {
     let cluster = site::cluster();
     let team = cluster.plane.namespace("team", &[("rejob.dev/policy", "replace")]);
     let namespaces = format!("rbac.namespaces={{{}}}", team.name());
-    let site = Site::install_with(&cluster.plane, helm, &["--values", PROFILE, "--set", &namespaces]);
+    let site =
+        Site::install_with(&cluster.plane, helm, &["--values", PROFILE, "--set", &namespaces]);
     let replicas = site.replicas();
     let _service = Service::of(&site, &replicas);
     site.wait_until_called(&team);
@@ -40,7 +41,8 @@ fn tests(helm: Helm) {
     assert!(log.contains("rejob is called") && log.contains("rejob is well"), "{log}");
     no_rights_are_left(&site, &team);
 
-    let broken = json!({ "webhooks": [{ "name": "replace.rejob.dev", "namespaceSelector": null }] });
+    let broken =
+        json!({ "webhooks": [{ "name": "replace.rejob.dev", "namespaceSelector": null }] });
     cluster.plane.admin().patch("strategic-merge", CONFIGURATION, &broken).ok();
     let (test, log) = helm_test(&site);
     assert_ne!(test.code, 0, "{}", test.stdout);
@@ -76,7 +78,8 @@ fn run(site: &Site<'_>, pod: &Value) -> String {
     let (phase, reason) =
         if output.code == 0 { ("Succeeded", "Completed") } else { ("Failed", "Error") };
     let over = "PodCompleted";
-    let condition = |kind: &str, status: &str| json!({ "type": kind, "status": status, "reason": over });
+    let condition =
+        |kind: &str, status: &str| json!({ "type": kind, "status": status, "reason": over });
     let status = json!({ "status": {
         "phase": phase,
         "conditions": [

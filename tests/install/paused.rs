@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::clients::{self, uid};
+use super::lifecycle::wait_until_plain;
 use super::service::Service;
 use super::site::{self, OFTEN, Site};
 use super::support::helm::Helm;
@@ -11,7 +12,6 @@ use super::support::manifest::{annotation, job};
 use super::support::namespace::Namespace;
 use super::support::user::Answer;
 use super::support::wait;
-use super::lifecycle::wait_until_plain;
 
 #[test]
 fn a_pause_by_helm_3_leaves_jobs_to_plain_kubernetes_until_it_ends() {
@@ -65,10 +65,10 @@ fn pauses(helm: Helm) {
 #[test]
 fn what_is_half_replaced_is_cleared_away_in_a_pause_too() {
     let cluster = site::cluster();
+    let team = clients::left_dormant(&cluster.plane);
     let sets = [&OFTEN[..], &["paused=true"]].concat();
     let site = Site::install(&cluster.plane, Helm::V4_3, &sets);
     let _replicas = site.replicas();
-    let team = clients::left_dormant(site.plane);
     wait::until("the dormant Job is reaped", || team.job("cut-off").is_none().then_some(()));
 }
 
