@@ -34,6 +34,10 @@ mod metadata;
 mod monitoring;
 #[path = "chart/network.rs"]
 mod network;
+#[path = "chart/notes.rs"]
+mod notes;
+#[path = "chart/profiles.rs"]
+mod profiles;
 #[path = "chart/quota.rs"]
 mod quota;
 #[path = "chart/random.rs"]
@@ -42,6 +46,8 @@ mod random;
 mod refusals;
 #[path = "chart/refusals_lists.rs"]
 mod refusals_lists;
+#[path = "chart/refusals_pod.rs"]
+mod refusals_pod;
 #[path = "chart/render.rs"]
 mod render;
 #[path = "chart/rules.rs"]

@@ -9,7 +9,6 @@ use super::examples::files;
 use crate::support::binaries::Binaries;
 use crate::support::helm::Helm;
 use crate::support::output::Output;
-use crate::support::plane::ControlPlane;
 
 /// The Helm versions that render.
 pub const HELMS: [Helm; 2] = [Helm::V3_22, Helm::V4_3];
@@ -167,26 +166,5 @@ fn the_templates_use_no_hook_but_of_helm_test_no_lookup_and_nothing_random() {
             let allowed = hooks && forbidden == "helm.sh/hook";
             assert!(allowed || !text.contains(forbidden), "{forbidden:?} in {}", path.display());
         }
-    }
-}
-
-#[test]
-fn the_notes_name_the_next_command() {
-    let plane = ControlPlane::shared();
-    let namespace = plane.namespace("notes", &[]);
-    for helm in HELMS {
-        let chart = chart().display().to_string();
-        let notes =
-            namespace.helm(helm, &["install", "rejob", &chart, "--dry-run=client"]).ok().stdout;
-        let notes = notes.split_once("NOTES:").expect("notes").1;
-        assert!(
-            notes.contains("kubectl label namespace NAMESPACE rejob.dev/policy=replace"),
-            "{notes}"
-        );
-        let doctor = format!("rejob doctor --namespace {}", namespace.name());
-        assert!(notes.contains(&doctor), "{notes}");
-        // From the image of this very release.
-        let image = format!("ghcr.io/rejob/rejob:{} \\\n", env!("CARGO_PKG_VERSION"));
-        assert!(notes.contains(&image), "{notes}");
     }
 }
