@@ -73,7 +73,7 @@ fn pods_run_under_restricted_v2_as_they_are() {
 #[test]
 fn the_image_has_a_user_by_number_so_that_the_kubelet_can_prove_it_is_not_root() {
     let dockerfile = include_str!("../../Dockerfile");
-    let user = dockerfile.lines().filter_map(|line| line.strip_prefix("USER ")).last();
+    let user = dockerfile.lines().rev().find_map(|line| line.strip_prefix("USER "));
     let (user, group) = user.and_then(|user| user.split_once(':')).expect("USER id:id");
     for id in [user, group] {
         assert_ne!(id.parse::<u32>().expect("a number"), 0);

@@ -102,7 +102,8 @@ fn other(path: &str, default: &Value, table: &Value) -> Value {
     if !table[path].is_null() {
         return table[path].clone();
     }
-    if path.starts_with("metrics.prometheusRule.alerts.") && path.ends_with(".for") {
+    if path.starts_with("metrics.prometheusRule.alerts.") && path.rsplit('.').next() == Some("for")
+    {
         return json!("3h");
     }
     match default {
