@@ -106,6 +106,7 @@ struct Inner {
     api_request_duration: Histograms<ApiLabels>,
     dormant_jobs_reaped: Counter,
     certificate_expiry: Family<CertificateLabels, Gauge>,
+    ready: Gauge,
 }
 
 impl Default for Metrics {
@@ -135,6 +136,7 @@ impl Metrics {
             api_request_duration: Family::new_with_constructor(calls),
             dormant_jobs_reaped: Counter::default(),
             certificate_expiry: Family::default(),
+            ready: Gauge::default(),
         };
         inner.register();
         Self(Arc::new(inner))
@@ -224,6 +226,11 @@ impl Metrics {
         self.0.certificate_expiry.get_or_create(&labels).set(unix_seconds);
     }
 
+    /// Whether the server is ready now.
+    pub fn ready(&self, ready: bool) {
+        self.0.ready.set(ready.into());
+    }
+
     /// Everything, as text.
     #[must_use]
     pub fn exposition(&self, format: Format) -> String {
@@ -252,6 +259,7 @@ impl Inner {
         register(registry, &catalogue::API_REQUEST_DURATION, self.api_request_duration.clone());
         register(registry, &catalogue::DORMANT_JOBS_REAPED, self.dormant_jobs_reaped.clone());
         register(registry, &catalogue::CERTIFICATE_EXPIRY, self.certificate_expiry.clone());
+        register(registry, &catalogue::READY, self.ready.clone());
         register(registry, &catalogue::BUILD, build);
         registry.register_collector(Box::new(process::Process::started_now()));
     }

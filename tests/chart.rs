@@ -28,19 +28,35 @@ mod docs;
 mod doctor_job;
 #[path = "chart/examples.rs"]
 mod examples;
+#[path = "chart/metadata.rs"]
+mod metadata;
 #[path = "chart/monitoring.rs"]
 mod monitoring;
+#[path = "chart/network.rs"]
+mod network;
+#[path = "chart/notes.rs"]
+mod notes;
+#[path = "chart/profiles.rs"]
+mod profiles;
+#[path = "chart/quota.rs"]
+mod quota;
 #[path = "chart/random.rs"]
 mod random;
 #[path = "chart/refusals.rs"]
 mod refusals;
 #[path = "chart/refusals_lists.rs"]
 mod refusals_lists;
+#[path = "chart/refusals_pod.rs"]
+mod refusals_pod;
 #[path = "chart/render.rs"]
 mod render;
 #[path = "chart/rules.rs"]
 mod rules;
 #[path = "chart/schema.rs"]
 mod schema;
+#[path = "chart/subchart.rs"]
+mod subchart;
 #[path = "chart/tools.rs"]
 mod tools;
+#[path = "chart/values.rs"]
+mod values;

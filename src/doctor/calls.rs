@@ -27,7 +27,7 @@ const NAMESPACES: usize = 3;
 /// Sends the Jobs.
 pub(super) async fn send(probe: &impl Probe, facts: &Facts) -> Vec<Calls> {
     let mut all = Vec::new();
-    for entry in facts.entries_of_policies() {
+    for entry in facts.entries_of_policies().filter(|entry| !entry.is_paused()) {
         let outcome = match &facts.namespaces {
             Err(error) => Outcome::NotTried(error.clone()),
             Ok(_) => try_entry(probe, facts, &entry).await,

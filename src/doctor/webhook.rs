@@ -108,6 +108,13 @@ impl<'a> Entry<'a> {
         self.policy == RERUN
     }
 
+    /// Whether the chart's value `paused` keeps it from being called.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        let mut conditions = self.webhook.match_conditions.iter().flatten();
+        conditions.any(|condition| condition.expression == "false")
+    }
+
     /// How findings name it.
     #[must_use]
     pub fn subject(&self) -> String {

@@ -181,6 +181,13 @@ pub const CERTIFICATE_EXPIRY: Description = Description {
     help: "When the certificate in use ends, in seconds since 1970",
     labels: &[CERTIFICATE],
 };
+/// Whether the server is ready.
+pub const READY: Description = Description {
+    name: "rejob_ready",
+    kind: Kind::Gauge,
+    help: "Whether `/readyz` says that this Pod is ready: 1 or 0",
+    labels: &[],
+};
 /// What runs.
 pub const BUILD: Description = Description {
     name: "rejob_build_info",
@@ -214,7 +221,7 @@ pub const START_TIME: Description = Description {
 };
 
 /// All of them, in the order of the exposition.
-pub const ALL: [&Description; 18] = [
+pub const ALL: [&Description; 19] = [
     &REVIEWS,
     &REVIEW_DURATION,
     &IN_FLIGHT,
@@ -229,6 +236,7 @@ pub const ALL: [&Description; 18] = [
     &API_REQUEST_DURATION,
     &DORMANT_JOBS_REAPED,
     &CERTIFICATE_EXPIRY,
+    &READY,
     &BUILD,
     &RESIDENT_MEMORY,
     &CPU,

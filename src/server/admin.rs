@@ -83,6 +83,7 @@ impl Admin {
     }
 
     fn metrics(&self, headers: &HeaderMap) -> Answer {
+        self.metrics.ready(self.readiness.probe(self.drain.is_draining()).0);
         let accept = headers.get(ACCEPT).map(HeaderValue::to_str);
         let format = Format::accepted(accept.and_then(Result::ok).unwrap_or_default());
         answer::text(StatusCode::OK, format.content_type(), self.metrics.exposition(format))

@@ -61,6 +61,9 @@ fn the_api_server_accepts_every_object_strictly() {
 #[test]
 fn the_pods_meet_the_restricted_pod_security_standard() {
     let plane = ControlPlane::shared();
+    // Of ci/pod-values.yaml.
+    let class = json!({ "metadata": { "name": "gvisor" }, "handler": "runsc" });
+    plane.admin().post("/apis/node.k8s.io/v1/runtimeclasses", &class).ok();
     let labels = ["enforce", "warn"].map(|mode| format!("pod-security.kubernetes.io/{mode}"));
     let restricted = plane.namespace(
         "restricted",

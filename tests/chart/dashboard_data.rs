@@ -76,9 +76,15 @@ fn every_panel_has_something_to_show() {
         for target in panel["targets"].as_array().expect("targets") {
             let expression = target["expr"].as_str().expect("an expression");
             // As Grafana fills them in.
-            let filled = [("$policy", ".*"), ("$__rate_interval", "2m"), ("$__range", "2m")]
-                .iter()
-                .fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
+            let filled = [
+                ("$cluster", ".*"),
+                ("$namespace", ".*"),
+                ("$policy", ".*"),
+                ("$__rate_interval", "2m"),
+                ("$__range", "2m"),
+            ]
+            .iter()
+            .fold(expression.to_owned(), |text, (name, value)| text.replace(name, value));
             assert!(!filled.contains('$'), "{filled}");
             // No sample and no number both count as nothing.
             tests.push(json!({

@@ -81,59 +81,77 @@ fn the_table_of_values_is_the_one_that_values_yaml_makes() {
     }
 }
 
-/// A template as a reader sees it: labels by their names, and optional parts as if they were there.
-fn plain(template: &str) -> String {
-    let (mut plain, mut rest, mut within) = (String::new(), template, "");
-    while let Some((before, after)) = rest.split_once("{{ ") {
-        let (action, after) = after.split_once(" }}").expect("an action ends");
+/// A text of an alert without its templates: what Prometheus fills in stands there by its name.
+fn plain(text: &str) -> String {
+    let mut rest = text.trim();
+    let mut plain = String::new();
+    let mut label = "";
+    while let Some((before, (inside, after))) =
+        rest.split_once("{{").and_then(|(before, rest)| Some((before, rest.split_once("}}")?)))
+    {
         plain.push_str(before);
+        match inside.trim().trim_start_matches("with ").strip_prefix("$labels.") {
+            Some(of) if inside.contains("with ") => label = of,
+            Some(of) => plain.extend(["`", of, "`"]),
+            None if inside.trim() == "." => plain.extend(["`", label, "`"]),
+            None if inside.trim().starts_with("$value") => plain.push_str("`value`"),
+            None => assert_eq!(inside.trim(), "end", "{text}"),
+        }
         rest = after;
-        let name = match action {
-            "end" => continue,
-            "." => within,
-            "$value | humanizeDuration" => "value",
-            action => match action.strip_prefix("with $labels.") {
-                Some(label) => {
-                    within = label;
-                    continue;
-                }
-                None => action.strip_prefix("$labels.").expect("an action that is known here"),
-            },
-        };
-        let _ = write!(plain, "`{name}`");
     }
     plain + rest
 }
 
-/// The page of alerts, made from `files/alerts.yaml`.
+/// The page of alerts, made from `files/alerts.yaml` and their values.
 fn alerts() -> String {
     let alerts: Value = serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts");
+    let values: Value = serde_saphyr::from_str(&file("values.yaml")).expect("the values are YAML");
+    let values = &values["metrics"]["prometheusRule"]["alerts"];
     let mut page = "\
 # Alerts
 
-`metrics.prometheusRule.enabled: true` makes a PrometheusRule with these (it needs the Prometheus operator). Their
-expressions and the metrics they read: [alerts.yaml](../../charts/rejob/files/alerts.yaml), [metrics.md](../metrics.md).
+`metrics.prometheusRule.enabled: true` makes a PrometheusRule with these (it needs the Prometheus operator). Each can be
+switched off and tuned alone; its `runbook_url` leads to its section here, or to a page of yours:
 
+```yaml
+metrics:
+  prometheusRule:
+    enabled: true
+    runbookBaseURL: https://runbooks.example.com/rejob/
+    alerts:
+      RejobSheds:
+        enabled: false
+      RejobSlow:
+        threshold: 2.5
+        for: 1h
+        severity: info
+```
+
+Their expressions and the metrics they read: [alerts.yaml](../../charts/rejob/files/alerts.yaml), [metrics.md](../metrics.md).
 `RejobPassedOver` and `RejobBlocksJobs` read metrics of the API server, which count the calls that never reach rejob; they are
 silent where Prometheus does not read those.
 
 This page is made from the alerts: `UPDATE_DOCS=1 cargo test --test chart`.
 
-| alert | severity | fires after | when it fires |
+| alert | severity | must hold for | threshold |
 |---|---|---|---|
 "
     .to_owned();
-    for rule in alerts["groups"][0]["rules"].as_array().expect("rules") {
-        let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
-        let wait = rule["for"].as_str().unwrap_or("at once");
-        let _ = writeln!(
-            page,
-            "| `{}` | {} | {wait} | {} {} |",
-            text(&rule["alert"]),
-            text(&rule["labels"]["severity"]),
-            plain(&text(&rule["annotations"]["summary"])),
-            text(&rule["annotations"]["description"]),
-        );
+    let rules = alerts["rules"].as_array().expect("rules");
+    let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
+    for rule in rules {
+        let name = text(&rule["alert"]);
+        let of = &values[&name];
+        let threshold = if of["threshold"].is_null() { "-" } else { &of["threshold"].to_string() };
+        let (severity, wait) = (text(&of["severity"]), text(&of["for"]));
+        let anchor = name.to_lowercase();
+        let _ = writeln!(page, "| [{name}](#{anchor}) | {severity} | {wait} | {threshold} |");
+    }
+    for rule in rules {
+        let name = text(&rule["alert"]);
+        let [summary, description] =
+            ["summary", "description"].map(|key| plain(&text(&rule["annotations"][key])));
+        let _ = write!(page, "\n## {name}\n\n{summary}\n\n{description}\n");
     }
     page
 }
@@ -145,7 +163,7 @@ fn the_page_of_alerts_is_the_one_that_the_alerts_make() {
         std::fs::write(path, alerts()).expect("write the page");
     }
     let page = std::fs::read_to_string(path).expect("docs/install/alerts.md");
-    assert!(!page.contains("{{") && !page.contains("}}"), "a template is left in the page");
+    assert!(!page.contains("{{") && !page.contains("}}") && !page.contains('$'), "{page}");
     assert_eq!(page, alerts(), "run UPDATE_DOCS=1 cargo test --test chart");
 }
 

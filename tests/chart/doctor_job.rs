@@ -1,4 +1,4 @@
-//! `examples/install/doctor.yaml`: its rights are enough for the doctor, it may run where the
+//! `examples/install/doctor.yaml` and what `helm test` makes of the chart: its rights are enough for the doctor, it may run where the
 //! restricted standard is enforced, and the program understands its arguments.
 
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use clap::Parser;
 use serde_json::{Value, json};
 
-use super::render::{chart, objects, of_kind, the};
+use super::render::{KUBERNETES, chart, objects, of_kind, the};
 use crate::support::helm::Helm;
 use crate::support::output::Output;
 use crate::support::plane::{self, ControlPlane};
@@ -111,18 +111,77 @@ fn rights(role: &Value) -> Vec<String> {
     found
 }
 
-#[test]
-fn the_doctors_rights_are_those_of_its_page_less_the_secret() {
+/// The rights that `docs/doctor.md` names, but for the Secret: from a Pod a handshake shows the certificate.
+fn rights_of_the_page() -> Vec<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/doctor.md");
     let page = std::fs::read_to_string(path).expect("docs/doctor.md");
     let block = page.split_once("```yaml\n").expect("the ClusterRole").1;
     let role: Value = serde_saphyr::from_str(block.split_once("```").unwrap().0).unwrap();
     let mut expected = rights(&role);
     expected.retain(|right| !right.contains("/secrets "));
+    expected
+}
+
+#[test]
+fn the_doctors_rights_are_those_of_its_page_less_the_secret() {
+    let mut expected = rights_of_the_page();
     let objects = example("rejob", "rejob-doctor");
     let mut found = rights(the(&objects, "ClusterRole"));
     found.extend(rights(the(&objects, "Role")));
     found.sort();
     expected.sort();
     assert_eq!(found, expected);
+}
+
+/// What `helm test` makes, for values.
+pub fn of_helm_test(values: &str) -> Vec<Value> {
+    let mut command = Command::new(Helm::V4_3.program());
+    command.args(["template", "rejob"]).arg(chart()).args([
+        "--namespace",
+        "rejob",
+        "--values",
+        "-",
+    ]);
+    command.args(["--kube-version", KUBERNETES]);
+    command.env_clear().env("HOME", env!("CARGO_TARGET_TMPDIR"));
+    let all = objects(&Output::of(&mut command, values).ok().stdout);
+    let is_test = |object: &Value| object["metadata"]["annotations"]["helm.sh/hook"] == "test";
+    all.into_iter().filter(is_test).collect()
+}
+
+#[test]
+fn helm_test_gives_the_doctor_the_rights_of_its_page_less_the_secret() {
+    let mut expected = rights_of_the_page();
+    let objects = of_helm_test("{}");
+    let roles = objects.iter().filter(|object| !object["rules"].is_null());
+    let mut found: Vec<_> = roles.flat_map(rights).collect();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    // All that is cluster-wide but the Jobs goes where rejob's own rights are limited.
+    let limited = of_helm_test("rbac: {namespaces: [batch]}");
+    let cluster = rights(the(&limited, "ClusterRole"));
+    assert!(!cluster.iter().any(|right| right.contains("jobs")), "{cluster:?}");
+    let batch = of_kind(&limited, "Role");
+    let batch = batch.iter().find(|role| role["metadata"]["namespace"] == "batch").unwrap();
+    assert_eq!(rights(batch), ["batch/jobs list", "batch/jobs create"]);
+    assert!(of_helm_test("rbac: {create: false}").is_empty());
+    assert!(of_helm_test("enabled: false").is_empty());
+}
+
+#[test]
+fn the_pod_of_helm_test_is_one_that_a_restricted_namespace_takes() {
+    let plane = ControlPlane::shared();
+    let label = ("pod-security.kubernetes.io/enforce", "restricted");
+    let namespace = plane.namespace("helm-test", &[label]);
+    for values in ["{}", "{tolerations: [{operator: Exists}], imagePullSecrets: [{name: a}]}"] {
+        let mut pod = the(&of_helm_test(values), "Pod").clone();
+        pod["metadata"]["namespace"] = json!(namespace.name());
+        let args = ["create", "--dry-run=server", "--validate=strict", "--filename=-"];
+        namespace.kubectl_with(&pod.to_string(), &args).ok();
+        let container = &pod["spec"]["containers"][0];
+        let args = container["args"].as_array().unwrap().iter().map(|arg| arg.as_str().unwrap());
+        let cli = rejob::cli::Cli::try_parse_from(std::iter::once("rejob").chain(args)).unwrap();
+        assert!(matches!(cli.command, rejob::cli::Command::Doctor(_)));
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::render::{ci_objects, file, of_kind, the};
+use super::render::{ci_objects, file, objects_with, of_kind, the};
 use super::tools;
 
 /// Name to labels of every metric in `docs/metrics.md`, which is made from the code.
@@ -36,6 +36,9 @@ pub const FOREIGN: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// Labels that Prometheus gives to all metrics of a target.
+const TARGET: [&str; 2] = ["cluster", "namespace"];
+
 /// Name to labels of every metric that an expression may use.
 fn exported() -> BTreeMap<String, BTreeSet<String>> {
     let labels = |labels: &[&str]| labels.iter().map(|&label| label.to_owned()).collect();
@@ -63,10 +66,15 @@ pub fn dashboard() -> Value {
     serde_json::from_str(&file("files/dashboard.json")).expect("the dashboard is JSON")
 }
 
+/// The alerts as they are rendered for values.
+fn alerts(values: &str) -> Value {
+    let values = format!("metrics: {{prometheusRule: {{enabled: true, {values}}}}}");
+    the(&objects_with(&values), "PrometheusRule")["spec"].clone()
+}
+
 /// Every PromQL expression of alerts and dashboard.
 pub fn expressions() -> Vec<String> {
-    let alerts = serde_saphyr::from_str(&file("files/alerts.yaml")).expect("alerts are YAML");
-    let mut found = expressions_of(&alerts);
+    let mut found = expressions_of(&alerts(""));
     found.extend(expressions_of(&dashboard()));
     assert!(found.len() > 25, "{}", found.len());
     found
@@ -105,7 +113,8 @@ fn every_metric_and_label_of_alerts_and_dashboard_is_exported() {
                 .get(base)
                 .unwrap_or_else(|| panic!("{name} is not exported: {expression}"));
             for label in labels {
-                assert!(known.contains(&label), "{name} has no label {label}: {expression}");
+                let known = known.contains(&label) || TARGET.contains(&label.as_str());
+                assert!(known, "{name} has no label {label}: {expression}");
             }
         }
     }
@@ -121,6 +130,7 @@ fn every_grouping_label_is_one_of_the_metrics_labels() {
             .flatten()
             .cloned()
             .chain(["le", "instance", "job", ""].map(str::to_owned))
+            .chain(TARGET.map(str::to_owned))
             .collect();
         for group in expression.split("by (").skip(1).chain(expression.split("on (").skip(1)) {
             for label in group.split(')').next().unwrap().split(',') {
@@ -145,15 +155,91 @@ fn every_reason_of_an_alert_is_one_of_the_servers() {
     assert!(seen >= 4);
 }
 
+/// The rules of a rendered PrometheusRule.
+fn rules(spec: &Value) -> &Vec<Value> {
+    spec["groups"][0]["rules"].as_array().expect("rules")
+}
+
+fn names(spec: &Value) -> Vec<&str> {
+    rules(spec).iter().map(|rule| rule["alert"].as_str().unwrap()).collect()
+}
+
 #[test]
-fn the_rendered_rule_and_dashboard_are_the_files() {
+fn every_alert_has_values_of_its_own_and_every_value_an_alert() {
+    let values: Value = serde_saphyr::from_str(&file("values.yaml")).unwrap();
+    let values = &values["metrics"]["prometheusRule"]["alerts"];
+    let spec = alerts("");
+    let mut tuned: Vec<_> = values.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut known = names(&spec);
+    tuned.sort_unstable();
+    known.sort_unstable();
+    assert_eq!(known, tuned);
+    let page = include_str!("../../docs/install/alerts.md");
+    for rule in rules(&spec) {
+        let name = rule["alert"].as_str().unwrap();
+        assert!(!rule["expr"].as_str().unwrap().contains("$threshold"), "{name}");
+        assert_eq!(rule["for"], values[name]["for"], "{name}");
+        assert_eq!(rule["labels"]["severity"], values[name]["severity"], "{name}");
+        let runbook = rule["annotations"]["runbook_url"].as_str().unwrap();
+        let (file, anchor) = runbook.rsplit_once('#').unwrap();
+        assert!(file.ends_with("docs/install/alerts.md"), "{file}");
+        let mut headings = page.lines().filter_map(|line| line.strip_prefix("## "));
+        assert!(headings.any(|heading| heading.to_lowercase() == anchor), "no {anchor}");
+    }
+}
+
+#[test]
+fn each_alert_can_be_switched_off_and_tuned_alone() {
+    let all = alerts("");
+    for rule in rules(&all) {
+        let name = rule["alert"].as_str().unwrap();
+        let others: Vec<_> = names(&all).into_iter().filter(|other| *other != name).collect();
+        let off = alerts(&format!("alerts: {{{name}: {{enabled: false}}}}"));
+        assert_eq!(names(&off), others);
+        let tuned = alerts(&format!("alerts: {{{name}: {{for: 3h, severity: page}}}}"));
+        for (tuned, before) in rules(&tuned).iter().zip(rules(&all)) {
+            let mut expected = before.clone();
+            if before["alert"] == name {
+                expected["for"] = "3h".into();
+                expected["labels"]["severity"] = "page".into();
+            }
+            assert_eq!(*tuned, expected);
+        }
+        let has_threshold = super::schema::schema()
+            .pointer("/properties/metrics/properties/prometheusRule/properties/alerts/properties")
+            .unwrap()[name]["$ref"]
+            == "#/definitions/alertWithThreshold";
+        if has_threshold {
+            let tuned = alerts(&format!("alerts: {{{name}: {{threshold: 12345}}}}"));
+            let mut changed =
+                rules(&tuned).iter().zip(rules(&all)).filter(|(tuned, before)| tuned != before);
+            let (tuned, _) = changed.next().expect("a change");
+            assert!(tuned["expr"].as_str().unwrap().contains(" 12345"), "{tuned}");
+            assert!(changed.next().is_none());
+        }
+    }
+    let bare = alerts("runbookBaseURL: ''");
+    assert!(rules(&bare).iter().all(|rule| rule["annotations"].get("runbook_url").is_none()));
+}
+
+#[test]
+fn the_dashboard_is_the_file_and_every_query_asks_for_cluster_and_namespace() {
     let objects = ci_objects("full");
-    let alerts: Value = serde_saphyr::from_str(&file("files/alerts.yaml")).unwrap();
-    assert_eq!(the(&objects, "PrometheusRule")["spec"], alerts);
     let maps = of_kind(&objects, "ConfigMap");
     let dashboard_text =
         maps.iter().find_map(|map| map["data"]["rejob.json"].as_str()).expect("a dashboard");
     assert_eq!(serde_json::from_str::<Value>(dashboard_text).unwrap(), dashboard());
+    let variables = dashboard()["templating"]["list"].as_array().unwrap().clone();
+    for name in TARGET {
+        let variable = variables.iter().find(|variable| variable["name"] == name).expect(name);
+        // A Prometheus of one cluster alone has no such label.
+        assert_eq!(variable["allValue"], ".*", "{name}");
+    }
+    for expression in expressions_of(&dashboard()["panels"]) {
+        for (name, labels) in metrics(&expression) {
+            assert!(TARGET.iter().all(|label| labels.iter().any(|has| has == label)), "{name}");
+        }
+    }
 }
 
 #[test]
@@ -184,8 +270,14 @@ fn the_panels_do_not_overlap_and_have_ids_of_their_own() {
 #[test]
 #[ignore = "needs promtool on PATH (Debian: apt-get install prometheus)"]
 fn promtool_accepts_the_alerts_and_they_fire_as_their_tests_say() {
-    let alerts = super::render::chart().join("files/alerts.yaml");
-    tools::run("promtool", &["check", "rules", alerts.to_str().unwrap()]).ok();
-    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chart/alerts_test.yaml");
-    tools::run("promtool", &["test", "rules", tests]).ok();
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("write");
+        path.display().to_string()
+    };
+    let rules = write("alerts.yaml", &alerts("runbookBaseURL: ''").to_string());
+    let tests = write("alerts_test.yaml", include_str!("alerts_test.yaml"));
+    tools::run("promtool", &["check", "rules", &rules]).ok();
+    tools::run("promtool", &["test", "rules", &tests]).ok();
 }

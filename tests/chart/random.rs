@@ -16,6 +16,12 @@ use crate::support::helm::Helm;
 use crate::support::plane::ControlPlane;
 use crate::support::user::Answer;
 
+/// An object of the user's.
+const EXTRA: &str = r#"{
+    "apiVersion": "v1", "kind": "ConfigMap",
+    "metadata": { "name": "extra", "namespace": "{{ .Release.Namespace }}" }
+}"#;
+
 /// Values where Kubernetes asks for more than their form, or where the cluster decides.
 fn only_the_cluster_knows(key: &str) -> Option<BoxedStrategy<Value>> {
     let choices = match key {
@@ -40,6 +46,17 @@ fn only_the_cluster_knows(key: &str) -> Option<BoxedStrategy<Value>> {
             json!(["fd00:1::/64"]),
             json!(["10.0.0.0/9", "10.128.0.0/9"]),
         ],
+        // What Kubernetes defines, in two lists that belong together.
+        "extraVolumes" => vec![json!([]), json!([{ "name": "scratch", "emptyDir": {} }])],
+        "extraVolumeMounts" => vec![
+            json!([]),
+            json!([{ "name": "scratch", "mountPath": "/scratch", "subPath": "a/b" }]),
+            json!([{ "name": "policies", "mountPath": "/policies" }]),
+        ],
+        // Whole manifests, with templates in them.
+        "extraObjects" => {
+            vec![json!([]), json!([EXTRA]), json!([serde_json::from_str::<Value>(EXTRA).unwrap()])]
+        }
         // `RequireDualStack` takes a cluster that has it.
         "ipFamilyPolicy" => vec![json!(""), json!("SingleStack"), json!("PreferDualStack")],
         // The chart passes these on as they are.
@@ -69,12 +86,17 @@ fn valid(root: &Value, node: &Value) -> BoxedStrategy<Value> {
     if let Some(choices) = node["enum"].as_array() {
         return prop::sample::select(choices.clone()).boxed();
     }
+    if let Some(forms) = node["anyOf"].as_array() {
+        let forms: Vec<_> = forms.iter().map(|form| valid(root, form)).collect();
+        return prop::sample::select(forms).prop_flat_map(|form| form).boxed();
+    }
     match node["type"].as_str().unwrap_or("string") {
         "boolean" => any::<bool>().prop_map(Value::from).boxed(),
         "integer" => {
             let limit = |bound: &str, default| node[bound].as_i64().unwrap_or(default);
             (limit("minimum", 0)..=limit("maximum", 1000)).prop_map(Value::from).boxed()
         }
+        "number" => (0.0..1e6).prop_map(Value::from).boxed(),
         "array" => valid_array(root, node),
         "object" => valid_object(root, node),
         _ => valid_text(node).prop_map(Value::from).boxed(),
@@ -117,9 +139,7 @@ fn valid_object(root: &Value, node: &Value) -> BoxedStrategy<Value> {
     };
     let required = names("required");
     let mut object = Just(Map::new()).boxed();
-    for (key, child) in
-        node["properties"].as_object().into_iter().flatten().filter(|(key, _)| *key != "global")
-    {
+    for (key, child) in node["properties"].as_object().into_iter().flatten() {
         let key = key.clone();
         let value = only_the_cluster_knows(&key).unwrap_or_else(|| valid(root, child));
         let value = if required.contains(&key.as_str()) {
@@ -153,13 +173,7 @@ fn valid_object(root: &Value, node: &Value) -> BoxedStrategy<Value> {
 
 /// Some of the chart's values, each at random as a whole; what is left out keeps its default.
 fn some_values(root: &Value) -> BoxedStrategy<Value> {
-    let keys: Vec<String> = root["properties"]
-        .as_object()
-        .unwrap()
-        .keys()
-        .filter(|key| *key != "global")
-        .cloned()
-        .collect();
+    let keys: Vec<String> = root["properties"].as_object().unwrap().keys().cloned().collect();
     let all = valid(root, root);
     let most = keys.len();
     let few = prop::sample::subsequence(keys.clone(), 1..=4);
@@ -235,6 +249,10 @@ fn values_that_the_schema_allows_are_taken_by_the_api_server_or_refused_with_a_s
             return Ok(());
         }
         let objects = objects(&output.stdout);
+        if values["enabled"] == false {
+            prop_assert!(objects.is_empty(), "{}", output.stdout);
+            return Ok(());
+        }
         for object in objects.iter().filter(|object| !is_foreign(object)) {
             let mut object = object.clone();
             if object["metadata"]["namespace"].is_string() {

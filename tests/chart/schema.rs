@@ -125,12 +125,16 @@ fn every_object_is_closed_unless_it_holds_what_kubernetes_defines() {
     let open: Vec<_> = all_nodes(&root)
         .into_iter()
         .filter(|(_, node)| node["type"] == "object" && node.get("additionalProperties").is_none())
-        .map(|(path, _)| match path.last() {
-            Some(Step::Key(key)) => key.clone(),
-            _ => panic!("an open object in a list"),
+        .map(|(path, _)| {
+            let mut keys = path.iter().rev().filter_map(|step| match step {
+                Step::Key(key) => Some(key.clone()),
+                Step::Item => None,
+            });
+            keys.next().expect("a key")
         })
         .collect();
-    let known = ["global", "nodeAffinity", "podAffinity", "podAntiAffinity"];
+    let known =
+        ["global", "nodeAffinity", "podAffinity", "podAntiAffinity", "extraVolumes", "metadata"];
     assert!(open.iter().all(|key| known.contains(&key.as_str())), "{open:?}");
 }
 
@@ -139,6 +143,7 @@ fn mistyped(kind: &str) -> Vec<Value> {
     match kind {
         "string" => vec![json!(5), json!(true)],
         "integer" => vec![json!("x"), json!(1.5)],
+        "number" => vec![json!("x"), json!(true)],
         "boolean" => vec![json!("yes"), json!(0)],
         "array" => vec![json!("x"), json!({})],
         "object" => vec![json!("x"), json!([])],
@@ -178,9 +183,10 @@ fn every_value_is_in_the_schema_and_every_key_of_the_schema_has_a_default() {
         let schema = resolve(root, schema);
         let Some(properties) = schema["properties"].as_object() else { return };
         let values = values.as_object().unwrap_or_else(|| panic!("{path} is no map"));
-        for key in properties.keys().filter(|key| *key != "global") {
+        for key in properties.keys() {
             // What Kubernetes defines, and a policy's knobs, have no default in values.yaml.
-            let optional = matches!(path, ".affinity") || path.contains(".resources");
+            let kubernetes = ["affinity", "resources", "dnsConfig", "behavior", "ecurityContext"];
+            let optional = kubernetes.iter().any(|part| path.contains(part));
             assert!(optional || values.contains_key(key), "values.yaml has no {path}.{key}");
         }
         for (key, value) in values {
@@ -310,6 +316,29 @@ fn what_kubernetes_takes_for_no_name_no_address_and_no_quantity_is_refused() {
         "networkPolicy: {webhookFrom: [{ipBlock: {cidr: 'fd00::/8', except: [a]}}]}",
         "metrics: {serviceMonitor: {interval: 1s1h}}",
         "metrics: {serviceMonitor: {interval: 0s}}",
+        "metrics: {serviceMonitor: {namespace: a.b}}",
+        "metrics: {prometheusRule: {runbookBaseURL: runbooks}}",
+        "metrics: {prometheusRule: {alerts: {RejobGone: {enabled: false}}}}",
+        "metrics: {prometheusRule: {alerts: {RejobDown: {threshold: 1}}}}",
+        "metrics: {prometheusRule: {alerts: {RejobSlow: {for: soon}}}}",
+        "global: {imageRegistry: 'https://a'}",
+        "global: {imagePullSecrets: [A]}",
+        "networkPolicy: {preset: gke}",
+        "networkPolicy: {dnsPorts: [0]}",
+        "networkPolicy: {apiServerTo: [{}]}",
+        "dnsConfig: {nameservers: [a]}",
+        "hostAliases: [{ip: 10.0.0.256, hostnames: [a]}]",
+        "hostAliases: [{ip: 10.0.0.1, hostnames: []}]",
+        "podSecurityContext: {runAsUser: -1}",
+        "podSecurityContext: {privileged: true}",
+        "securityContext: {capabilities: {drop: [all]}}",
+        "extraVolumes: [{name: A, emptyDir: {}}]",
+        "extraVolumes: [{name: a}]",
+        "extraVolumeMounts: [{name: a, mountPath: a}]",
+        "extraVolumeMounts: [{name: a, mountPath: /a, subPath: ../b}]",
+        "extraObjects: [{kind: ConfigMap}]",
+        "autoscaling: {behavior: {scaleUp: {policies: []}}}",
+        "autoscaling: {behavior: {scaleDown: {selectPolicy: Some}}}",
     ] {
         assert_refused(HELMS[values.len() % 2], values, "");
     }

@@ -70,11 +70,11 @@ pub fn left_dormant(plane: &ControlPlane) -> Namespace {
     // Made before the namespace opts in: rejob would take the mark out again.
     let team = plane.namespace("team", &[]);
     let mut left = job("cut-off", "app:1");
-    let record = json!({
-        "parallelism": 1, "uid": "old", "resourceVersion": "1", "user": "deployer", "manager": null,
-    });
+    // In the order in which rejob writes it: the webhook's conditions look at its beginning.
+    let record =
+        r#"{"parallelism":1,"uid":"old","resourceVersion":"1","user":"deployer","manager":null}"#;
     left["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
-    left["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record.to_string() });
+    left["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record });
     left["spec"]["parallelism"] = json!(0);
     team.create_job(&left).ok();
     let label = json!({ "metadata": { "labels": { "rejob.dev/policy": "replace" } } });

@@ -17,8 +17,10 @@ mod support;
 
 mod audit;
 mod clients;
+mod helm_test;
 mod lifecycle;
 mod load;
+mod paused;
 mod pod;
 mod replica;
 mod rights;

@@ -61,19 +61,24 @@ pub struct Site<'p> {
 impl<'p> Site<'p> {
     /// `helm install`, with these `--set`s.
     pub fn install(plane: &'p ControlPlane, helm: Helm, sets: &[&str]) -> Self {
+        Self::install_with(plane, helm, &flags(sets))
+    }
+
+    /// `helm install`, with these arguments.
+    pub fn install_with(plane: &'p ControlPlane, helm: Helm, args: &[&str]) -> Self {
         let site = Self { plane, namespace: plane.namespace("rejob-system", &[]), helm };
-        site.helm("install", sets).ok();
+        site.run("install", args).ok();
         site
     }
 
     /// `helm install` or `helm upgrade` of the chart, with these `--set`s.
     pub fn helm(&self, command: &str, sets: &[&str]) -> Output {
+        self.run(command, &flags(sets))
+    }
+
+    fn run(&self, command: &str, args: &[&str]) -> Output {
         let chart = chart(self.plane).display().to_string();
-        let mut args = vec![command, RELEASE, &chart];
-        for set in sets {
-            args.extend(["--set", set]);
-        }
-        self.namespace.helm(self.helm, &args)
+        self.namespace.helm(self.helm, &[&[command, RELEASE, &chart], args].concat())
     }
 
     /// `helm uninstall`.
@@ -177,6 +182,10 @@ impl<'p> Site<'p> {
         command.env_clear().args(["doctor", "--kubeconfig"]).arg(kubeconfig);
         Output::of(&mut command, "")
     }
+}
+
+fn flags<'a>(sets: &[&'a str]) -> Vec<&'a str> {
+    sets.iter().flat_map(|set| ["--set", set]).collect()
 }
 
 /// The certificate that is served on a loopback port, when a client that trusts `bundle` accepts it

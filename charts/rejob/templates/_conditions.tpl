@@ -78,3 +78,12 @@ would have it run again after each deletion, so only the Job's own annotation as
 {{ toYaml . }}
 {{- end }}
 {{- end }}
+
+{{/*
+The one condition of an entry while rejob is paused. The entry itself stays, with the caBundle and the path
+that the server wrote into it, so that rejob is called again at once when the pause ends.
+*/}}
+{{- define "rejob.paused" -}}
+- name: paused
+  expression: "false"
+{{- end }}

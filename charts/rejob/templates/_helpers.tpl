@@ -42,25 +42,34 @@
 {{- list $host (printf "%s.cluster.local" $host) | toJson -}}
 {{- end }}
 
+{{/* Labels by which the Pods of a component are selected; argument: list of root and component. */}}
+{{- define "rejob.selectorLabelsOf" -}}
+{{- $root := index . 0 -}}
+app.kubernetes.io/name: {{ include "rejob.name" $root | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
+app.kubernetes.io/component: {{ index . 1 | quote }}
+{{- end }}
+
 {{- define "rejob.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "rejob.name" . | quote }}
-app.kubernetes.io/instance: {{ .Release.Name | quote }}
+{{- include "rejob.selectorLabelsOf" (list . "webhook") -}}
+{{- end }}
+
+{{/*
+All labels of an object; argument: list of root, component, and labels of this object alone. The chart's
+own win over those, and those over commonLabels.
+*/}}
+{{- define "rejob.labelsOf" -}}
+{{- $root := index . 0 -}}
+{{- $own := include "rejob.selectorLabelsOf" . | fromYaml -}}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- $_ := set $own "app.kubernetes.io/version" $root.Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "rejob" -}}
+{{- toYaml (merge $own (index . 2) $root.Values.commonLabels) -}}
 {{- end }}
 
 {{- define "rejob.labels" -}}
-{{- $own := dict "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
-{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
-{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
-{{- $_ := set $own "app.kubernetes.io/part-of" "rejob" -}}
-{{- toYaml (merge (include "rejob.selectorLabels" . | fromYaml) $own .Values.commonLabels) -}}
-{{- end }}
-
-{{- define "rejob.image" -}}
-{{- if .Values.image.digest -}}
-{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
-{{- else -}}
-{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
-{{- end -}}
+{{- include "rejob.labelsOf" (list . "webhook" dict) -}}
 {{- end }}
 
 {{/* A quantity of Kubernetes' as a plain number. */}}
@@ -79,6 +88,12 @@ app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- $seconds = add $seconds (mul (trimSuffix $unit . | int64) (get (dict "h" 3600 "m" 60 "s" 1) $unit)) -}}
 {{- end -}}
 {{- $seconds -}}
+{{- end }}
+
+{{/* The milliseconds of a duration of Prometheus' in one unit. */}}
+{{- define "rejob.milliseconds" -}}
+{{- $unit := regexFind "[a-z]+$" . -}}
+{{- mul (trimSuffix $unit . | int64) (get (dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000) $unit) -}}
 {{- end }}
 
 {{/* A duration as cert-manager writes it back, so that no tool sees a difference: 2160h0m0s. */}}

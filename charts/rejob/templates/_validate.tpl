@@ -8,8 +8,10 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- include "rejob.validate.certificates" . -}}
 {{- include "rejob.validate.ports" . -}}
 {{- include "rejob.validate.scale" . -}}
+{{- include "rejob.validate.metrics" . -}}
 {{- include "rejob.validate.conditions" . -}}
 {{- include "rejob.validate.lists" . -}}
+{{- include "rejob.validate.pod" . -}}
 {{- end }}
 
 {{- define "rejob.validate.names" -}}
@@ -119,6 +121,13 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- if le (include "rejob.quantity" (dig "requests" "cpu" $limit $v.resources) | float64) 0.0 -}}
 {{- fail "autoscaling.enabled is true, but resources.requests.cpu is not set, of which the autoscaler keeps a share in use: set it" -}}
 {{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "rejob.validate.metrics" -}}
+{{- $monitor := .Values.metrics.serviceMonitor -}}
+{{- if and $monitor.scrapeTimeout (gt (include "rejob.milliseconds" $monitor.scrapeTimeout | int64) (include "rejob.milliseconds" $monitor.interval | int64)) -}}
+{{- fail (printf "metrics.serviceMonitor.scrapeTimeout is %s and longer than the interval, %s: lower the one or raise the other" $monitor.scrapeTimeout $monitor.interval) -}}
 {{- end -}}
 {{- end }}
 

@@ -2,8 +2,9 @@
 {{- define "rejob.validate.lists" -}}
 {{- $v := .Values -}}
 {{- include "rejob.validate.expressions" (list "webhook.namespaceMatchExpressions" $v.webhook.namespaceMatchExpressions) -}}
-{{- include "rejob.validate.peers" (list "networkPolicy.webhookFrom" $v.networkPolicy.webhookFrom) -}}
-{{- include "rejob.validate.peers" (list "networkPolicy.metricsFrom" $v.networkPolicy.metricsFrom) -}}
+{{- range list "webhookFrom" "metricsFrom" "dnsTo" "apiServerTo" -}}
+{{- include "rejob.validate.peers" (list (printf "networkPolicy.%s" .) (get $v.networkPolicy .)) -}}
+{{- end -}}
 {{- include "rejob.validate.tolerations" $v.tolerations -}}
 {{- include "rejob.validate.arguments" $v.server.extraArgs -}}
 {{- include "rejob.validate.variables" $v.server.extraEnv -}}

@@ -45,6 +45,15 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
                 ));
             }
         }
+        if let Some(paused) = entries.iter().find(|entry| entry.is_paused()) {
+            findings.push(Finding::hint(
+                CHECK,
+                name,
+                "rejob is paused: every Job is left to plain Kubernetes, but for those that are half \
+                 replaced; a change of rejob.dev/rerun is refused",
+                format!("{} --set paused=false", facts.helm_upgrade(paused.target().as_ref())),
+            ));
+        }
         let entries: Vec<_> = entries.iter().map(|entry| entry.policy).collect();
         findings.push(if entries.is_empty() {
             Finding::problem(
@@ -80,14 +89,16 @@ pub fn entries(facts: &Facts, findings: &mut Vec<Finding>) {
         } else {
             selector(facts, &entry, findings);
         }
-        if entry.is_for_rerun() {
+        if entry.is_for_rerun() && !entry.is_paused() {
             rerun(&entry, findings);
         }
         rules(&entry, findings);
         path(facts, &entry, findings);
         timeout(facts, &entry, findings);
         if findings.len() == before {
-            let message = if entry.is_for_dormant() {
+            let message = if entry.is_paused() {
+                "it is not called while rejob is paused"
+            } else if entry.is_for_dormant() {
                 "it is called for every change of a dormant Job"
             } else if entry.is_for_rerun() {
                 "it is called for changes of rejob.dev/rerun in the namespaces that opt in"

@@ -25,6 +25,20 @@ fn no_configuration_is_a_problem() {
 }
 
 #[test]
+fn a_paused_rejob_is_a_hint_and_its_entries_are_not_called() {
+    let pause = |facts: &mut Facts| {
+        let condition = json!([{ "name": "paused", "expression": "false" }]);
+        for webhook in the_configuration(facts).webhooks.iter_mut().flatten() {
+            if webhook.name != "dormant.rejob.dev" {
+                webhook.match_conditions = Some(from(condition.clone()));
+            }
+        }
+    };
+    hint("webhook-configuration", "rejob is paused: every Job is left to plain Kubernetes", pause);
+    assert_eq!(spoiled(pause).len(), 1);
+}
+
+#[test]
 fn an_entry_for_every_namespace_is_a_problem() {
     let found = spoiled(|facts| entry(facts).namespace_selector = None);
     assert_eq!(found.len(), 1, "{found:?}");
