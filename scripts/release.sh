@@ -35,7 +35,9 @@ stage() {
 }
 
 assemble() {
-    [[ -x $dist/stage/$host/rejob ]] || die "nothing is staged for $host: run scripts/release.sh stage"
+    [[ -f $dist/stage/$host/rejob ]] || die "nothing is staged for $host: run scripts/release.sh stage"
+    # Artifacts of workflows forget modes.
+    chmod 0755 "$dist"/stage/*/rejob
     rm -rf "$dist/work" "$dist/image"
     rm -f "$dist"/*.*
     mkdir -p "$dist/work"
@@ -65,24 +67,29 @@ archives() {
         platform=${stage##*/} name=rejob-$version-${stage##*/}
         mkdir "$dist/work/$name"
         cp -R "$shared/." "$dist/work/$name"
-        # Artifacts of workflows forget modes.
-        install -m 0755 "$stage/rejob" "$dist/work/$name/rejob"
+        cp "$stage/rejob" "$dist/work/$name"
         pack "$dist/work" "$name" | gzip --no-name >"$dist/$name.tar.gz"
     done
 }
 
 # What is compiled into each binary, with licenses and checksums.
 sboms() {
-    local stage platform target made
+    local stage platform target made linked
     cargo_tool cargo-cyclonedx 0.5.9 --debug
     for stage in "$dist"/stage/*; do
         platform=${stage##*/} target=$(target "${stage##*/}")
         cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries \
             --target "$target" --target-in-filename
         made=rejob_bin_$target.cdx.json
-        # Where it was built is nobody's business.
-        jq --arg here "path+file://$PWD#" \
-            '(.. | strings) |= (sub("\\Q\($here)\\E"; "pkg:cargo/") | sub("\\?download_url=file:.*"; ""))' \
+        linked=$(cargo tree --locked --edges=normal,build --target "$target" --prefix=none --format='{p}' |
+            awk '{ print "pkg:cargo/" $1 "@" substr($2, 2) }' | sort -u | jq -Rnc '[inputs]')
+        # cargo-cyclonedx also lists what only features that are off would need, a second TLS provider
+        # for one; and it names the folder of the build.
+        jq --arg here "path+file://$PWD#" --argjson linked "$linked" '
+            (.. | strings) |= (sub("\\Q\($here)\\E"; "pkg:cargo/") | sub("\\?download_url=file:.*"; ""))
+            | .components |= map(select(.purl | IN($linked[])))
+            | [(.metadata.component, .components[])["bom-ref"]] as $listed
+            | .dependencies |= map(select(.ref | IN($listed[])) | .dependsOn |= map(select(IN($listed[])))?)' \
             "$made" >"$dist/rejob-$version-$platform.cdx.json"
         rm "$made"
     done

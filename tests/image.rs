@@ -1,5 +1,6 @@
 //! The container image: the Dockerfile agrees with the crate and the chart, and what its build
-//! command makes is a static binary that serves in a root file system with nothing else in it.
+//! command makes is a static binary that serves in a root file system with nothing else in it. With
+//! it goes what a release has besides.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,6 +10,11 @@
 )]
 
 mod support;
+
+#[path = "image/layout.rs"]
+mod layout;
+#[path = "image/release.rs"]
+mod release;
 
 use std::fs;
 use std::io::Read;
