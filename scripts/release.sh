@@ -89,7 +89,8 @@ sboms() {
             (.. | strings) |= (sub("\\Q\($here)\\E"; "pkg:cargo/") | sub("\\?download_url=file:.*"; ""))
             | .components |= map(select(.purl | IN($linked[])))
             | [(.metadata.component, .components[])["bom-ref"]] as $listed
-            | .dependencies |= map(select(.ref | IN($listed[])) | .dependsOn |= map(select(IN($listed[])))?)' \
+            | .dependencies |= map(select(.ref | IN($listed[]))
+                | if .dependsOn then .dependsOn |= map(select(IN($listed[]))) else . end)' \
             "$made" >"$dist/rejob-$version-$platform.cdx.json"
         rm "$made"
     done

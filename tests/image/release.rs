@@ -160,6 +160,11 @@ fn the_bill_of_materials_lists_what_is_linked_and_no_more() {
         })
         .collect();
     assert_eq!(listed, linked);
+    let edges = bill["dependencies"].as_array().unwrap();
+    assert_eq!(edges.len(), listed.len() + 1);
+    let direct = edges.iter().find(|edge| edge["ref"] == program["bom-ref"]).unwrap();
+    let direct = direct["dependsOn"].as_array().unwrap();
+    assert!(direct.iter().any(|part| part.as_str().unwrap().contains("#kube@")), "{direct:?}");
 }
 
 #[test]
