@@ -13,6 +13,8 @@ mod support;
 
 #[path = "image/layout.rs"]
 mod layout;
+#[path = "image/names.rs"]
+mod names;
 #[path = "image/release.rs"]
 mod release;
 
@@ -67,13 +69,6 @@ fn the_compiler_of_the_image_is_the_pinned_one() {
     let channel = value("rust-toolchain.toml", "channel");
     let from = instruction("FROM --platform=$BUILDPLATFORM rust:");
     assert!(from.contains(&format!("rust:{channel}-")), "{from}");
-}
-
-#[test]
-fn image_chart_and_crate_have_one_version() {
-    let version = value("Cargo.toml", "version");
-    assert_eq!(value("charts/rejob/Chart.yaml", "appVersion"), version);
-    assert_eq!(instruction("ARG VERSION"), format!("ARG VERSION={version}"));
 }
 
 #[test]
