@@ -27,7 +27,9 @@ impl Names {
     fn wrong(&self, line: &str) -> Vec<String> {
         let mut wrong: Vec<_> =
             words(line).filter(|word| !self.is_right_place(word)).map(str::to_owned).collect();
-        for before in ["rejob:", "rejob@v", "rejob-", "tags/v", "?ref=v", "tag: v", "targetRevision: v"] {
+        for before in
+            ["rejob:", "rejob@v", "rejob-", "tags/v", "?ref=v", "tag: v", "targetRevision: v"]
+        {
             wrong.extend(self.other_versions(line, before));
         }
         if line.contains("charts/rejob") {
