@@ -171,8 +171,11 @@ fn the_bill_of_materials_lists_what_is_linked_and_no_more() {
 fn the_notes_are_the_changelogs() {
     let notes = fs::read_to_string(made().join("notes.md")).unwrap();
     let changelog = super::read("CHANGELOG.md");
-    assert!(notes.len() > 100 && changelog.contains(notes.trim_end()), "{notes}");
-    assert!(!notes.contains("\n## "), "more than one section: {notes}");
+    let released = format!("\n## {VERSION} - ");
+    let title = if changelog.contains(&released) { released.as_str() } else { "\n## Unreleased" };
+    let section = changelog.split_once(title).unwrap().1.split("\n## ").next().unwrap();
+    assert_eq!(notes.trim(), section.split_once('\n').unwrap().1.trim());
+    assert!(notes.len() > 100, "{notes}");
 }
 
 #[test]
