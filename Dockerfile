@@ -5,7 +5,7 @@
 # Compiled on the builder's own platform for the one that is asked for, never emulated. The binary is
 # static (glibc with crt-static), so that the image holds nothing else: no shell, no libraries.
 
-# The same version as rust-toolchain.toml, which stays outside: it names components the build needs not.
+# The same version as rust-toolchain.toml, which stays outside: it names components that the build does not need.
 FROM --platform=$BUILDPLATFORM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
 ARG BUILDARCH
 ARG TARGETARCH
