@@ -1,12 +1,12 @@
-# syntax=docker/dockerfile:1.7
+# syntax=docker/dockerfile:1.7@sha256:a57df69d0ea827fb7266491f2813635de6f17269be881f696fbfdf2d83dda33e
 #
 #   docker buildx build --platform linux/amd64,linux/arm64 --tag REPOSITORY:TAG .
 #
 # Compiled on the builder's own platform for the one that is asked for, never emulated. The binary is
 # static (glibc with crt-static), so that the image holds nothing else: no shell, no libraries.
 
-# The same version as rust-toolchain.toml, which stays outside: it names components the build needs not.
-FROM --platform=$BUILDPLATFORM rust:1.95.0-slim-bookworm AS build
+# The same version as rust-toolchain.toml, which stays outside: it names components that the build does not need.
+FROM --platform=$BUILDPLATFORM rust:1.95.0-slim-bookworm@sha256:d7482085ff5b415f84dba5647ae71606650bdef00db7aeb69f4b3d170c3e4082 AS build
 ARG BUILDARCH
 ARG TARGETARCH
 SHELL ["/bin/bash", "-o", "errexit", "-o", "nounset", "-o", "pipefail", "-c"]
@@ -15,7 +15,7 @@ SHELL ["/bin/bash", "-o", "errexit", "-o", "nounset", "-o", "pipefail", "-c"]
 # hadolint ignore=DL3008
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,target=/var/lib/apt,sharing=locked \
-    packages=(cmake gcc libc6-dev make); \
+    packages=(ca-certificates cmake gcc libc6-dev make); \
     if [[ $BUILDARCH != "$TARGETARCH" ]]; then \
         case $TARGETARCH in \
             amd64) packages+=(gcc-x86-64-linux-gnu libc6-dev-amd64-cross) ;; \
@@ -26,7 +26,6 @@ RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \
     apt-get update; \
     apt-get install --yes --no-install-recommends "${packages[@]}"
 
-# Writes the list of dependencies into the binary, for scanners (`cargo audit bin`, Trivy, Grype).
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo install --locked --version 0.7.7 cargo-auditable
 
@@ -35,18 +34,16 @@ COPY Cargo.toml Cargo.lock ./
 COPY benches benches
 COPY src src
 COPY examples/review-create.json examples/
-ENV CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
-    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
-    RUSTFLAGS="-C target-feature=+crt-static"
+COPY scripts/build.sh scripts/rootfs.sh scripts/
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,id=target-$TARGETARCH,target=/src/target \
     case $TARGETARCH in amd64) target=x86_64-unknown-linux-gnu ;; arm64) target=aarch64-unknown-linux-gnu ;; esac; \
     rustup target add "$target"; \
-    cargo auditable build --locked --release --bin rejob --target "$target"; \
-    install -D --mode=0755 "target/$target/release/rejob" /rootfs/rejob
+    binary=$(scripts/build.sh "$target"); \
+    scripts/rootfs.sh "$binary" /rootfs
 
-# CA certificates, /etc/passwd with the user 65532, /tmp; no shell, no package manager.
-FROM gcr.io/distroless/static-debian12:nonroot
+# No base image: what scripts/rootfs.sh lays out is all there is.
+FROM scratch
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="rejob" \

@@ -36,6 +36,12 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
     let uid = old.uid().unwrap_or_default();
     let resource_version = old.resource_version().unwrap_or_default();
     complete(update, &mut new);
+    let applied_as_sent = manager
+        .filter(|_| mode == Mode::Apply)
+        .and_then(|manager| applied_part(job, entry_index(job, manager)?));
+    let mut applied = applied_as_sent.clone();
+    // The API server's creation is asked about as any other, and they are taken out then.
+    applied.iter_mut().for_each(take_generated);
     Plan {
         namespace: request.namespace.clone(),
         name: words::name(old, &request.name).to_owned(),
@@ -46,7 +52,8 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         field_manager: request.field_manager.clone(),
         mode,
         dry_run: request.dry_run,
-        applied: manager.filter(|_| mode == Mode::Apply).and_then(|manager| applied(job, manager)),
+        was_read_back: applied != applied_as_sent,
+        applied,
         owners: recorded_owners(job, manager),
         job: new,
         old_annotations: annotations(old),
@@ -58,14 +65,6 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         changed,
         client: Client::of(job, manager),
     }
-}
-
-/// What the API server creates for an apply.
-fn applied(job: Job<'_>, manager: &str) -> Option<Value> {
-    let mut applied = applied_part(job, entry_index(job, manager)?)?;
-    // Its creation is asked about as any other, and they are taken out then.
-    take_generated(&mut applied);
-    Some(applied)
 }
 
 fn annotations(job: Job<'_>) -> Map<String, Value> {

@@ -56,6 +56,12 @@ pub(super) fn decide(
     } else if plan.mode == Mode::Apply {
         // For any other request it is said when the new Job starts.
         warnings.add(format!("job {name} replaced: {}", plan.changed));
+        if plan.was_read_back {
+            // Whether it names the uid, too, is not to be seen; the API server then creates nothing.
+            warnings.add(format!(
+                "job {name}: where this apply fails, take metadata.uid out of the manifest, and apply it again"
+            ));
+        }
     }
     if plan::has_old_default(update) {
         warnings

@@ -48,6 +48,8 @@ pub struct Plan {
     pub dry_run: bool,
     /// What the client applies, for [`Mode::Apply`]: the API server creates the Job from that alone.
     pub applied: Option<Value>,
+    /// Whether the client applies what it has read of the old Job, with what was generated for that.
+    pub was_read_back: bool,
     /// `metadata.managedFields` as the API server has found for the request.
     pub owners: Option<Value>,
     /// The new Job as it is to run.

@@ -113,35 +113,46 @@ fn an_export_with_another_image_is_applied() {
     }
 }
 
-/// The API server creates no Job from an apply that names a uid, not even when it is sent again: it
-/// says so before anything is deleted. A revision does no harm.
+/// The API server creates no Job from an apply that names a uid, and its review does not tell that it
+/// does: the client gets an error that names the uid, with a warning of what to do, and the same
+/// manifest without it creates the Job. A revision does no harm.
 #[test]
-fn an_apply_with_the_uid_that_was_read_loses_no_job() {
+fn an_apply_with_the_uid_that_was_read_is_told_to_leave_it_out() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    let cases = [
+    let query = "fieldManager=test&force=true";
+    for (fields, works) in [
         (&["resourceVersion"][..], true),
-        (&["uid"], false),
         (&["uid", "resourceVersion", "creationTimestamp"], false),
-    ];
-    for (fields, works) in cases {
+    ] {
         let place = Place::new(rejob.namespace("replace"));
         place.deploy(Client::ForcedApply, "app:1");
         place.namespace.finish_pods(JOB);
-        let (live, mut sent) = (place.job(), Place::manifest("app:2"));
+        let live = place.job();
+        let mut sent = with_image(exported(&place, SYSTEM_FIELDS), "app:2");
         for field in fields {
             sent["metadata"][field] = live["metadata"][field].clone();
         }
-        let answer = apply(&place, "fieldManager=test&force=true", &sent);
+        let answer = apply(&place, query, &sent);
         if works {
             assert_replaced(&place, answer, &uid_of(&live), "app:2");
-        } else {
-            let there = place.namespace.job(JOB).map(|job| uid_of(&job));
-            assert_eq!(there, Some(uid_of(&live)), "{fields:?}: {}", answer.body);
-            assert_eq!(answer.status, 403, "{}", answer.body);
-            assert!(answer.message().contains("metadata.uid"), "{}", answer.body);
+            continue;
         }
+        assert_eq!(answer.status, 409, "{}", answer.body);
+        assert!(answer.message().contains("uid mismatch"), "{}", answer.body);
+        let told = |warning: &String| warning.contains("take metadata.uid out");
+        assert!(answer.warnings.iter().any(told), "{:?}", answer.warnings);
+        let again = apply(&place, query, &with_image(sent_without(sent, fields), "app:2"));
+        assert_eq!(again.status, 201, "{}", again.body);
+        place.assert_runs("app:2");
     }
+}
+
+fn sent_without(mut sent: Value, fields: &[&str]) -> Value {
+    for field in fields {
+        sent["metadata"].as_object_mut().unwrap().remove(*field);
+    }
+    sent
 }
 
 /// The Job has gone, and its export brings it back.

@@ -14,7 +14,7 @@ use crate::job::quantity;
 /// The shape of one value.
 #[derive(Clone, Copy)]
 pub(in crate::job) enum Shape {
-    /// Not modelled: kept as it is.
+    /// Not modeled: kept as it is.
     Any,
     /// A string.
     Text,

@@ -24,6 +24,7 @@ fn plan(mode: Mode) -> Plan {
         resource_version: "7".into(),
         asked_revision: "7".into(),
         applied: None,
+        was_read_back: false,
         owners: None,
         user: UserInfo { username: "ada".into(), ..UserInfo::default() },
         field_manager: Some("kubectl".into()),
