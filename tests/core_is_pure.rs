@@ -39,7 +39,9 @@ const BESIDES: &[(&str, &str)] = &[
     ("policy/file.rs", "crate::manifest"), // the policy file is YAML
     ("policy/file.rs", "schemars"),
     ("policy/file.rs", "thiserror"),
-    ("review.rs", "base64"), // a patch is base64 in an answer
+    ("replace/record.rs", "base64"), // a digest as text
+    ("replace/record.rs", "sha2"),   // the digest of who asks
+    ("review.rs", "base64"),         // a patch is base64 in an answer
     ("review.rs", "thiserror"),
 ];
 

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use crate::job::{Job, NameKeeper, TemplateHash, hashed_name, is_hashed_name, keys};
+use crate::job::{
+    Job, NameKeeper, TemplateHash, generated_paths, hashed_name, is_hashed_name, keys,
+};
 use crate::patch::Draft;
 use crate::policy::{Naming, Policy};
 use crate::reason::Reason;
@@ -35,6 +37,7 @@ pub(super) fn decide(
     let name = words::name(job, &request.name);
     let ttl = PolicyTtl::of(job, manager, policy);
     inject(ttl, name, &mut draft, &mut warnings);
+    take_generated(job, &mut draft);
     record(&hash, &mut draft);
     Decision::patched(outcome(named, ttl), draft, warnings)
 }
@@ -55,6 +58,7 @@ pub(super) fn offline(
     let name = words::name(job, "");
     let ttl = PolicyTtl::of(job, None, policy);
     inject(ttl, name, &mut draft, &mut warnings);
+    take_generated(job, &mut draft);
     record(&hash, &mut draft);
     Decision::patched(outcome(named, ttl), draft, warnings)
 }
@@ -87,6 +91,14 @@ fn inject(ttl: PolicyTtl, name: &str, draft: &mut Draft<'_>, warnings: &mut Warn
         warnings.add(format!(
             "job {name}: {tool} may create it again, that is re-run it, when the TTL has deleted it"
         ));
+    }
+}
+
+/// Takes the selector and labels of another Job's uid out, so that new ones are generated: the API
+/// server refuses them.
+fn take_generated(job: Job<'_>, draft: &mut Draft<'_>) {
+    for path in generated_paths(job) {
+        draft.remove(&path);
     }
 }
 

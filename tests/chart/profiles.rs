@@ -71,16 +71,6 @@ fn pods_run_under_restricted_v2_as_they_are() {
 }
 
 #[test]
-fn the_image_has_a_user_by_number_so_that_the_kubelet_can_prove_it_is_not_root() {
-    let dockerfile = include_str!("../../Dockerfile");
-    let user = dockerfile.lines().rev().find_map(|line| line.strip_prefix("USER "));
-    let (user, group) = user.and_then(|user| user.split_once(':')).expect("USER id:id");
-    for id in [user, group] {
-        assert_ne!(id.parse::<u32>().expect("a number"), 0);
-    }
-}
-
-#[test]
 fn files_of_mounted_secrets_can_be_read_by_whatever_user_the_pod_gets() {
     for name in ["cert-manager", "provided-url"] {
         let objects = ci_objects(name);
@@ -108,6 +98,20 @@ fn the_production_profile_has_no_right_in_the_whole_cluster_but_to_ask_and_to_wr
     assert_eq!(the(&objects, "Deployment")["spec"]["replicas"], 2);
     the(&objects, "PodDisruptionBudget");
     the(&objects, "NetworkPolicy");
+}
+
+#[test]
+fn the_pages_show_the_profiles_as_the_files_have_them() {
+    for (page, profile) in [
+        (include_str!("../../docs/install/production.md"), "least-rights"),
+        (include_str!("../../docs/install/managed-clusters.md"), "openshift"),
+    ] {
+        let after = page.split_once(&format!("{profile}-values.yaml)")).expect("a link").1;
+        let block = after.split_once("```yaml\n").expect("a block").1;
+        let shown: Value = serde_saphyr::from_str(block.split_once("```").unwrap().0).unwrap();
+        let file = std::fs::read_to_string(ci_values(profile)).expect("the profile");
+        assert_eq!(shown, serde_saphyr::from_str::<Value>(&file).unwrap(), "{profile}");
+    }
 }
 
 #[test]

@@ -55,11 +55,9 @@ struct Service {
 impl Service {
     fn new(seed: u64, replicas: usize) -> Arc<Self> {
         let one_of = |count: u64| usize::try_from(seed / count % 3).unwrap();
-        // What was asked for, other replicas do not know.
-        let hooks = if replicas == 1 { HOOKS.len() } else { 2 };
         let server = SERVERS[one_of(3)];
         let counts = server.is_none_or(|server| server.minor < 37);
-        let cluster = Simulated::new(seed, HOOKS[one_of(1) % hooks], counts);
+        let cluster = Simulated::new(seed, HOOKS[one_of(1)], counts);
         let replica = || {
             let cluster = Some(Arc::new(cluster.clone()));
             let policies = PolicySet::parse(POLICIES, "policies").unwrap();
@@ -232,15 +230,10 @@ impl Service {
     }
 
     /// An image may run once more: where nobody else deploys, only if it is another one than there is.
-    /// A hook that pins what is created before rejob sees it costs one more run, where it cannot be
-    /// told what was asked for.
-    fn asks(&self, sender: &Sender, image: &str, alone: bool) {
+    fn asks(&self, image: &str, alone: bool) {
         let mut storage = self.cluster.storage();
-        let first = storage.job.is_none();
         if !alone || storage.job.as_ref().is_none_or(|job| unpinned(job) != image) {
-            let unseen =
-                storage.hook == Hook::BeforeOnCreate && (first || sender.kind == Kind::Apply);
-            *storage.asked.entry(image.to_owned()).or_default() += 1 + usize::from(unseen);
+            *storage.asked.entry(image.to_owned()).or_default() += 1;
         }
     }
 
@@ -248,7 +241,7 @@ impl Service {
     async fn deploys(self: Arc<Self>, caller: Caller, alone: bool) {
         let (seed, sender) = (self.seed, &caller.sender);
         for image in &sender.images {
-            self.asks(sender, image, alone);
+            self.asks(image, alone);
             let mut attempts = 0;
             loop {
                 attempts += 1;
