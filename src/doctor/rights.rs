@@ -70,9 +70,7 @@ impl Right {
             resource = format!("{resource}/{}", self.name);
         }
         let place = match self.namespace.as_str() {
-            "" if self.resource == "jobs" || self.resource == "events" => {
-                " --all-namespaces".into()
-            }
+            "" if matches!(self.resource, "jobs" | "pods" | "events") => " --all-namespaces".into(),
             "" => String::new(),
             namespace => format!(" --namespace {namespace}"),
         };
@@ -104,6 +102,7 @@ pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<Right
             for verb in ["get", "list", "create", "delete"] {
                 rights.push(right(verb, "batch", "jobs", place, ""));
             }
+            rights.push(right("list", "", "pods", place, ""));
             // A Namespace is in the namespace of its own name.
             rights.push(right("get", "", "namespaces", place, place));
             rights.push(right("create", "", "events", place, ""));
@@ -144,6 +143,7 @@ mod tests {
             "list jobs.batch",
             "create jobs.batch",
             "delete jobs.batch",
+            "list pods",
             "get namespaces",
             "create events",
             "get mutatingwebhookconfigurations.admissionregistration.k8s.io named 00-rejob",
@@ -157,7 +157,7 @@ mod tests {
     fn restricted_to_namespaces_it_needs_them_there_only() {
         let settings = Settings { namespaces: vec!["a".into(), "b".into()], ..Settings::default() };
         let words = words(&settings, true);
-        assert_eq!(words.len(), 1 + 2 * 6);
+        assert_eq!(words.len(), 1 + 2 * 7);
         assert!(words.contains(&"delete jobs.batch in the namespace b".to_owned()));
         assert!(words.contains(&"get namespaces in the namespace a".to_owned()));
         assert!(!words.contains(&"list jobs.batch".to_owned()));

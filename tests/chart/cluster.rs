@@ -294,6 +294,7 @@ fn the_service_account_of_a_release_may_do_what_rejob_does_and_nothing_else() {
     let jobs = ["get", "list", "create", "delete"];
     assert_eq!(verbs("batch", "jobs", other.name(), ""), jobs);
     assert_eq!(verbs("", "events", other.name(), ""), ["create"]);
+    assert_eq!(verbs("", "pods", other.name(), ""), ["list"]);
     assert_eq!(verbs("", "namespaces", other.name(), other.name()), ["get"]);
     assert_eq!(verbs("authorization.k8s.io", "subjectaccessreviews", "", ""), ["create"]);
     let secret = format!("{}-tls", release.name);

@@ -143,6 +143,7 @@ pub fn rules(configuration: &str) -> Vec<Value> {
         rule("batch", "jobs", &["delete"]),
         rule("authorization.k8s.io", "subjectaccessreviews", &["create"]),
         rule("", "namespaces", &["get"]),
+        rule("", "pods", &["list"]),
         rule("", "events", &["create"]),
         json!({
             "apiGroups": ["admissionregistration.k8s.io"],

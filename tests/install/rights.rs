@@ -22,6 +22,8 @@ const REVIEW: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
 enum Breaks {
     /// A replacement: refused with that text, the Job untouched.
     Replacement(&'static str),
+    /// The replacement of a Job whose Pods hang: it is waited for as if they worked.
+    Hanging,
     /// The Event about a replacement that an apply made; the calls counted under that series fail.
     EventOfAnApply(&'static str),
     /// The Event about any replacement; the log has that text.
@@ -35,7 +37,7 @@ enum Breaks {
 }
 
 /// Group, resource, verb, and what breaks.
-const RIGHTS: [(&str, &str, &str, Breaks); 12] = [
+const RIGHTS: [(&str, &str, &str, Breaks); 13] = [
     (
         "authorization.k8s.io",
         "subjectaccessreviews",
@@ -45,6 +47,7 @@ const RIGHTS: [(&str, &str, &str, Breaks); 12] = [
     ("", "namespaces", "get", Breaks::Replacement("namespaces")),
     ("batch", "jobs", "create", Breaks::Replacement("jobs")),
     ("batch", "jobs", "delete", Breaks::Replacement("jobs")),
+    ("", "pods", "list", Breaks::Hanging),
     (
         "batch",
         "jobs",
@@ -197,6 +200,16 @@ impl<'a, 'p> Bench<'a, 'p> {
                 assert!(answer.message().contains(text), "{text}: {}", answer.message());
                 assert_eq!(uid(&self.team, &self.subject.0), self.subject.1);
             }
+            Breaks::Hanging => {
+                self.new_subject();
+                self.team.started_pods(&self.subject.0);
+                wait::until("a Pod is counted", || {
+                    (self.team.job(&self.subject.0)?["status"]["active"] == 1).then_some(())
+                });
+                let answer = self.apply("app:2");
+                assert_eq!(answer.status, 429, "{}", answer.body);
+                assert_eq!(uid(&self.team, &self.subject.0), self.subject.1);
+            }
             Breaks::EventOfAnApply(series) => {
                 self.new_subject();
                 let before = self.replica.metric(series);
@@ -234,7 +247,7 @@ impl<'a, 'p> Bench<'a, 'p> {
 
     fn works(&mut self, breaks: &Breaks) {
         match breaks {
-            Breaks::Replacement(_) => {
+            Breaks::Replacement(_) | Breaks::Hanging => {
                 self.replaced("app:2");
             }
             Breaks::EventOfAnApply(_) | Breaks::Event(_) => {
