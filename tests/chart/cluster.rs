@@ -307,7 +307,7 @@ fn the_service_account_of_a_release_may_do_what_rejob_does_and_nothing_else() {
     assert_eq!(verbs(group, configurations, "", &name), ["get", "patch"]);
     assert!(verbs(group, configurations, "", "another").is_empty());
     for (group, resource) in [
-        ("", "pods"),
+        ("", "pods/exec"),
         ("", "serviceaccounts/token"),
         ("batch", "jobs/status"),
         ("batch", "cronjobs"),

@@ -262,6 +262,7 @@ fn the_rights_are_those_of_the_design_and_no_others() {
     let expected = [
         "* /events[] create".to_owned(),
         "* /namespaces[] get".to_owned(),
+        "* /pods[] list".to_owned(),
         "* admissionregistration.k8s.io/mutatingwebhookconfigurations[\"00-rejob\"] get,patch"
             .to_owned(),
         "* authorization.k8s.io/subjectaccessreviews[] create".to_owned(),
