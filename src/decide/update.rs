@@ -132,8 +132,11 @@ pub(super) fn decide(
         let starts = update.old.is_suspended() && !update.job.is_suspended();
         if update.old.annotation(keys::TEMPLATE_HASH).is_some() && !starts {
             // Nor does one that writes into its template: nobody is asked for here.
+            let before = without_admission(update.old, update.old, None);
             let made = without_admission(update.job, update.old, None);
-            record_hash(&mut draft, &TemplateHash::of(&made));
+            if !self::changes(&before, &made).is_empty() {
+                record_hash(&mut draft, &TemplateHash::of(&made));
+            }
         }
         put_back_generated(&mut draft, update.old);
         keep_ttl(update, &mut draft, &mut warnings);

@@ -42,25 +42,25 @@ pub fn without_admission<'a>(
     requester: Option<&str>,
 ) -> Cow<'a, Value> {
     let Some(queue) = Queue::of(job, requester) else { return Cow::Borrowed(job.value()) };
+    // A directive of one owner hides what it was before. What a queue writes at first hides what is
+    // stored; later kubectl's record tells. That there was nothing is certain where the rest is what
+    // was recorded at the creation.
+    let earlier = Queue::of(stored, requester);
     let manifest = last_applied(job);
-    // A directive of one owner hides what it was before. That there was nothing is certain where
-    // the rest is what was recorded at the creation, or kubectl's record tells.
-    let taken = |whole: bool| {
-        let mut stripped = job.value().clone();
-        queue.take_keys(&mut stripped);
-        if whole {
-            queue.take_whole(&mut stripped, manifest.as_ref());
-        }
-        stripped
-    };
+    let before = if earlier.is_none() { Some(stored.value()) } else { manifest.as_ref() };
     let is_certain = || {
-        let Some(queue) = Queue::of(stored, requester) else { return false };
+        let Some(queue) = &earlier else { return false };
         let mut made = stored.value().clone();
         queue.take_keys(&mut made);
         queue.take_whole(&mut made, None);
         stored.recorded_hash() == Some(TemplateHash::of(&made))
     };
-    Cow::Owned(taken(manifest.is_some() || is_certain()))
+    let mut stripped = job.value().clone();
+    queue.take_keys(&mut stripped);
+    if before.is_some() || is_certain() {
+        queue.take_whole(&mut stripped, before);
+    }
+    Cow::Owned(stripped)
 }
 
 /// The `suspend` of a new Job that replaces one whose `suspend` only queues own: what the manifest

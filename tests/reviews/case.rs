@@ -2,8 +2,11 @@
 //!
 //! `create:` is a JSON merge patch over `base/created.yaml`; `old:` one over `base/stored.yaml`, and
 //! `update:` one over that old Job. `object:` and `oldObject:` are taken as they stand instead.
-//! `HASH_OF_OLD` and `HASH_OF_NEW` stand for the template hashes of the two objects, `HASH_OF_MANIFEST`
-//! for that of the old one's last-applied manifest, `IDENTITY_OF_ALICE` for the digest of who sends a case's request by default, and `containers:` in a patch replaces the whole list, as merge patches do.
+//! `HASH_OF_OLD` and `HASH_OF_NEW` stand for the template hashes of the two objects, `HASH_OF_BASE` for
+//! that of `base/stored.yaml`, `HASH_OF_MANIFEST` for that of the old one's last-applied manifest,
+//! `IDENTITY_OF_ALICE` for the digest of who sends a case's request by default, `IDENTITY_OF_A_MASTER`
+//! for that of the same user in `system:masters`. `containers:` in a patch replaces the whole list, as
+//! merge patches do.
 
 use std::path::{Path, PathBuf};
 
@@ -113,10 +116,17 @@ impl Case {
         let mut text = review.to_string();
         let manifest = old.as_ref().and_then(|old| last_applied(Job::new(old)));
         let manifest = manifest.as_ref().map(TemplateHash::of);
-        let groups = vec!["system:authenticated".to_owned()];
-        let alice = UserInfo { username: "alice".to_owned(), groups, ..UserInfo::default() };
-        text = text.replace("IDENTITY_OF_ALICE", &identity(&alice));
-        for (word, hash) in hashes.into_iter().chain([("HASH_OF_MANIFEST", manifest)]) {
+        let alice = |groups: &[&str]| UserInfo {
+            username: "alice".to_owned(),
+            groups: groups.iter().map(|&group| group.to_owned()).collect(),
+            ..UserInfo::default()
+        };
+        let master = alice(&["system:authenticated", "system:masters"]);
+        text = text.replace("IDENTITY_OF_ALICE", &identity(&alice(&["system:authenticated"])));
+        text = text.replace("IDENTITY_OF_A_MASTER", &identity(&master));
+        let stored = Some(TemplateHash::of(&base("stored")));
+        let others = [("HASH_OF_MANIFEST", manifest), ("HASH_OF_BASE", stored)];
+        for (word, hash) in hashes.into_iter().chain(others) {
             text = text.replace(word, hash.as_ref().map_or("", TemplateHash::as_str));
         }
         serde_json::from_str(&text).unwrap()
