@@ -215,7 +215,7 @@ impl<C: Cluster> Admission<C> {
             Outcome::Busy(message) if !plan.dry_run => {
                 Decision::retry(Reason::ClusterError, message, 1)
             }
-            Outcome::Refused(reason, message) => Decision::deny(reason, message),
+            Outcome::Refused(reason, message) => refused(reason, message),
             Outcome::Busy(message) => Decision::deny(Reason::ClusterError, message),
             // The API server comes back to find the Job gone, and says so in its own words.
             Outcome::Failed(message) => Decision {
@@ -224,6 +224,13 @@ impl<C: Cluster> Admission<C> {
             },
         }
     }
+}
+
+/// A refusal; the advice of one for lack of time reaches the client as a warning, too, since the call
+/// itself may be given up.
+fn refused(reason: Reason, message: String) -> Decision {
+    let warnings = if reason == Reason::NoTime { as_warnings(&message) } else { Vec::new() };
+    Decision { warnings, ..Decision::deny(reason, message) }
 }
 
 /// The answer of a replacement that its view was too old for: the patch alone, so that the write

@@ -49,7 +49,7 @@ impl<'a> Facts<'a> {
                 let created = cluster.create(&plan.namespace, &probe, manager, true);
                 let Ok(created) = timeout_at(self.deadline, created).await else {
                     let (reason, message) = no_time(&plan);
-                    return Some(Decision::deny(reason, message));
+                    return Some(super::refused(reason, message));
                 };
                 self.creation = begun.elapsed();
                 self.context.creation = fact(created);

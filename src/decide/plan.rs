@@ -9,7 +9,7 @@ use crate::job::{
 use crate::replace::{Mode, Plan, Record, new_job};
 
 use super::update::{Update, has_plain_replacement_policy};
-use super::words;
+use super::{left_alone, words};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.
 const LONGEST_DESCRIPTION: usize = 1024;
@@ -41,7 +41,10 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         .and_then(|manager| applied_part(job, entry_index(job, manager)?));
     let mut applied = applied_as_sent.clone();
     // The API server's creation is asked about as any other, and they are taken out then.
-    applied.iter_mut().for_each(take_generated);
+    if applied.as_ref().is_some_and(|applied| left_alone::by_job(Job::new(applied), None).is_none())
+    {
+        applied.iter_mut().for_each(take_generated);
+    }
     Plan {
         namespace: request.namespace.clone(),
         name: words::name(old, &request.name).to_owned(),
@@ -57,7 +60,7 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         owners: recorded_owners(job, manager),
         job: new,
         old_annotations: annotations(old),
-        sent: (!std::ptr::eq(update.wanted, job.value())).then(|| TemplateHash::of(job.value())),
+        sent: (update.wanted != job.value()).then(|| TemplateHash::of(job.value())),
         hash,
         parallelism,
         turn: own.map_or(1, |own| own.turn.saturating_add(1)),

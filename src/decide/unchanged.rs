@@ -30,9 +30,9 @@ pub(super) fn whose(
     plan: impl FnOnce() -> Plan,
 ) -> Result<Difference, Question> {
     let hash = TemplateHash::of(update.wanted);
-    let recorded = update.old.recorded_hash();
+    let recorded = update.old.recorded_hash().filter(|_| !is_foreign(update));
     if let Some(recorded) = &recorded
-        && (hash == *recorded && !is_foreign(update)
+        && (hash == *recorded
             || hash_of_a_creation(update).as_ref() == Some(recorded)
             || is_the_recorded_manifest(update, recorded))
     {
@@ -79,8 +79,7 @@ fn is_the_recorded_manifest(update: &Update<'_>, recorded: &TemplateHash) -> boo
 /// field, since it is written in admission.
 fn is_foreign(update: &Update<'_>) -> bool {
     let field = format!("f:{}", keys::TEMPLATE_HASH);
-    update.context.creation != Fact::Unavailable
-        && Record::of(update.old).is_none()
+    Record::of(update.old).is_none()
         && update.old.managed_fields().iter().any(|entry| {
             entry
                 .pointer("/fieldsV1/f:metadata/f:annotations")

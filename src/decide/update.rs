@@ -264,7 +264,7 @@ fn put_back_uid_labels(draft: &mut Draft<'_>, old: Job<'_>) {
     let job = Job::new(draft.original());
     for label in UID_LABELS {
         if job.label(label).is_some_and(|uid| old.uid() != Some(uid)) {
-            draft.copy(&["metadata", "labels", label], old.value());
+            draft.set(&["metadata", "labels", label], json!(old.uid()));
         }
     }
 }
@@ -303,10 +303,6 @@ fn release(
     let mut warnings = warnings;
     warnings.add(format!("job {} replaced: {}", update.name(), record.changed));
     guard::wake(&mut draft);
-    if record.sent.is_some() {
-        // The queue's word, in what the client has read; the new Job is not admitted yet.
-        draft.copy(&["spec", "suspend"], update.old.value());
-    }
     if let Some(Value::Array(mut owners)) = record.owners {
         // The creation made the writer the owner of everything.
         let status = update.job.managed_fields().iter().filter(|entry| is_of_status(entry));

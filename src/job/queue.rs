@@ -112,9 +112,7 @@ impl<'a> Queue<'a> {
             let Some(fields) = fields(entry) else { continue };
             if name == requester || made(name) {
                 ours.push(fields);
-            } else if fields.pointer("/f:spec/f:template").is_some()
-                || fields.pointer("/f:spec/f:suspend").is_some()
-            {
+            } else if fields.pointer("/f:spec/f:template").is_some() {
                 theirs.push(fields);
             }
         }

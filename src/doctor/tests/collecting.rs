@@ -94,7 +94,7 @@ fn what_is_forbidden_is_noted_and_the_rest_goes_on() {
     let installation = &facts.installations[0];
     assert_eq!(installation.settings().unwrap().service_account, "rejob");
     assert!(installation.rights.iter().all(|(_, allowed)| allowed.is_err()));
-    assert_eq!(installation.rights.len(), 12);
+    assert_eq!(installation.rights.len(), 13);
     let backend = facts.backends.values().next().unwrap();
     assert_eq!((backend.service.as_ref().unwrap(), backend.ready.is_err()), (&None, true));
     let certificate = facts.certificates.values().next().unwrap();

@@ -44,7 +44,7 @@ fn a_service_without_ready_endpoints_is_a_problem() {
 #[test]
 fn each_missing_right_is_a_problem_of_its_own() {
     let count = super::healthy().installations[0].rights.len();
-    assert_eq!(count, 7 + 5);
+    assert_eq!(count, 8 + 5);
     for index in 0..count {
         let found = one(|facts| facts.installations[0].rights[index].1 = Ok(false));
         let words = super::healthy().installations[0].rights[index].0.in_words();
