@@ -29,17 +29,18 @@ pub(super) fn decide(
 /// answered counts as if one worked.
 fn works(update: &Update<'_>) -> Result<bool, Question> {
     let uid = update.old.uid().unwrap_or_default();
-    Ok(match (progress(update.old), &update.context.pods) {
-        (Progress::Finished, _) => false,
-        (Progress::Working, _) => true,
-        (_, Fact::Known(pods)) => pods.iter().any(|pod| pod_works(pod, uid)),
-        (_, Fact::Failed(_)) => true,
-        (Progress::Unclear, Fact::Unasked) => return Err(Question::pods_of(update.old)),
-        // Nothing has begun. Where it may have since, the Pods have been asked for.
-        (Progress::Idle, Fact::Unasked) => false,
-        // Without a cluster nothing is replaced.
-        (_, Fact::Unavailable) => false,
-    })
+    let progress = progress(update.old);
+    if matches!(progress, Progress::Finished | Progress::Working) {
+        return Ok(progress == Progress::Working);
+    }
+    match &update.context.pods {
+        Fact::Known(pods) => Ok(pods.iter().any(|pod| pod_works(pod, uid))),
+        Fact::Failed(_) => Ok(true),
+        Fact::Unasked if progress == Progress::Unclear => Err(Question::pods_of(update.old)),
+        // Nothing has begun (where it may have since, the Pods have been asked for), or there is no
+        // cluster to replace anything in.
+        Fact::Unasked | Fact::Unavailable => Ok(false),
+    }
 }
 
 fn being_deleted(update: &Update<'_>, warnings: &mut Warnings) -> Option<Decision> {

@@ -42,7 +42,6 @@ pub(super) fn whose(
         return Ok(Difference::Callers);
     }
     match &update.context.creation {
-        Fact::Unavailable => Ok(Difference::Callers),
         Fact::Unasked => {
             let plan = plan();
             let is_others =
@@ -56,7 +55,7 @@ pub(super) fn whose(
         Fact::Known(created) if changes(update.stored, created).is_empty() => {
             Ok(Difference::Another(hash))
         }
-        Fact::Known(_) => Ok(Difference::Callers),
+        Fact::Known(_) | Fact::Unavailable => Ok(Difference::Callers),
     }
 }
 
