@@ -26,7 +26,7 @@ fn an_installation_by_the_chart_is_found_and_understood() {
     seen.finds("deployment", &format!("{place}/{release}: none of its 2 replicas is available"));
     seen.finds("endpoints", &format!("{place}/{release}: it has no ready endpoint"));
     let rights = seen.messages("ok", "rights");
-    assert_eq!(rights, [format!("{place}/{release}: it has each of the 12 rights it needs")]);
+    assert_eq!(rights, [format!("{place}/{release}: it has each of the 13 rights it needs")]);
     let remedies = seen.json["findings"].as_array().unwrap();
     let restart = format!("kubectl --namespace {place} rollout restart deployment/{release}");
     assert!(remedies.iter().any(|finding| finding["do"] == restart), "{}", seen.output.stdout);
@@ -94,12 +94,12 @@ fn restricted_to_namespaces_the_rights_are_asked_for_there() {
         format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles/{release}", served.name());
     let none: Vec<Value> = Vec::new();
     turn.plane().admin().patch("merge", &role, &json!({ "rules": none })).ok();
-    let missing = crate::support::wait::until("six rights are missing there", || {
+    let missing = crate::support::wait::until("seven rights are missing there", || {
         let missing = turn.doctor().messages("problem", "rights");
-        (missing.len() == 6).then_some(missing)
+        (missing.len() == 7).then_some(missing)
     });
     namespace.helm(Helm::V4_3, &["uninstall", &release]).ok();
-    assert!(rights[0].ends_with("it has each of the 12 rights it needs"), "{rights:?}");
+    assert!(rights[0].ends_with("it has each of the 13 rights it needs"), "{rights:?}");
     let place = format!(" in the namespace {}", served.name());
     assert!(missing.iter().all(|message| message.ends_with(&place)), "{missing:?}");
 }

@@ -4,13 +4,14 @@ use crate::clinic::{installed, rules, turn};
 use crate::support::wait;
 
 /// In the order of the rules.
-const RIGHTS: [&str; 8] = [
+const RIGHTS: [&str; 9] = [
     "get jobs.batch",
     "list jobs.batch",
     "create jobs.batch",
     "delete jobs.batch",
     "create subjectaccessreviews.authorization.k8s.io",
     "get namespaces",
+    "list pods",
     "create events",
     "get mutatingwebhookconfigurations.admissionregistration.k8s.io",
 ];
