@@ -46,6 +46,10 @@ pub fn all_replace(plane: &ControlPlane, team: &Namespace, helm: Helm) {
 
     team.create_job(&job("patched", "app:1")).ok();
     let old = uid(team, "patched");
+    // Its Pod hangs, since there is no kubelet: rejob looks at it.
+    wait::until("its Pod is counted", || {
+        (team.job("patched")?["status"]["active"] == 1).then_some(())
+    });
     let containers = json!([{ "name": "app", "image": "app:2" }]);
     let change = json!({ "spec": { "template": { "spec": { "containers": containers }}}});
     team.user().patch("strategic-merge", &team.job_path("patched"), &change).ok();
