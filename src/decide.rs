@@ -141,7 +141,7 @@ pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Deci
         match decide_or_ask(request, policy, &context) {
             Ok(decision) => return decision,
             Err(Question::Creation(_)) => context.creation = Fact::Unavailable,
-            Err(Question::Pods(_)) => context.pods = Fact::Unavailable,
+            Err(Question::Pods) => context.pods = Fact::Unavailable,
         }
     }
 }

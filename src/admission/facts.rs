@@ -54,14 +54,14 @@ impl<'a> Facts<'a> {
                 self.creation = begun.elapsed();
                 self.context.creation = fact(created);
             }
-            (Question::Pods(_), Some(cluster)) => {
+            (Question::Pods, Some(cluster)) => {
                 self.look_at_pods(cluster).await;
                 if self.is_gone_meanwhile(cluster).await {
                     return Some(stale_view(self.request));
                 }
             }
             (Question::Creation(_), None) => self.context.creation = Fact::Unavailable,
-            (Question::Pods(_), None) => self.context.pods = Fact::Unavailable,
+            (Question::Pods, None) => self.context.pods = Fact::Unavailable,
         }
         None
     }

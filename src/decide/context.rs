@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::job::{Job, pod_selector};
 use crate::replace::Plan;
 
 /// Facts about this server, the cluster, and what this replica knows of the Job.
@@ -56,13 +55,6 @@ impl<T> Fact<T> {
 pub enum Question {
     /// What would be stored as the new Job of this plan? ([`Context::creation`])
     Creation(Box<Plan>),
-    /// Which Pods have the labels of this selector? ([`Context::pods`])
-    Pods(String),
-}
-
-impl Question {
-    /// The question for the Pods of a Job.
-    pub(super) fn pods_of(job: Job<'_>) -> Self {
-        Self::Pods(pod_selector(job))
-    }
+    /// Which Pods does the old Job have? ([`Context::pods`])
+    Pods,
 }

@@ -36,7 +36,7 @@ fn works(update: &Update<'_>) -> Result<bool, Question> {
     match &update.context.pods {
         Fact::Known(pods) => Ok(pods.iter().any(|pod| pod_works(pod, uid))),
         Fact::Failed(_) => Ok(true),
-        Fact::Unasked if progress == Progress::Unclear => Err(Question::pods_of(update.old)),
+        Fact::Unasked if progress == Progress::Unclear => Err(Question::Pods),
         // Nothing has begun (where it may have since, the Pods have been asked for), or there is no
         // cluster to replace anything in.
         Fact::Unasked | Fact::Unavailable => Ok(false),
