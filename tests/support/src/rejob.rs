@@ -58,7 +58,8 @@ impl Default for Options<'_> {
         Self {
             policies: None,
             failure_policy: "Fail",
-            timeout_seconds: 10,
+            // The most there is: a machine that is busy needs it.
+            timeout_seconds: 30,
             name: "00-rejob",
             cluster: true,
             forbidden: None,
