@@ -147,7 +147,7 @@ fn what_is_wrong_is_said_in_words_that_help() {
     load(at(2050)).unwrap();
 }
 
-/// Waits until `done`, at most half a minute.
+/// Waits until `done`.
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(2);
     while !done() {
