@@ -12,10 +12,8 @@ use crate::manifest::Input;
 use crate::review::{self, Request};
 use crate::telemetry;
 
+use super::DENIED;
 use super::policies::PolicyArg;
-
-/// The exit code for a review that is refused.
-const DENIED: u8 = 3;
 
 /// The flags of `rejob review`.
 #[derive(Debug, clap::Args)]
