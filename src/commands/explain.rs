@@ -18,7 +18,7 @@ use crate::cluster::{POLICY_LABEL, ServerVersion};
 use crate::decide::{Context, Decision, Verdict, decide};
 use crate::doctor::probe::Answer;
 use crate::doctor::served_policies;
-use crate::job::{Job, keys, last_applied};
+use crate::job::{GENERATED_LABELS, Job, keys, last_applied};
 use crate::manifest::{Input, kinds};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
@@ -158,13 +158,13 @@ async fn online(
     for mut job in jobs {
         let own = job.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
         let namespace = own.unwrap_or_else(|| connection.namespace(&args.namespace));
-        put_namespace(&mut job, &namespace);
+        put(&mut job, "/metadata/namespace", json!(namespace));
         let stored = match Job::new(&job).name() {
             Some(name) => connection.get(&jobs_path(&namespace, Some(name))).await?,
             None => None,
         };
         if let Some(stored) = &stored {
-            keep_metadata(&mut job, stored);
+            keep_stored(&mut job, stored);
         }
         let answer = dry_run(connection, &namespace, &job, stored.is_some()).await?;
         let policy = policy_of(connection, &namespace, &policies, &mut unknown).await?;
@@ -223,28 +223,47 @@ async fn policy_of<'p>(
     }
 }
 
-/// Gives the manifest the labels and annotations of the stored Job that no earlier version of the
-/// manifest brought, as an apply keeps them.
-fn keep_metadata(job: &mut Value, stored: &Value) {
+/// Gives the manifest what an apply would find in the stored Job and keep: labels and annotations that
+/// no earlier version of the manifest brought, the selector, the generated labels of the template.
+fn keep_stored(job: &mut Value, stored: &Value) {
     let before = last_applied(Job::new(stored)).unwrap_or_default();
-    for field in ["labels", "annotations"] {
-        let of = |job: &Value| {
-            let metadata = job.get("metadata").and_then(|metadata| metadata.get(field));
-            metadata.and_then(Value::as_object).cloned().unwrap_or_default()
-        };
-        let (mut kept, before) = (of(stored), of(&before));
-        kept.retain(|key, _| !before.contains_key(key));
-        kept.extend(of(job));
-        if let Some(Value::Object(metadata)) = job.get_mut("metadata") {
-            metadata.insert(field.to_owned(), Value::Object(kept));
+    let map = |value: &Value, path: &str| {
+        value.pointer(path).and_then(Value::as_object).cloned().unwrap_or_default()
+    };
+    for path in ["/metadata/labels", "/metadata/annotations", "/spec/template/metadata/labels"] {
+        let (mut kept, brought) = (map(stored, path), map(&before, path));
+        let generated = path.starts_with("/spec");
+        kept.retain(|key, _| {
+            if generated {
+                GENERATED_LABELS.contains(&key.as_str())
+            } else {
+                !brought.contains_key(key)
+            }
+        });
+        kept.extend(map(job, path));
+        if !kept.is_empty() {
+            put(job, path, Value::Object(kept));
         }
+    }
+    if job.pointer("/spec/selector").is_none()
+        && let Some(selector) = stored.pointer("/spec/selector")
+    {
+        put(job, "/spec/selector", selector.clone());
     }
 }
 
-fn put_namespace(job: &mut Value, namespace: &str) {
-    if let Some(Value::Object(metadata)) = job.get_mut("metadata") {
-        metadata.insert("namespace".to_owned(), json!(namespace));
+/// Sets a field, whose parents are made where they do not exist; a parent that is no map is the API
+/// server's to refuse.
+fn put(job: &mut Value, path: &str, value: Value) {
+    let mut at = job;
+    for key in path.split('/').skip(1) {
+        if at.is_null() {
+            *at = json!({});
+        }
+        let Value::Object(map) = at else { return };
+        at = map.entry(key).or_insert(Value::Null);
     }
+    *at = value;
 }
 
 fn row(
