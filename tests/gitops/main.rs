@@ -5,20 +5,12 @@
 //! immutable.
 
 #![allow(
-    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "helpers shared with the matrix are not all used here; one panics where a test would"
+    reason = "tests may"
 )]
-
-#[path = "../matrix/client.rs"]
-mod client;
-#[path = "../matrix/situation.rs"]
-mod situation;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod argocd;
 mod flux;
@@ -27,13 +19,13 @@ mod program;
 use std::sync::Mutex;
 
 use argocd::ArgoCd;
-use client::{Client, JOB, Place, job};
 use flux::Flux;
 use serde_json::{Value, json};
-use situation::Situation;
+use support::client::{Client, JOB, Place, job};
 use support::manifest;
 use support::plane::ControlPlane;
 use support::rejob::Rejob;
+use support::situation::Situation;
 use support::wait;
 
 /// Retries after a second, for up to ten: long enough for a test to finish a Pod.
