@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::plugin::{json as document, kubectl, rejob_with};
-use super::support::manifest::{annotated, job};
-use super::support::namespace::Namespace;
-use super::support::output::Output;
-use super::support::plane::ControlPlane;
-use super::support::rejob::Rejob;
+use support::manifest::{annotated, job};
+use support::namespace::Namespace;
+use support::output::Output;
+use support::plane::ControlPlane;
+use support::rejob::Rejob;
 
 /// The outcome and the rule of each Job, and the exit code.
 fn explained(plane: &ControlPlane, namespace: &Namespace, manifest: &str) -> (Value, i32) {

@@ -9,9 +9,9 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
-use super::support::plane::ControlPlane;
+use support::plane::ControlPlane;
 
-/// Registers the node that [`super::support::namespace::Namespace::bind`] puts Pods on, and answers for
+/// Registers the node that [`support::namespace::Namespace::bind`] puts Pods on, and answers for
 /// its kubelet: every container has written this.
 pub fn node(plane: &ControlPlane, log: &'static str) {
     let pair = plane.pki().server();

@@ -13,5 +13,3 @@ mod kubelet;
 mod plugin;
 mod rerun;
 mod status;
-#[path = "../support/mod.rs"]
-mod support;

@@ -6,13 +6,13 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-use super::support::binaries::Binaries;
-use super::support::manifest::job;
-use super::support::namespace::Namespace;
-use super::support::output::Output;
-use super::support::plane::{self, ControlPlane};
-use super::support::rejob::Rejob;
-use super::support::user::User;
+use support::binaries::Binaries;
+use support::manifest::job;
+use support::namespace::Namespace;
+use support::output::Output;
+use support::plane::{self, ControlPlane};
+use support::rejob::Rejob;
+use support::user::User;
 
 /// kubectl as that user, with the program on PATH as `kubectl-rejob`.
 pub fn kubectl(plane: &ControlPlane, user: &User) -> Command {

@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use super::kubelet;
 use super::plugin::rejob;
-use super::support::kubelet::{State, status};
-use super::support::manifest::{annotated, annotation, job};
-use super::support::namespace::Namespace;
-use super::support::output::Output;
-use super::support::plane::ControlPlane;
-use super::support::rejob::Rejob;
-use super::support::wait;
+use support::kubelet::{State, status};
+use support::manifest::{annotated, annotation, job};
+use support::namespace::Namespace;
+use support::output::Output;
+use support::plane::ControlPlane;
+use support::rejob::Rejob;
+use support::wait;
 
 const RERUN: &str = "rejob.dev/rerun";
 

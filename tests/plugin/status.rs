@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use super::plugin::{json, kubectl, rejob};
-use super::support::manifest::job;
-use super::support::output::Output;
-use super::support::plane::ControlPlane;
-use super::support::rejob::Rejob;
-use super::support::wait;
+use support::manifest::job;
+use support::output::Output;
+use support::plane::ControlPlane;
+use support::rejob::Rejob;
+use support::wait;
 
 #[test]
 fn a_replacement_is_shown_with_its_reason_and_what_became_of_it() {
