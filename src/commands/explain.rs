@@ -4,6 +4,7 @@
 //! part in; the rule comes from the same decision made here, with the stored Job. Without a cluster
 //! each Job is decided as a new one, and what is not known is said.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -196,7 +197,6 @@ async fn dry_run(
 }
 
 /// The policy of a namespace; the outer `None` where it is not known, the inner one where it has none.
-#[expect(clippy::option_option, reason = "two questions: is it known, and is there one")]
 async fn policy_of<'p>(
     connection: &Connection,
     namespace: &str,
@@ -348,10 +348,10 @@ fn text(explanation: &Explanation) -> String {
     }
     let mut text = if explanation.jobs.is_empty() { "no Jobs\n".to_owned() } else { table(&rows) };
     for warning in explanation.jobs.iter().flat_map(|job| &job.warnings) {
-        text.push_str(&format!("warning: {warning}\n"));
+        let _ = writeln!(text, "warning: {warning}");
     }
     for what in &explanation.unknown {
-        text.push_str(&format!("not known: {what}\n"));
+        let _ = writeln!(text, "not known: {what}");
     }
     text
 }

@@ -1,5 +1,7 @@
 //! What became of a Job's run, for people and for programs.
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -96,34 +98,28 @@ impl JobRun {
         matches!(self.state, State::Complete | State::Failed)
     }
 
-    /// In words, without times: `Running, 0/1 done, 1 active`.
+    /// Its Pods in words: `0/1 done, 1 active`.
     #[must_use]
-    pub fn progress(&self) -> String {
-        let mut text = format!("{:?}", self.state);
-        match self.completions {
-            Some(all) => text.push_str(&format!(", {}/{all} done", self.succeeded)),
-            None => text.push_str(&format!(", {} done", self.succeeded)),
-        }
+    pub fn counts(&self) -> String {
+        let mut text = match self.completions {
+            Some(all) => format!("{}/{all} done", self.succeeded),
+            None => format!("{} done", self.succeeded),
+        };
         for (count, what) in [(self.active, "active"), (self.failed, "failed")] {
             if count > 0 {
-                text.push_str(&format!(", {count} {what}"));
+                let _ = write!(text, ", {count} {what}");
             }
         }
         text
     }
 
-    /// In words, with how long it has taken: `Complete in 12 s`, `Running for 3 min`.
+    /// Where it stands, and how long it has taken: `Complete in 12 s`, `Running for 3 min`.
     #[must_use]
     pub fn summary(&self, now: Timestamp) -> String {
-        let mut text = format!("{:?}", self.state);
-        if let Some(started) = self.started {
-            let seconds = |end: Timestamp| span((end.as_second() - started.as_second()).max(0));
-            match self.ended {
-                Some(ended) => text.push_str(&format!(" in {}", seconds(ended))),
-                None => text.push_str(&format!(" for {}", seconds(now))),
-            }
-        }
-        text
+        let state = self.state;
+        let Some(started) = self.started else { return format!("{state:?}") };
+        let (word, end) = self.ended.map_or(("for", now), |ended| ("in", ended));
+        format!("{state:?} {word} {}", span((end.as_second() - started.as_second()).max(0)))
     }
 }
 
@@ -141,31 +137,31 @@ mod tests {
                      "message": "too often", "lastTransitionTime": "2026-01-01T00:05:00Z" }])
         };
         let now = "2026-01-01T00:10:00Z".parse().unwrap();
-        for (spec, status, progress, summary) in [
-            (json!({}), json!({}), "Waiting, 0 done", "Waiting"),
+        for (spec, status, counts, summary) in [
+            (json!({}), json!({}), "0 done", "Waiting"),
             (
                 json!({ "completions": 1 }),
                 json!({ "active": 1, "startTime": began }),
-                "Running, 0/1 done, 1 active",
+                "0/1 done, 1 active",
                 "Running for 10 min",
             ),
             (
                 json!({ "completions": 1 }),
                 json!({ "succeeded": 1, "startTime": began, "conditions": condition("Complete"),
                         "completionTime": "2026-01-01T00:00:12Z" }),
-                "Complete, 1/1 done",
+                "1/1 done",
                 "Complete in 12 s",
             ),
             (
                 json!({ "completions": 2 }),
                 json!({ "failed": 3, "startTime": began, "conditions": condition("Failed") }),
-                "Failed, 0/2 done, 3 failed",
+                "0/2 done, 3 failed",
                 "Failed in 5 min",
             ),
-            (json!({ "suspend": true }), json!({}), "Suspended, 0 done", "Suspended"),
+            (json!({ "suspend": true }), json!({}), "0 done", "Suspended"),
         ] {
             let run = JobRun::of(&json!({ "spec": spec, "status": status }));
-            assert_eq!((run.progress().as_str(), run.summary(now).as_str()), (progress, summary));
+            assert_eq!((run.counts().as_str(), run.summary(now).as_str()), (counts, summary));
         }
         let failed = JobRun::of(&json!({ "status": { "conditions": condition("Failed") } }));
         assert_eq!(failed.failure.as_deref(), Some("BackoffLimitExceeded: too often"));

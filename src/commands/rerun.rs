@@ -25,7 +25,7 @@ use crate::policy::Policy;
 use crate::review::Operation;
 
 /// How often a request that is told to wait is sent again, as client-go does.
-const TRIES: u64 = 10;
+const TRIES: u32 = 10;
 /// The pause between two looks at the run.
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long the last lines of a container may take when the run has ended.
@@ -119,12 +119,14 @@ async fn why_not(connection: &Connection, namespace: &str, old: &Value, new: &Va
 
 /// Sends the request; while the old run works, as often as kubectl would.
 async fn send(connection: &Connection, path: &str, asked: &Value) -> anyhow::Result<Value> {
-    for tries_left in (0..=TRIES).rev() {
+    let mut tries = 0;
+    loop {
         let answer = connection.call(Method::PATCH, path, Some(asked)).await?;
         if answer.is_success() {
             return Ok(answer.body);
         }
-        if answer.code != 429 || tries_left == 0 {
+        tries += 1;
+        if answer.code != 429 || tries > TRIES {
             bail!("{}", answer.words());
         }
         let seconds = answer.body.pointer("/details/retryAfterSeconds").and_then(Value::as_u64);
@@ -132,7 +134,6 @@ async fn send(connection: &Connection, path: &str, asked: &Value) -> anyhow::Res
         say(&format!("{}; trying again in {seconds} s", answer.words()));
         sleep(Duration::from_secs(seconds)).await;
     }
-    bail!("not reached: the last try ends the loop")
 }
 
 /// Waits until the run of that uid ends.
@@ -178,13 +179,13 @@ impl Progress {
     }
 
     fn show(&mut self, run: &JobRun) {
-        let text = if self.in_place && !run.has_ended() {
-            format!("{} ({})", run.progress(), run.summary(Timestamp::now()))
-        } else if run.has_ended() {
-            format!("{} ({})", run.progress(), run.summary(Timestamp::now()))
+        // Elsewhere than in place a line tells a change: how long it has run is none.
+        let state = if self.in_place || run.has_ended() {
+            run.summary(Timestamp::now())
         } else {
-            run.progress()
+            format!("{:?}", run.state)
         };
+        let text = format!("{state}, {}", run.counts());
         if text == self.last {
             return;
         }

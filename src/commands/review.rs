@@ -139,7 +139,7 @@ fn explanation(
         Verdict::Admit => line(&mut text, "answer:", "allowed"),
         Verdict::Deny(denial) => match denial.retry_after {
             Some(seconds) => {
-                line(&mut text, "answer:", &format!("refused, try again in {seconds} s"))
+                line(&mut text, "answer:", &format!("refused, try again in {seconds} s"));
             }
             None => line(&mut text, "answer:", "refused"),
         },

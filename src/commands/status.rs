@@ -85,13 +85,12 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn look(connection: &Connection, namespace: Option<&str>) -> anyhow::Result<Status> {
     let mut unknown = Vec::new();
-    let mut namespaces = match namespace {
-        Some(name) => vec![one_namespace(connection, name, &mut unknown).await?],
-        None => {
-            let path = "/api/v1/namespaces?labelSelector=rejob.dev%2Fpolicy";
-            let found = connection.list(path).await.context("choose one with --namespace")?;
-            found.iter().map(named).collect()
-        }
+    let mut namespaces = if let Some(name) = namespace {
+        vec![one_namespace(connection, name, &mut unknown).await?]
+    } else {
+        let path = "/api/v1/namespaces?labelSelector=rejob.dev%2Fpolicy";
+        let found = connection.list(path).await.context("choose one with --namespace")?;
+        found.iter().map(named).collect()
     };
     match served_policies(&connection.cluster).await {
         Ok(policies) => {

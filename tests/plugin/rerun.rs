@@ -70,7 +70,8 @@ fn a_rerun_is_waited_for_and_its_end_is_the_exit_code() {
         until_replaced(&namespace, &second);
         namespace.finish_pods("nightly");
     });
-    output.clone().ok().warns("Complete, 1/1 done (Complete in ");
+    output.clone().ok().warns("Complete in ");
+    output.warns(", 1/1 done");
 
     let third = uid(&namespace);
     let output = beside(&plane, &namespace, &["rerun", "nightly", "--wait"], || {
