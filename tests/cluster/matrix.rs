@@ -16,10 +16,7 @@ use std::sync::Mutex;
 use support::client::{Client, Place};
 use support::plane::{ControlPlane, Options};
 use support::rejob::Rejob;
-use support::situation::Situation;
-
-/// Retries after a second, for up to ten: long enough for a test to finish a Pod.
-const POLICIES: &str = "policies: {replace: {waitSeconds: 10}}";
+use support::situation::{POLICIES, Situation};
 
 /// The outcome of every situation for every client, by their titles.
 type Outcomes = BTreeMap<(&'static str, Situation), String>;

@@ -26,11 +26,8 @@ use support::client::{Client, JOB, Place, job};
 use support::manifest;
 use support::plane::ControlPlane;
 use support::rejob::Rejob;
-use support::situation::Situation;
+use support::situation::{POLICIES, Situation};
 use support::wait;
-
-/// Retries after a second, for up to ten: long enough for a test to finish a Pod.
-const POLICIES: &str = "policies: {replace: {waitSeconds: 10}}";
 
 const BOTH: [Flux; 2] = [Flux { force: false }, Flux { force: true }];
 
@@ -257,7 +254,7 @@ fn a_helm_hook_that_flux_applies_is_redeployed() {
 #[test]
 fn a_refusal_never_makes_flux_delete_the_job() {
     let plane = ControlPlane::shared();
-    let rejob = Rejob::with_policies(&plane, POLICIES);
+    let rejob = Rejob::with_policies(&plane, "policies: {replace: {waitSeconds: 10}}");
     let with = |key: &'static str, value: &'static str| {
         move |image: &str| manifest::annotated(job(image), key, value)
     };

@@ -16,6 +16,11 @@ use support::wait;
 const JOB: &str = "nightly";
 const HELMS: [Helm; 2] = [Helm::V3_22, Helm::V4_3];
 
+/// How long Helm waits where it need not wait to the end.
+const LONG: &str = "3m";
+/// How long it waits where it does: long enough for all that is to happen before.
+const SHORT: &str = "45s";
+
 /// A release whose first Job is finished, as one Helm deploys it.
 struct Release {
     helm: Helm,
@@ -124,44 +129,54 @@ fn fail_pod(namespace: &Namespace) {
     namespace.user().patch("merge", &format!("{path}/{name}/status"), &status).ok();
 }
 
+/// Does it with both, side by side: most of the time is waiting.
+fn by_each_helm(check: impl Fn(Helm) + Sync) {
+    let check = &check;
+    thread::scope(|scope| {
+        for helm in HELMS {
+            scope.spawn(move || check(helm));
+        }
+    });
+}
+
 #[test]
 fn an_atomic_upgrade_whose_job_fails_is_rolled_back() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    for helm in HELMS {
+    by_each_helm(|helm| {
         let release = Release::installed(&plane, &rejob, helm, &[]);
         let mut third = String::new();
-        let output = release.upgrade("20s", |namespace| {
+        let output = release.upgrade(LONG, |namespace| {
             fail_pod(namespace);
             third = release.rolled_back();
         });
         assert_ne!(output.code, 0, "{helm:?}");
         assert!(!output.stderr.contains("immutable"), "{helm:?}: {}", output.stderr);
         release.assert_is_the_first_again(&third);
-    }
+    });
 }
 
 #[test]
 fn an_atomic_upgrade_whose_job_hangs_is_rolled_back_at_once() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    for helm in HELMS {
+    by_each_helm(|helm| {
         let release = Release::installed(&plane, &rejob, helm, &[]);
         let mut third = String::new();
-        let output = release.upgrade("15s", |_| third = release.rolled_back());
+        let output = release.upgrade(SHORT, |_| third = release.rolled_back());
         assert_ne!(output.code, 0, "{helm:?}");
         release.assert_is_the_first_again(&third);
-    }
+    });
 }
 
 #[test]
 fn the_rollback_of_an_atomic_upgrade_whose_job_works_on_waits_and_then_fails() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::with_policies(&plane, "policies:\n  replace: { waitSeconds: 5 }\n");
-    for helm in HELMS {
+    by_each_helm(|helm| {
         let release = Release::installed(&plane, &rejob, helm, &[]);
         let mut second = String::new();
-        let output = release.upgrade("15s", |namespace| {
+        let output = release.upgrade(SHORT, |namespace| {
             namespace.ready_pods(JOB);
             second = uid(namespace);
         });
@@ -173,36 +188,36 @@ fn the_rollback_of_an_atomic_upgrade_whose_job_works_on_waits_and_then_fails() {
         assert_eq!(release.status(), ("failed".to_owned(), 3), "{helm:?}");
         let job = release.namespace.job(JOB).unwrap();
         assert_eq!((image(&job), uid(&release.namespace)), ("app:2", second), "{helm:?}");
-    }
+    });
 }
 
 #[test]
 fn a_chart_that_replaces_while_running_is_rolled_back_while_its_job_works() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    for helm in HELMS {
+    by_each_helm(|helm| {
         let values = ["--set=annotations.rejob\\.dev/while-running=Replace"];
         let release = Release::installed(&plane, &rejob, helm, &values);
         let mut third = String::new();
-        let output = release.upgrade("15s", |namespace| {
+        let output = release.upgrade(SHORT, |namespace| {
             namespace.ready_pods(JOB);
             third = release.rolled_back();
         });
         assert_ne!(output.code, 0, "{helm:?}");
         release.assert_is_the_first_again(&third);
-    }
+    });
 }
 
 #[test]
 fn without_rejob_an_atomic_upgrade_of_a_changed_job_deploys_nothing() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
-    for helm in HELMS {
+    by_each_helm(|helm| {
         let release = Release::installed_in(&plane, rejob.unlabeled_namespace(), helm, &[]);
-        let output = release.namespace.helm(helm, &release.arguments("20s"));
+        let output = release.namespace.helm(helm, &release.arguments(LONG));
         assert_ne!(output.code, 0, "{helm:?}");
         assert!(output.stderr.contains("field is immutable"), "{helm:?}: {}", output.stderr);
         assert_eq!(uid(&release.namespace), release.first, "{helm:?}");
         assert_eq!(release.status(), ("deployed".to_owned(), 3), "{helm:?}");
-    }
+    });
 }

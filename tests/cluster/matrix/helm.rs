@@ -81,11 +81,15 @@ impl Client for Release {
     }
 
     fn deploy_and_wait(&self, place: &Place<'_>, image: &str) -> Said {
-        self.run(place, image, &["--wait", "--wait-for-jobs", "--timeout", "60s"])
+        self.run(place, image, &["--wait", "--wait-for-jobs", "--timeout", "180s"])
     }
 
     fn roll_back(&self, place: &Place<'_>, _: &str) -> Said {
         said(&place.namespace.helm(self.helm, &[&["rollback", NAME, "1"], self.flags].concat()))
+    }
+
+    fn names_a_revision(&self) -> bool {
+        self.flags.iter().any(|flag| flag.starts_with("--force"))
     }
 
     fn delete(&self, place: &Place<'_>) -> Said {

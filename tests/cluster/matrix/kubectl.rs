@@ -70,6 +70,10 @@ impl Client for Kubectl {
         self.recreates
     }
 
+    fn names_a_revision(&self) -> bool {
+        self.deploy == ["replace"]
+    }
+
     fn reruns_unchanged(&self) -> bool {
         self.deploy == ["replace", "--force"]
     }

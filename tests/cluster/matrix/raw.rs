@@ -103,24 +103,15 @@ impl Client for Raw {
     }
 
     fn deploy(&self, place: &Place<'_>, image: &str) -> Said {
-        let revision = || {
-            let job = place.job().unwrap_or_default();
-            (job["metadata"]["uid"].clone(), job["metadata"]["resourceVersion"].clone())
-        };
-        let before = revision();
-        let answer = self.send(place, image, "");
-        let now = revision();
-        // The Job controller has written the status between reading and writing: whoever names a
-        // revision reads again then.
-        let genuine = answer.status == 409 && now.0 == before.0 && now.1 != before.1;
-        if *self == Self::PutWithResourceVersion && genuine {
-            return said(&self.send(place, image, ""));
-        }
-        said(&answer)
+        said(&self.send(place, image, ""))
     }
 
     fn dry_run(&self, place: &Place<'_>, image: &str) -> Option<Said> {
         Some(said(&self.send(place, image, "&dryRun=All")))
+    }
+
+    fn names_a_revision(&self) -> bool {
+        *self == Self::PutWithResourceVersion
     }
 
     fn retries(&self) -> bool {

@@ -3,13 +3,12 @@
 use support::plane::ControlPlane;
 use support::rejob::Rejob;
 
-use super::POLICIES;
 use support::client::{JOB, Place, job};
 
 #[test]
 fn a_job_that_does_not_end_in_time_is_a_readable_error_and_untouched() {
     let plane = ControlPlane::shared();
-    let rejob = Rejob::with_policies(&plane, POLICIES);
+    let rejob = Rejob::with_policies(&plane, "policies: {replace: {waitSeconds: 10}}");
     let place = Place::new(&rejob, true);
     let apply =
         |image| place.namespace.kubectl_with(&job(image).to_string(), &["apply", "-f", "-"]);

@@ -1,8 +1,6 @@
 //! What is to be seen of a replacement: a warning, an Event, the audit log, metrics; and nothing
 //! on the Job but its template hash.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use support::manifest::{annotation, job};
@@ -89,7 +87,7 @@ fn values_of_environment_arguments_and_commands_are_shown_nowhere() {
             assert!(marker.contains(path) && event.contains(path), "{client:?}: {marker}");
         }
         let namespace = place.namespace.name();
-        let annotations = wait::within(Duration::from_secs(30), "the audit log has it", || {
+        let annotations = wait::until("the audit log has it", || {
             plane.audit_log().lines().find_map(|line| {
                 let event: Value = serde_json::from_str(line).ok()?;
                 let is_ours = event["objectRef"]["namespace"] == namespace
@@ -163,7 +161,7 @@ fn the_audit_log_tells_why() {
         let old = place.uid();
         place.deploy(client, "app:2");
         let namespace = place.namespace.name();
-        let annotations = wait::within(Duration::from_secs(30), "the audit log has it", || {
+        let annotations = wait::until("the audit log has it", || {
             plane.audit_log().lines().find_map(|line| {
                 let event: Value = serde_json::from_str(line).ok()?;
                 let is_ours = event["verb"] == "patch"

@@ -1,4 +1,5 @@
-//! What the API server really sent, of two versions: the client of each request is told right.
+//! What the API server really sent: the client of each request is told right. For Kubernetes
+//! 1.30, only the reviews whose snapshot differs from that of 1.37 are kept.
 
 use std::path::PathBuf;
 
@@ -46,7 +47,7 @@ fn captured() -> Vec<(String, PathBuf, Request)> {
         }
     }
     all.sort_by(|a, b| a.1.cmp(&b.1));
-    assert!(all.len() >= 60, "{} captured reviews", all.len());
+    assert!(all.len() >= 39, "{} captured reviews", all.len());
     all
 }
 
@@ -102,7 +103,8 @@ fn updates() {
             assert_eq!(found, *mode, "{version}/{name}");
             seen.push(name.to_owned());
         }
-        assert_eq!(seen.len(), UPDATES.len(), "{version}: {seen:?}");
+        let all = if version == "1.37" { UPDATES.len() } else { 7 };
+        assert_eq!(seen.len(), all, "{version}: {seen:?}");
     }
 }
 

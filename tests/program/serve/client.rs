@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// How long something that must happen is waited for before the test fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
@@ -88,7 +88,8 @@ impl Client {
             .expect("the connection ended without an answer")
     }
 
-    async fn try_response(&mut self) -> Option<Response> {
+    /// The next answer; `None` when the connection ends without one.
+    pub async fn try_response(&mut self) -> Option<Response> {
         let end = loop {
             match self.received.windows(4).position(|four| four == b"\r\n\r\n") {
                 Some(end) => break end + 4,
@@ -136,9 +137,14 @@ impl Client {
     }
 
     pub async fn get(&mut self, path: &str) -> Response {
-        self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await.unwrap();
+        self.send(get(path)).await.unwrap();
         self.response().await
     }
+}
+
+/// The bytes of a GET.
+pub fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")
 }
 
 /// The bytes of a POST of JSON.

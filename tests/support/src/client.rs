@@ -31,7 +31,12 @@ pub trait Client: Sync {
     fn deploy_and_wait(&self, place: &Place<'_>, image: &str) -> Said {
         self.deploy(place, image)?;
         let job = format!("job/{JOB}");
-        said(&place.namespace.kubectl(&["wait", "--for=condition=complete", "--timeout=60s", &job]))
+        said(&place.namespace.kubectl(&[
+            "wait",
+            "--for=condition=complete",
+            "--timeout=180s",
+            &job,
+        ]))
     }
 
     /// Goes back to the first image.
@@ -46,6 +51,12 @@ pub trait Client: Sync {
 
     /// Whether it deletes and creates the Job itself.
     fn recreates(&self) -> bool {
+        false
+    }
+
+    /// Whether its writes name the revision that it has read, so that they conflict with the Job
+    /// controller's.
+    fn names_a_revision(&self) -> bool {
         false
     }
 

@@ -180,12 +180,15 @@ impl Namespace {
         });
     }
 
-    /// Waits until the Job has started a Pod; the Pods.
+    /// Waits until the Job has started a Pod, and the Job controller has counted it: then it writes
+    /// nothing more until something happens. The Pods.
     pub fn started_pods(&self, job: &str) -> Vec<Value> {
         wait::until(&format!("the Job {job} starts a Pod"), || {
             let object = self.job(job)?;
             let pods = self.pods(object["metadata"]["uid"].as_str()?);
-            (!pods.is_empty()).then_some(pods)
+            let counts = ["active", "succeeded", "failed"].map(|field| &object["status"][field]);
+            let counted = counts.iter().any(|count| count.as_i64() > Some(0));
+            (counted && !pods.is_empty()).then_some(pods)
         })
     }
 

@@ -2,7 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::time::Duration;
+
+use super::wait;
 
 /// A port that was free a moment ago. Who uses it must be ready to try another one.
 pub fn free_port() -> u16 {
@@ -30,7 +31,7 @@ pub fn post(port: u16, path: &str, body: &str) -> Option<(u16, String)> {
 /// HTTP/1.0: the body ends with the connection and is never chunked.
 fn exchange(port: u16, request: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream.set_read_timeout(Some(wait::DEADLINE)).ok()?;
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;

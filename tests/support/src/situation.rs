@@ -1,10 +1,12 @@
 //! The situations in which a Job is deployed, and what came out in words.
 
-use std::time::Duration;
-
 use super::{manifest, wait};
 
 use super::client::{Client, JOB, Place, Said};
+
+/// The policy of those who play: clients that are told to wait come again every three seconds, for up
+/// to thirty, which is long enough for a busy machine to finish a Pod.
+pub const POLICIES: &str = "policies: {replace: {waitSeconds: 30}}";
 
 const FIRST: &str = "busybox:1";
 const SECOND: &str = "busybox:2";
@@ -96,10 +98,10 @@ impl Situation {
         }
         if self != Self::FirstDeploy {
             let first = if self == Self::FieldRemoved { WITH_ARGUMENT } else { FIRST };
-            client.deploy(place, first).expect("the first deploy");
+            deploy(client, place, first).expect("the first deploy");
         }
         match self {
-            Self::FirstDeploy => match client.deploy(place, FIRST) {
+            Self::FirstDeploy => match deploy(client, place, FIRST) {
                 Ok(_) => {
                     place.namespace.started_pods(JOB);
                     "runs".to_owned()
@@ -116,7 +118,7 @@ impl Situation {
             }
             Self::ChangedTwice => {
                 place.namespace.finish_pods(JOB);
-                let _ = client.deploy(place, SECOND);
+                let _ = deploy(client, place, SECOND);
                 place.namespace.finish_pods(JOB);
                 changed(client, place, "busybox:3")
             }
@@ -128,7 +130,7 @@ impl Situation {
             Self::FieldRemoved => field_removed(client, place),
             Self::RollBack => {
                 place.namespace.finish_pods(JOB);
-                match client.deploy(place, SECOND) {
+                match deploy(client, place, SECOND) {
                     Ok(_) => {
                         place.namespace.finish_pods(JOB);
                         let old = place.uid();
@@ -142,7 +144,7 @@ impl Situation {
             Self::Wait => waits(client, place),
             Self::Refused => {
                 let old = place.uid();
-                match client.deploy(place, REFUSED) {
+                match deploy(client, place, REFUSED) {
                     Ok(_) => "accepted".to_owned(),
                     Err(_) if place.uid() == old => "error, old one untouched".to_owned(),
                     Err(_) if client.recreates() && place.uid().is_empty() => {
@@ -153,7 +155,7 @@ impl Situation {
             }
             Self::Delete => {
                 place.namespace.started_pods(JOB);
-                let _ = client.deploy(place, SECOND);
+                let _ = deploy(client, place, SECOND);
                 match client.delete(place) {
                     Ok(_) => {
                         wait::until("Job and Pods are gone", || {
@@ -172,9 +174,23 @@ impl Situation {
     }
 }
 
+/// Deploys; again where the client names the revision that it has read, and somebody has written in
+/// between: so does a person. Nothing may have happened to the Job then.
+fn deploy(client: &dyn Client, place: &Place<'_>, image: &str) -> Said {
+    let revision = || place.job().map(|job| job["metadata"]["resourceVersion"].clone());
+    wait::until("nobody writes in between", || {
+        let (uid, before) = (place.uid(), revision());
+        let said = client.deploy(place, image);
+        let is_conflict = |error: &String| error.contains("the object has been modified");
+        let conflict = client.names_a_revision() && said.as_ref().is_err_and(is_conflict);
+        let untouched = place.uid() == uid && revision() != before;
+        (!(conflict && untouched)).then_some(said)
+    })
+}
+
 fn changed(client: &dyn Client, place: &Place<'_>, image: &str) -> String {
     let old = place.uid();
-    judged(client.deploy(place, image), place, &old, image)
+    judged(deploy(client, place, image), place, &old, image)
 }
 
 /// What a deploy came to: the wanted image runs in a new Job, or in the old one, or an error.
@@ -228,14 +244,14 @@ fn running(client: &dyn Client, place: &Place<'_>) -> String {
 fn field_removed(client: &dyn Client, place: &Place<'_>) -> String {
     place.namespace.finish_pods(JOB);
     let old = place.uid();
-    let mut said = client.deploy(place, FIRST);
+    let mut said = deploy(client, place, FIRST);
     // Nothing tells an apply that only removes within the second of the last one: it is to come
     // again, which clients do by themselves.
     wait::until("a second has passed", || {
         let too_soon = |error: &String| error.contains("was applied a moment ago");
         if said.as_ref().err().is_some_and(too_soon) {
             assert!(!client.retries(), "{said:?}");
-            said = client.deploy(place, FIRST);
+            said = deploy(client, place, FIRST);
             return None;
         }
         Some(())
@@ -276,7 +292,7 @@ fn waits(client: &dyn Client, place: &Place<'_>) -> String {
     let old = place.uid();
     std::thread::scope(|scope| {
         let deploy = scope.spawn(|| client.deploy_and_wait(place, SECOND));
-        let renewed = wait::poll(Duration::from_mins(1), || {
+        let renewed = wait::poll(wait::DEADLINE, || {
             let new = !place.uid().is_empty() && place.uid() != old;
             if deploy.is_finished() { Some(false) } else { new.then_some(true) }
         });

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// Long enough for anything that happens at all, on a machine that is busy with other things.
-pub const DEADLINE: Duration = Duration::from_mins(1);
+/// Long enough for anything that happens at all, on a machine that is busy with other things; longer
+/// than the Job controller's longest pause after errors of its own writes, a minute.
+pub const DEADLINE: Duration = Duration::from_mins(3);
 
 /// Asks until the answer is `Some`; panics after [`DEADLINE`] with what was waited for.
 pub fn until<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
