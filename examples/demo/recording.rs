@@ -1,68 +1,64 @@
 //! The recording: what the story said, as a picture of a terminal that shows one step after the other.
 
-use std::fmt::Write;
-
-/// The size of a character and of a line, in pixels.
-const WIDTH: f64 = 7.8;
+/// The room for a character and for a line, in pixels.
+const WIDTH: usize = 8;
 const HEIGHT: usize = 20;
 /// The longest line shown, in characters; longer ones are continued below.
-const COLUMNS: usize = 96;
+const COLUMNS: usize = 100;
 /// How long a step is shown, in seconds: to read it takes a while for each line.
-const SECONDS_A_STEP: usize = 2;
-const SECONDS_A_LINE: usize = 1;
+const A_STEP: usize = 2;
+const A_LINE: usize = 1;
+
+/// The look, whatever the page around it looks like. Without animation the third step is shown.
+const STYLE: &str = "\
+text{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#d7dde4;white-space:pre}
+.say{fill:#8fbcff;font-weight:bold} .run{fill:#fff;font-weight:bold} .warn{fill:#f2c55c}
+g{opacity:0} #s2{opacity:1}
+@media (prefers-reduced-motion:reduce){g{animation:none!important}}
+";
 
 /// The picture, an animated SVG.
 pub fn svg(said: &[String]) -> String {
     let steps = steps(said);
     let lines = steps.iter().map(Vec::len).max().unwrap_or(0);
-    let width = (COLUMNS as f64 * WIDTH) as usize + 40;
-    let height = lines * HEIGHT + 70;
-    let seconds = |step: &Vec<String>| SECONDS_A_STEP + SECONDS_A_LINE * step.len();
+    let (width, height) = (COLUMNS * WIDTH + 40, lines * HEIGHT + 70);
+    let seconds = |step: &Vec<String>| A_STEP + A_LINE * step.len();
     let all: usize = steps.iter().map(seconds).sum();
-    let mut style = String::new();
-    let mut body = String::new();
-    let mut begin = 0;
+    let (mut style, mut body, mut begin) = (vec![STYLE.to_owned()], Vec::new(), 0);
     for (number, step) in steps.iter().enumerate() {
-        let percent = |second: usize| 100.0 * second as f64 / all as f64;
-        let (from, to) = (percent(begin), percent(begin + seconds(step)));
-        begin += seconds(step);
-        let before =
-            if number == 0 { String::new() } else { format!("0%,{from:.2}%{{opacity:0}}") };
-        let after = if begin == all {
-            String::new()
-        } else {
-            format!("{:.2}%,100%{{opacity:0}}", to + 0.01)
-        };
-        writeln!(
-            style,
-            "@keyframes s{number}{{{before}{:.2}%,{to:.2}%{{opacity:1}}{after}}}\n\
-             #s{number}{{animation:s{number} {all}s linear infinite}}",
-            if number == 0 { 0.0 } else { from + 0.01 }
-        )
-        .expect("a String takes text");
-        writeln!(body, "<g id=\"s{number}\">").expect("a String takes text");
+        // Hundredths of a percent, cut: each step ends where the next one begins.
+        let percent =
+            |second: usize| format!("{}.{:02}%", 100 * second / all, 10_000 * second / all % 100);
+        let end = begin + seconds(step);
+        style.push(format!(
+            "@keyframes s{number}{{0%{{opacity:0}}{}{{opacity:1}}{}{{opacity:0}}}}\n\
+             #s{number}{{animation:s{number} {all}s step-end infinite}}\n",
+            percent(begin),
+            percent(end),
+        ));
+        begin = end;
+        body.push(format!("<g id=\"s{number}\">\n"));
         for (row, line) in step.iter().enumerate() {
-            let class = match line.chars().next() {
-                Some('#') => " class=\"say\"",
-                Some('$') => " class=\"run\"",
-                _ if line.starts_with("Warning") => " class=\"warn\"",
+            let class = match line.split(' ').next() {
+                Some("#") => "say",
+                Some("$") => "run",
+                Some("Warning:") => "warn",
                 _ => "",
             };
-            let y = 60 + row * HEIGHT;
-            writeln!(body, "<text x=\"20\" y=\"{y}\"{class}>{}</text>", escaped(line))
-                .expect("a String takes text");
+            let (y, line) = (60 + row * HEIGHT, escaped(line));
+            body.push(format!("<text x=\"20\" y=\"{y}\" class=\"{class}\">{line}</text>\n"));
         }
-        body.push_str("</g>\n");
+        body.push("</g>\n".to_owned());
     }
+    let (style, body) = (style.concat(), body.concat());
+    let title = "A recording: rejob replaces a changed Job inside the client's own request";
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" role=\"img\" aria-label=\"rejob replaces a changed Job\">\n<style>\n\
-         text{{font:13px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#d7dde4;white-space:pre}}\n\
-         .say{{fill:#8fbcff;font-weight:bold}} .run{{fill:#ffffff;font-weight:bold}} .warn{{fill:#f2c55c}}\n\
-         g{{opacity:0}} #s2{{opacity:1}}\n{style}</style>\n\
-         <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#1b2028\" stroke=\"#4a5361\"/>\n\
-         <circle cx=\"22\" cy=\"20\" r=\"6\" fill=\"#e0655a\"/><circle cx=\"42\" cy=\"20\" r=\"6\" \
-         fill=\"#dba63f\"/><circle cx=\"62\" cy=\"20\" r=\"6\" fill=\"#58b368\"/>\n{body}</svg>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+         aria-label=\"{title}\">\n<title>{title}</title>\n<style>\n{style}</style>\n\
+         <rect width=\"{width}\" height=\"{height}\" rx=\"8\" fill=\"#1b2028\"/>\n\
+         <circle cx=\"22\" cy=\"22\" r=\"6\" fill=\"#e0655a\"/>\n\
+         <circle cx=\"42\" cy=\"22\" r=\"6\" fill=\"#dba63f\"/>\n\
+         <circle cx=\"62\" cy=\"22\" r=\"6\" fill=\"#58b368\"/>\n{body}</svg>\n"
     )
 }
 
