@@ -89,7 +89,8 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if !args.wait && !args.logs {
         return Ok(ExitCode::SUCCESS);
     }
-    let run = follow(&connection, &path, uid, args.logs).await?;
+    let logs = if args.logs { Some(Logs::new(&connection, &namespace, uid)?) } else { None };
+    let run = follow(&connection, &path, uid, logs).await?;
     if run.state == State::Failed {
         bail!("job {name} failed: {}", run.failure.unwrap_or_default());
     }
@@ -141,22 +142,31 @@ async fn follow(
     connection: &Connection,
     path: &str,
     uid: &str,
-    logs: bool,
+    mut logs: Option<Logs>,
 ) -> anyhow::Result<JobRun> {
-    let mut followed = logs.then(|| Logs::new(connection, path, uid)).transpose()?;
-    let mut line = Progress::new(!logs);
+    let mut line = Progress::new(logs.is_none());
+    let mut failures = 0;
     loop {
-        let job = connection.get(path).await?;
+        let job = match connection.get(path).await {
+            // A run of hours outlives a restart of the API server.
+            Err(_) if failures < TRIES => {
+                failures += 1;
+                sleep(PAUSE).await;
+                continue;
+            }
+            job => job?,
+        };
+        failures = 0;
         let Some(job) = job.filter(|job| Job::new(job).uid() == Some(uid)) else {
             bail!("the run is gone before its end was seen: the Job was deleted, or replaced again")
         };
-        if let Some(logs) = &mut followed {
+        if let Some(logs) = &mut logs {
             logs.follow_new(connection).await;
         }
         let run = JobRun::of(&job);
         line.show(&run);
         if run.has_ended() {
-            if let Some(mut logs) = followed {
+            if let Some(mut logs) = logs {
                 let _ =
                     timeout(LAST_LINES, async { while logs.tasks.join_next().await.is_some() {} })
                         .await;
@@ -210,15 +220,14 @@ struct Logs {
 }
 
 impl Logs {
-    fn new(connection: &Connection, job: &str, uid: &str) -> anyhow::Result<Self> {
+    fn new(connection: &Connection, namespace: &str, uid: &str) -> anyhow::Result<Self> {
         let mut config = connection.config.clone();
         // A container may say nothing for hours.
         config.read_timeout = None;
         let client = Client::try_from(config).context("cannot use the kubeconfig")?;
-        let namespace = job.split('/').nth(5).unwrap_or_default();
         Ok(Self {
             client,
-            pods: format!("/api/v1/namespaces/{namespace}/pods"),
+            pods: format!("{}/pods", namespace_path(namespace)),
             selector: encode(&format!("batch.kubernetes.io/controller-uid={uid}")),
             followed: HashSet::new(),
             tasks: JoinSet::new(),
