@@ -58,41 +58,46 @@ kubectl config view --raw --minify --flatten >kubeconfig
 export KUBECONFIG=$work/kubeconfig
 kubectl config set-context --current --namespace=rejob-demo >/dev/null
 
-is_asked='sed s/nightly/probe/ nightly.yaml | kubectl create -f - --dry-run=server -o yaml | grep template-hash'
+# A dry run shows whether rejob is asked: it records the template's hash.
+rejob_answers() {
+    sed s/nightly/probe/ nightly.yaml | kubectl create -f - --dry-run=server -o yaml | grep template-hash
+}
+one_pod_is_left() { [[ $(kubectl get pods -o name | wc -l) == 1 ]]; }
+the_event_is_there() { kubectl get events --field-selector reason=Replaced -o name | grep .; }
 
 say "A Job is deployed, and runs."
 run 'kubectl apply -f nightly.yaml'
 run 'kubectl wait --for=condition=complete job/nightly --timeout=3m'
 
 say "Its image changes. Kubernetes refuses the deploy."
-run 'sed -i s/busybox:1.36/busybox:1.37/ nightly.yaml'
+run 'sed -i.bak s/busybox:1.36/busybox:1.37/ nightly.yaml'
 fails 'kubectl apply -f nightly.yaml'
 
 say "The namespace opts in to rejob. The same deploy replaces the Job."
 run 'kubectl label namespace rejob-demo rejob.dev/policy=replace'
-until_true "$is_asked" "rejob does not answer in this cluster: install it, then rejob doctor"
+until_true rejob_answers "rejob does not answer in this cluster: install it, then rejob doctor"
 run 'kubectl apply -f nightly.yaml'
 
 say "The Job runs again, with the new image. An Event says why."
 run 'kubectl wait --for=condition=complete job/nightly --timeout=3m'
-until_true '[[ $(kubectl get pods -o name | wc -l) == 1 ]]' "the old Pod is not gone"
+until_true one_pod_is_left "the old Pod is not gone"
 run 'kubectl get pods -o custom-columns=POD:.metadata.name,IMAGE:.spec.containers[0].image,PHASE:.status.phase'
-until_true 'kubectl get events --field-selector reason=Replaced -o name | grep .' "there is no Event"
+until_true the_event_is_there "there is no Event"
 run 'kubectl get events --field-selector reason=Replaced -o custom-columns=EVENT:.reason,MESSAGE:.message'
 
 say "Nothing has changed: nothing runs."
 run 'kubectl apply -f nightly.yaml'
 
 say "A run that works is not cut off: the client waits for its end."
-run "sed -i 's/\"1\"/\"8\"/' nightly.yaml"
+run "sed -i.bak 's/\"1\"/\"8\"/' nightly.yaml"
 run 'kubectl apply -f nightly.yaml'
 run "kubectl wait --for=jsonpath='{.status.ready}'=1 job/nightly --timeout=3m"
-run "sed -i 's/\"8\"/\"1\"/' nightly.yaml"
+run "sed -i.bak 's/\"8\"/\"1\"/' nightly.yaml"
 run 'kubectl apply -f nightly.yaml'
 
 say "What edits a Deployment edits a Job."
 run 'kubectl set image job/nightly report=docker.io/library/busybox:1.36'
-run "EDITOR='sed -i s/busybox:1.36/busybox:1.35/' kubectl edit job nightly"
+run "EDITOR='sed -i.bak s/busybox:1.36/busybox:1.35/' kubectl edit job nightly"
 
 say "Helm upgrades it."
 run "helm upgrade --install pi ./with-rejob | grep STATUS"
@@ -100,5 +105,5 @@ run "helm upgrade --install pi ./with-rejob --set piplaces=20 | grep -E 'STATUS|
 
 say "Without the label everything is as it was."
 run 'kubectl label namespace rejob-demo rejob.dev/policy-'
-until_true "! { $is_asked; }" "rejob still answers"
+until_true "! rejob_answers" "rejob still answers"
 fails 'kubectl set image job/nightly report=docker.io/library/busybox:1.37'
