@@ -33,6 +33,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
 COPY src src
+COPY tests/support tests/support
 COPY examples/review-create.json examples/
 COPY scripts/build.sh scripts/rootfs.sh scripts/
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

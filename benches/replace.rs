@@ -17,9 +17,6 @@
     reason = "a bench fails by panicking"
 )]
 
-#[path = "../tests/support/mod.rs"]
-mod support;
-
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};

@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::conditions::{Called, plain};
 use super::monitoring::{FOREIGN, expressions};
-use crate::support::plane::ControlPlane;
-use crate::support::wait;
+use support::plane::ControlPlane;
+use support::wait;
 
 /// The series of that metric for that entry: their labels.
 fn series(plane: &ControlPlane, metric: &str, entry: &str) -> Vec<BTreeMap<String, String>> {

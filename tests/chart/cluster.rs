@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::render::{HELMS, chart, ci_names, ci_values, minor, objects, template, the};
-use crate::support::helm::Helm;
-use crate::support::namespace::Namespace;
-use crate::support::plane::{self, ControlPlane};
+use support::helm::Helm;
+use support::namespace::Namespace;
+use support::plane::{self, ControlPlane};
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
@@ -102,7 +102,7 @@ impl Release {
         }
     }
 
-    fn helm(&self, command: &[&str], sets: &[&str]) -> crate::support::output::Output {
+    fn helm(&self, command: &[&str], sets: &[&str]) -> support::output::Output {
         let chart = chart().display().to_string();
         let policy = format!("policies.{}.onChange=Replace", self.name);
         let mut args: Vec<&str> = command.to_vec();

@@ -6,11 +6,11 @@
 use serde_json::{Value, json};
 
 use super::render::{minor, objects, of_kind, template_with, the};
-use crate::support::helm::Helm;
-use crate::support::namespace::Namespace;
-use crate::support::plane::{self, ControlPlane};
-use crate::support::user::{Answer, User};
-use crate::support::wait;
+use support::helm::Helm;
+use support::namespace::Namespace;
+use support::plane::{self, ControlPlane};
+use support::user::{Answer, User};
+use support::wait;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 

@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::monitoring::dashboard;
 use super::tools;
-use crate::support::namespace::Namespace;
-use crate::support::plane::ControlPlane;
-use crate::support::rejob::Rejob;
-use crate::support::wait;
+use support::namespace::Namespace;
+use support::plane::ControlPlane;
+use support::rejob::Rejob;
+use support::wait;
 
 /// One round of what the panels show: reviews, a replacement, an HTTP error, a failed handshake.
 fn round(rejob: &Rejob<'_>, namespace: &Namespace, number: usize) {

@@ -8,8 +8,8 @@ use super::render::{
     ci_names, ci_objects, minor, objects, objects_with, of_kind, template_with, the,
 };
 use super::rules::{pod, webhooks};
-use crate::support::helm::Helm;
-use crate::support::plane::ControlPlane;
+use support::helm::Helm;
+use support::plane::ControlPlane;
 
 #[test]
 fn the_deployment_survives_a_rollout_a_drain_and_a_restricted_namespace() {

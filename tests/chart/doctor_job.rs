@@ -7,9 +7,9 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use super::render::{KUBERNETES, chart, objects, of_kind, the};
-use crate::support::helm::Helm;
-use crate::support::output::Output;
-use crate::support::plane::{self, ControlPlane};
+use support::helm::Helm;
+use support::output::Output;
+use support::plane::{self, ControlPlane};
 
 /// The example, in another namespace and with another name for what is cluster-wide.
 fn example(namespace: &str, name: &str) -> Vec<Value> {

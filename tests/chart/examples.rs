@@ -7,9 +7,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::render::{HELMS, objects, template_with, the};
-use crate::support::helm::Helm;
-use crate::support::output::Output;
-use crate::support::plane::ControlPlane;
+use support::helm::Helm;
+use support::output::Output;
+use support::plane::ControlPlane;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -212,7 +212,7 @@ fn every_setting_of_a_helm_command_in_the_pages_renders() {
 
 #[test]
 fn every_kubectl_command_in_the_pages_is_one_that_kubectl_understands() {
-    let kubectl = &crate::support::binaries::Binaries::get().kubectl;
+    let kubectl = &support::binaries::Binaries::get().kubectl;
     let mut seen = 0;
     for (page, block) in blocks("console") {
         for command in

@@ -1,9 +1,9 @@
 //! What Helm prints after an installation: the next commands, and what to know before.
 
 use super::render::{HELMS, chart};
-use crate::support::helm::Helm;
-use crate::support::namespace::Namespace;
-use crate::support::plane::ControlPlane;
+use support::helm::Helm;
+use support::namespace::Namespace;
+use support::plane::ControlPlane;
 
 fn notes(namespace: &Namespace, helm: Helm, args: &[&str]) -> String {
     let chart = chart().display().to_string();

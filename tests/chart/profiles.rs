@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::render::{chart, ci_names, ci_objects, ci_values, objects_with, of_kind, the};
 use super::rules::pod;
-use crate::support::helm::Helm;
-use crate::support::plane::{self, ControlPlane};
+use support::helm::Helm;
+use support::plane::{self, ControlPlane};
 
 /// The kinds of volumes that the SCC restricted-v2 lets in.
 const VOLUMES: [&str; 8] = [

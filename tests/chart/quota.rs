@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::render::{objects_with, of_kind, the};
-use crate::support::plane::{ControlPlane, Options};
-use crate::support::wait;
+use support::plane::{ControlPlane, Options};
+use support::wait;
 
 /// What GKE tells its API servers.
 const LIMITED: &str = r#"{

@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 
 use super::render::{minor, objects, template_named, the};
 use super::schema::{resolve, schema};
-use crate::support::helm::Helm;
-use crate::support::plane::ControlPlane;
-use crate::support::user::Answer;
+use support::helm::Helm;
+use support::plane::ControlPlane;
+use support::user::Answer;
 
 /// An object of the user's.
 const EXTRA: &str = r#"{

@@ -6,9 +6,9 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::examples::files;
-use crate::support::binaries::Binaries;
-use crate::support::helm::Helm;
-use crate::support::output::Output;
+use support::binaries::Binaries;
+use support::helm::Helm;
+use support::output::Output;
 
 /// The Helm versions that render.
 pub const HELMS: [Helm; 2] = [Helm::V3_22, Helm::V4_3];
@@ -162,7 +162,8 @@ fn the_templates_use_no_hook_but_of_helm_test_no_lookup_and_nothing_random() {
             "caBundle:",
         ] {
             // The conditions name the annotation of Helm's hooks, since they leave hooks alone.
-            let hooks = path.ends_with("_conditions.tpl") || path.ends_with("tests/doctor.yaml");
+            let hooks =
+                path.ends_with("_conditions.tpl") || path.ends_with("tests/cluster/doctor.yaml");
             let allowed = hooks && forbidden == "helm.sh/hook";
             assert!(allowed || !text.contains(forbidden), "{forbidden:?} in {}", path.display());
         }

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use serde_json::{Map, Value, json};
 
 use super::render::{HELMS, file, template_with};
-use crate::support::helm::Helm;
+use support::helm::Helm;
 
 /// The schema.
 pub fn schema() -> Value {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::examples::files;
 use super::render::{HELMS, chart, objects, of_kind, the};
-use crate::support::helm::Helm;
-use crate::support::output::Output;
-use crate::support::plane::{self, ControlPlane};
+use support::helm::Helm;
+use support::output::Output;
+use support::plane::{self, ControlPlane};
 
 /// A chart with a ConfigMap of its own, and this one below it under a condition.
 fn umbrella(folder: &Path) {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::output::Output;
+use support::output::Output;
 
 /// Runs a program found on `PATH`.
 pub fn run(program: &str, args: &[&str]) -> Output {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::render::{file, template_with};
-use crate::support::helm::Helm;
+use support::helm::Helm;
 
 /// What must be switched on for a value to matter: the beginning of its path, and values.
 const NEEDS: [(&str, &str); 13] = [

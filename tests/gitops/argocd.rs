@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::client::{Client, Place, Said, job, said};
 use crate::program::program;
-use crate::support::output::Output;
+use support::client::{Client, Place, Said, job, said};
+use support::output::Output;
 
 /// The sync options of an Application.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,20 +5,12 @@
 //! immutable.
 
 #![allow(
-    dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "helpers shared with the matrix are not all used here; one panics where a test would"
+    reason = "tests may"
 )]
-
-#[path = "../matrix/client.rs"]
-mod client;
-#[path = "../matrix/situation.rs"]
-mod situation;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod argocd;
 mod flux;
@@ -27,17 +19,14 @@ mod program;
 use std::sync::Mutex;
 
 use argocd::ArgoCd;
-use client::{Client, JOB, Place, job};
 use flux::Flux;
 use serde_json::{Value, json};
-use situation::Situation;
+use support::client::{Client, JOB, Place, job};
 use support::manifest;
 use support::plane::ControlPlane;
 use support::rejob::Rejob;
+use support::situation::{POLICIES, Situation};
 use support::wait;
-
-/// Retries after a second, for up to ten: long enough for a test to finish a Pod.
-const POLICIES: &str = "policies: {replace: {waitSeconds: 10}}";
 
 const BOTH: [Flux; 2] = [Flux { force: false }, Flux { force: true }];
 
@@ -264,7 +253,7 @@ fn a_helm_hook_that_flux_applies_is_redeployed() {
 #[test]
 fn a_refusal_never_makes_flux_delete_the_job() {
     let plane = ControlPlane::shared();
-    let rejob = Rejob::with_policies(&plane, POLICIES);
+    let rejob = Rejob::with_policies(&plane, "policies: {replace: {waitSeconds: 10}}");
     let with = |key: &'static str, value: &'static str| {
         move |image: &str| manifest::annotated(job(image), key, value)
     };

@@ -4,7 +4,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 
-use crate::support::gobuild::{self, Build, Program};
+use support::gobuild::{self, Build, Program};
 
 /// The program of that module; built when it is not there yet, or its sources have changed.
 pub fn program(name: &'static str, title: &str) -> PathBuf {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use super::release::{VERSION, arch, made, script, sha256};
 use super::{Running, build, instruction};
-use crate::support::helm::Helm;
-use crate::support::output::Output;
-use crate::support::{net, wait};
+use support::helm::Helm;
+use support::output::Output;
+use support::{net, wait};
 
 /// The file of a descriptor, which has its digest and its size.
 #[track_caller]

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::Command;
 
 use super::{instruction, read, value};
-use crate::support::helm::Helm;
-use crate::support::output::Output;
+use support::helm::Helm;
+use support::output::Output;
 
 /// What Cargo.toml says.
 struct Names {

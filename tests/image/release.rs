@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use super::{build, value};
-use crate::support::helm::Helm;
-use crate::support::output::Output;
+use support::helm::Helm;
+use support::output::Output;
 
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::site::team_chart;
-use super::support::helm::Helm;
-use super::support::manifest::{annotation, image, job};
-use super::support::namespace::Namespace;
-use super::support::plane::ControlPlane;
-use super::support::wait;
+use support::helm::Helm;
+use support::manifest::{annotation, image, job};
+use support::namespace::Namespace;
+use support::plane::ControlPlane;
+use support::wait;
 
 /// The Job's uid.
 pub fn uid(team: &Namespace, name: &str) -> String {

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use super::pod;
 use super::service::Service;
 use super::site::{self, CONFIGURATION, Site};
-use super::support::helm::Helm;
-use super::support::namespace::Namespace;
-use super::support::output::Output;
-use super::support::wait;
+use support::helm::Helm;
+use support::namespace::Namespace;
+use support::output::Output;
+use support::wait;
 
 const PROFILE: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/charts/rejob/ci/least-rights-values.yaml");

@@ -9,11 +9,11 @@ use serde_json::json;
 use super::replica::Replica;
 use super::service::Service;
 use super::site::{self, OFTEN, RELEASE, Site};
-use super::support::helm::Helm;
-use super::support::manifest::{annotation, job};
-use super::support::namespace::Namespace;
-use super::support::wait;
 use super::{audit, clients};
+use support::helm::Helm;
+use support::manifest::{annotation, job};
+use support::namespace::Namespace;
+use support::wait;
 
 #[test]
 fn an_installation_by_helm_3_lives_with_exactly_its_rights() {

@@ -4,9 +4,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::support::manifest::job;
-use super::support::namespace::Namespace;
-use super::support::wait;
+use support::manifest::job;
+use support::namespace::Namespace;
+use support::wait;
 
 /// How many clients there are.
 const CLIENTS: usize = 4;

@@ -12,9 +12,6 @@
     reason = "tests may"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod audit;
 mod clients;
 mod helm_test;

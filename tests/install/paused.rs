@@ -7,11 +7,11 @@ use super::clients::{self, uid};
 use super::lifecycle::wait_until_plain;
 use super::service::Service;
 use super::site::{self, OFTEN, Site};
-use super::support::helm::Helm;
-use super::support::manifest::{annotation, job};
-use super::support::namespace::Namespace;
-use super::support::user::Answer;
-use super::support::wait;
+use support::helm::Helm;
+use support::manifest::{annotation, job};
+use support::namespace::Namespace;
+use support::user::Answer;
+use support::wait;
 
 #[test]
 fn a_pause_by_helm_3_leaves_jobs_to_plain_kubernetes_until_it_ends() {

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::pod;
 use super::site::Site;
-use super::support::plane::{self, ControlPlane};
-use super::support::{guard, net, wait};
+use support::plane::{self, ControlPlane};
+use support::{guard, net, wait};
 
 /// A running `rejob serve`; dropping it kills it.
 pub struct Replica<'p> {

@@ -8,12 +8,12 @@ use super::lifecycle::{secret_is_good, spoil_secret};
 use super::replica::Replica;
 use super::service::Service;
 use super::site::{self, CONFIGURATION, OFTEN, RELEASE, Site};
-use super::support::helm::Helm;
-use super::support::manifest::job;
-use super::support::namespace::Namespace;
-use super::support::plane;
-use super::support::user::User;
-use super::support::wait;
+use support::helm::Helm;
+use support::manifest::job;
+use support::namespace::Namespace;
+use support::plane;
+use support::user::User;
+use support::wait;
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 const REVIEW: &str = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -166,7 +166,7 @@ impl<'a, 'p> Bench<'a, 'p> {
         });
     }
 
-    fn apply(&self, image: &str) -> super::support::user::Answer {
+    fn apply(&self, image: &str) -> support::user::Answer {
         let name = &self.subject.0;
         let path = format!("{}?fieldManager=team&force=true", self.team.job_path(name));
         self.team.user().apply(&path, &job(name, image))

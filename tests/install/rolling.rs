@@ -6,8 +6,8 @@ use super::load::Load;
 use super::replica::Replica;
 use super::service::Service;
 use super::site::{self, Site};
-use super::support::helm::Helm;
-use super::support::namespace::Namespace;
+use support::helm::Helm;
+use support::namespace::Namespace;
 
 const FAIL: [&str; 1] = ["webhook.failurePolicy=Fail"];
 
@@ -79,7 +79,7 @@ fn a_replica_that_dies_costs_what_it_had_in_hand_and_nothing_later() {
         assert_eq!(replica.terminate(), Some(0));
     }
     let path = team.jobs_path();
-    let refused = team.user().post(&path, &super::support::manifest::job("nightly", "app:1"));
+    let refused = team.user().post(&path, &support::manifest::job("nightly", "app:1"));
     assert_eq!(refused.status, 500, "{}", refused.body);
     assert!(refused.message().contains("failed calling webhook"), "{}", refused.message());
     site.uninstall();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::replica::{Ports, Replica};
 use super::site::{RELEASE, Site};
-use super::support::{net, plane, wait};
+use support::{net, plane, wait};
 
 /// A range of loopback addresses for the Services of one control plane.
 pub fn address_range() -> String {

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 use super::replica::Replica;
 use super::service;
-use super::support::helm::Helm;
-use super::support::manifest::job;
-use super::support::namespace::Namespace;
-use super::support::output::Output;
-use super::support::plane::{self, ControlPlane, Options};
-use super::support::wait;
+use support::helm::Helm;
+use support::manifest::job;
+use support::namespace::Namespace;
+use support::output::Output;
+use support::plane::{self, ControlPlane, Options};
+use support::wait;
 
 /// The release, and with it the Deployment, the Service and the ServiceAccount.
 pub const RELEASE: &str = "rejob";

@@ -1,0 +1,53 @@
+# What contributors type, with https://just.systems; each recipe can be typed by hand as well.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+_list:
+    @just --list --unsorted
+
+# Get the linters, and build what the tests need
+setup:
+    python3 -m venv target/python
+    target/python/bin/pip install --quiet pre-commit==4.7.0
+    target/python/bin/pre-commit install
+    cargo test --no-run
+
+# Run every test, on a real control plane: `just test`, `just test --test cluster ttl`
+test *args:
+    cargo test {{ args }}
+
+# Run the tests that need no cluster
+test-fast *args:
+    cargo test --lib --test core --test golden --test program {{ args }}
+
+# Check format, Rust lints and the linters of everything else
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    PATH="$PWD/target/python/bin:$PATH" pre-commit run --all-files
+
+# Write the generated pages anew: docs/cli, metrics, reasons, alerts, the chart's README
+docs:
+    UPDATE_DOCS=1 cargo test --lib --test core --test program --test chart -- docs reasons_doc
+
+# Measure speed: all benches, or one of decide, serve and replace
+bench name="*":
+    cargo bench --bench '{{ name }}'
+
+# Fuzz a target (review, hash, policy_file, manifest) for so many seconds
+fuzz target="review" seconds="600":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    case {{ target }} in
+        review) seeds=tests/cases/reviews/captured ;;
+        hash) seeds=tests/cases/hash ;;
+        policy_file) seeds=src/commands/generate ;;
+        manifest) seeds=tests/cases/mutate ;;
+        *) echo "no fuzz target {{ target }}: review, hash, policy_file or manifest" >&2 && exit 2 ;;
+    esac
+    mkdir -p fuzz/corpus/{{ target }}
+    RUSTC_BOOTSTRAP=1 cargo fuzz run -s none {{ target }} fuzz/corpus/{{ target }} "$seeds" -- -max_total_time={{ seconds }}
+
+# Watch rejob at work, on a control plane of its own
+demo *args:
+    cargo run --example demo -- {{ args }}

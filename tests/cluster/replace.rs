@@ -1,0 +1,30 @@
+//! Replacement on a real control plane, where it is hardest: other hooks, crashes, many clients at
+//! once, missing rights, and what is left to see afterwards.
+//!
+//! `tests/cluster/matrix` plays every client in every situation; here each module is one promise.
+
+mod companions;
+mod concurrency;
+mod deploy;
+mod emergency;
+mod forged;
+mod hashes;
+mod hooks;
+mod kill;
+mod kinds;
+mod knobs;
+mod mirrors;
+mod operators;
+mod owners;
+mod patches;
+mod policies;
+mod queues;
+mod reaper;
+mod recreated;
+mod rights;
+mod selectors;
+mod slow;
+mod stored;
+mod visible;
+mod wish;
+mod working;

@@ -1,0 +1,17 @@
+//! What rejob decides, without a process, a cluster or a file to write.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may"
+)]
+
+mod core_is_pure;
+mod decide;
+mod hash_changes;
+mod hash_laws;
+mod hash_rules;
+mod model;
+mod reasons_doc;

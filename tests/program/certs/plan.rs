@@ -1,0 +1,206 @@
+//! The plan, rule by rule: what was seen, and the one thing to do next.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rejob::certs::CertError;
+use rejob::certs::bundle::Fingerprint;
+use rejob::certs::change::{TokenSource, apply};
+use rejob::certs::inject::{Entry, Published, Target};
+use rejob::certs::plan::{Action, Change, Lives, Seen, Waiting, next};
+use rejob::certs::state::State;
+
+const DAY: Duration = Duration::from_hours(24);
+
+struct Same;
+
+impl TokenSource for Same {
+    fn token(&mut self) -> Result<String, CertError> {
+        Ok("0".repeat(40))
+    }
+}
+
+/// A situation, changed step by step.
+struct Case {
+    now: Timestamp,
+    lives: Lives,
+    names: Vec<String>,
+    state: Option<State>,
+    published: Option<Published>,
+    published_for: BTreeMap<Fingerprint, Duration>,
+}
+
+impl Case {
+    /// Everything made and published long ago, by the lives of the defaults.
+    fn settled() -> Self {
+        let mut case = Self {
+            now: Timestamp::from_second(1_800_000_000).unwrap(),
+            lives: Lives::new(DAY * 90, DAY * 365),
+            names: vec!["rejob.ns.svc".to_owned()],
+            state: None,
+            published: None,
+            published_for: BTreeMap::new(),
+        };
+        case.act(&Change::Create);
+        case.publish();
+        case
+    }
+
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            now: self.now,
+            lives: &self.lives,
+            names: &self.names,
+            state: self.state.as_ref(),
+            published: self.published.as_ref(),
+            published_for: &self.published_for,
+        }
+    }
+
+    fn next(&self) -> Action {
+        next(self.seen())
+    }
+
+    fn act(&mut self, change: &Change) {
+        self.state = Some(apply(change, self.seen(), &mut Same).unwrap());
+    }
+
+    fn state(&mut self) -> &mut State {
+        self.state.as_mut().unwrap()
+    }
+
+    /// As every API server sees it, for an hour.
+    fn publish(&mut self) {
+        let state = self.state.as_ref().unwrap();
+        let token = &state.book.as_ref().unwrap().tokens.current;
+        let path = Some(format!("/v1/t/{token}/policies/ttl"));
+        let target = Target::Service { host: "rejob.ns.svc".to_owned(), path };
+        let entry = Entry::new("ttl.rejob.dev", state.bundle().into_bytes(), target).unwrap();
+        let published = Published { entries: vec![entry] };
+        let hour = Duration::from_hours(1);
+        self.published_for = published.trusted_by_all().map(|ca| (ca, hour)).collect();
+        self.published = Some(published);
+    }
+}
+
+fn writes(action: &Action) -> &Change {
+    let Action::Write(change) = action else { panic!("{action:?} is not a write") };
+    change
+}
+
+#[test]
+fn nothing_is_done_while_everything_is_in_order() {
+    let mut case = Case::settled();
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled));
+    case.now += DAY * 59;
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled));
+}
+
+#[test]
+fn each_defect_has_its_repair() {
+    type Spoil = fn(&mut Case);
+    let cases: &[(&str, Spoil, &str)] = &[
+        ("no Secret", |case| case.state = None, "Create"),
+        ("a bad CA", |case| case.state().ca = Err("x".to_owned()), "ReplaceCa"),
+        ("an expired CA", |case| case.now += DAY * 366, "ReplaceCa"),
+        ("a bad book", |case| case.state().book = Err("x".to_owned()), "RepairBook"),
+        ("a bad leaf", |case| case.state().leaf = Err("x".to_owned()), "RenewLeaf"),
+        ("a missing name", |case| case.names.push("other".to_owned()), "RenewLeaf"),
+        ("two thirds of the life gone", |case| case.now += DAY * 60, "RenewLeaf"),
+        (
+            "no configuration does not stop a renewal",
+            |case| {
+                case.published = None;
+                case.now += DAY * 60;
+            },
+            "RenewLeaf",
+        ),
+    ];
+    for (what, spoil, expected) in cases {
+        let mut case = Case::settled();
+        spoil(&mut case);
+        let action = case.next();
+        assert!(format!("{:?}", writes(&action)).starts_with(expected), "{what}: {action:?}");
+        // The repair is enough: after it and a publication, all is well.
+        let change = writes(&action).clone();
+        case.act(&change);
+        case.published.is_none().then(|| case.publish());
+        for _ in 0..3 {
+            match case.next() {
+                Action::Write(change @ Change::Adopt(_)) => case.act(&change),
+                Action::Publish => case.publish(),
+                _ => break,
+            }
+        }
+        assert_eq!(case.next(), Action::Wait(Waiting::Settled), "{what}");
+    }
+}
+
+#[test]
+fn a_configuration_is_waited_for_and_written() {
+    let mut case = Case::settled();
+    let published = case.published.take().unwrap();
+    assert_eq!(case.next(), Action::Wait(Waiting::NoConfiguration));
+    case.published = Some(Published::default());
+    assert_eq!(case.next(), Action::Wait(Waiting::NoConfiguration));
+    let mut without = published.clone();
+    let target = Target::Service { host: "rejob.ns.svc".to_owned(), path: None };
+    without.entries[0] = Entry::new("ttl.rejob.dev", Vec::new(), target).unwrap();
+    case.published = Some(without);
+    assert_eq!(case.next(), Action::Publish);
+}
+
+#[test]
+fn a_clock_that_is_behind_is_not_acted_on() {
+    let mut case = Case::settled();
+    case.now -= DAY;
+    assert_eq!(case.next(), Action::Wait(Waiting::ClockBehind));
+}
+
+#[test]
+fn a_ca_is_staged_published_awaited_promoted_and_its_forerunner_dropped() {
+    let mut case = Case::settled();
+    case.now += DAY * 244;
+    for _ in 0..2 {
+        // The leaf first, and the token that changes with it.
+        let change = writes(&case.next()).clone();
+        assert!(matches!(change, Change::RenewLeaf(_) | Change::StageCa), "{change:?}");
+        case.act(&change);
+    }
+    assert!(case.state().next.is_some());
+    assert_eq!(case.next(), Action::Publish);
+    case.publish();
+    let ca = case.state().next.as_ref().unwrap().anchor.fingerprint;
+    case.published_for.insert(ca, case.lives.settle / 2);
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled), "not yet for long enough");
+    case.published_for.insert(ca, case.lives.settle);
+    assert_eq!(case.next(), Action::Write(Change::PromoteCa));
+    case.act(&Change::PromoteCa);
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled), "the bundle stays as it is");
+
+    let book = case.state().book.clone().unwrap();
+    case.now += case.lives.settle;
+    assert_eq!(case.next(), Action::Write(Change::RotateToken));
+    case.act(&Change::RotateToken);
+    let tokens = &case.state().book.as_ref().unwrap().tokens;
+    assert_eq!(tokens.previous.as_ref(), Some(&book.tokens.current));
+    case.publish();
+
+    case.now = book.retired[0].until + case.lives.skew;
+    while let Action::Write(change @ (Change::RenewLeaf(_) | Change::RotateToken)) = case.next() {
+        case.act(&change);
+    }
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled), "a leaf of it may still be served");
+    case.now += Duration::from_secs(1);
+    let change = writes(&case.next()).clone();
+    assert!(matches!(change, Change::Drop(_)), "{change:?}");
+    case.act(&change);
+    assert_eq!(case.next(), Action::Publish);
+    case.publish();
+    let change = writes(&case.next()).clone();
+    assert!(matches!(change, Change::Forget(_)), "{change:?}");
+    case.act(&change);
+    assert!(case.state().book.as_ref().unwrap().retired.is_empty());
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled));
+}

@@ -1,0 +1,17 @@
+//! rejob without a cluster: the built program, its server, its certificates, its pages.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::needless_for_each,
+    reason = "tests may"
+)]
+
+mod certs;
+mod cli;
+mod cli_docs;
+mod cli_shown;
+mod mutate;
+mod serve;

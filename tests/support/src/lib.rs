@@ -1,0 +1,38 @@
+//! What the test binaries share: a real control plane and what is needed to act on it.
+//!
+//! A test begins with `let plane = ControlPlane::shared();` and, where it needs the webhook,
+//! `let rejob = Rejob::start(&plane, …);`; it works in namespaces of its own through [`user::User`]s
+//! that are what their certificate says. Waiting is always for a condition, with a deadline.
+
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "the helpers of tests panic where a test would"
+)]
+
+pub mod admission_policy;
+pub mod binaries;
+pub mod client;
+pub mod etcd;
+pub mod gobuild;
+pub mod guard;
+pub mod helm;
+pub mod hook;
+pub mod kubelet;
+pub mod manifest;
+pub mod namespace;
+pub mod net;
+pub mod output;
+pub mod paths;
+pub mod pki;
+pub mod plane;
+pub mod rejob;
+pub mod situation;
+pub mod user;
+pub mod verify;
+pub mod wait;

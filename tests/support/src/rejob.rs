@@ -1,0 +1,404 @@
+//! The built `rejob serve` behind a real `MutatingWebhookConfiguration`.
+//!
+//! It runs as a service account that has the rights of the design and no others. Several can serve
+//! one control plane at once: each takes only the namespaces that carry its own label beside
+//! `rejob.dev/policy`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rejob::policy::PolicySet;
+use serde_json::{Value, json};
+
+use super::namespace::Namespace;
+use super::plane::{self, ControlPlane};
+use super::user::User;
+use super::{guard, net, paths, wait};
+
+/// The label that ties a namespace to one of several rejobs of a control plane.
+const INSTANCE: &str = "test.rejob.dev/instance";
+
+/// What the API server can see of a dormant Job, in CEL.
+pub const IS_DORMANT: &str = "oldObject != null && has(oldObject.metadata.labels) \
+    && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) \
+    && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) \
+    && 'rejob.dev/dormant' in oldObject.metadata.annotations \
+    && oldObject.metadata.annotations['rejob.dev/dormant'].contains('\"parallelism\":')";
+/// A change of `rejob.dev/rerun`, in CEL.
+pub const ASKS_FOR_A_RERUN: &str = "oldObject != null && has(object.metadata.annotations) \
+    && 'rejob.dev/rerun' in object.metadata.annotations && !(has(oldObject.metadata.annotations) \
+    && 'rejob.dev/rerun' in oldObject.metadata.annotations \
+    && oldObject.metadata.annotations['rejob.dev/rerun'] == object.metadata.annotations['rejob.dev/rerun'])";
+/// The garbage collector takes a finalizer out when somebody has deleted a Job in the foreground.
+const NOT_FROM_THE_CONTROL_PLANE: &str = "!request.userInfo.username.startsWith('system:serviceaccount:kube-system:') \
+    && !(request.userInfo.username in ['system:kube-controller-manager', 'system:apiserver'])";
+
+/// How rejob is started and called.
+#[derive(Debug, Clone)]
+pub struct Options<'a> {
+    /// The policy file; the built-in policies without.
+    pub policies: Option<&'a str>,
+    /// `failurePolicy` of the webhooks.
+    pub failure_policy: &'a str,
+    /// `timeoutSeconds` of the webhooks.
+    pub timeout_seconds: u32,
+    /// The beginning of the configuration's name: webhooks are called in the order of these names.
+    pub name: &'a str,
+    /// `--kubeconfig`: whether it can reach the cluster.
+    pub cluster: bool,
+    /// A resource of which its account has no rights.
+    pub forbidden: Option<&'a str>,
+    /// Further environment.
+    pub env: Vec<(&'a str, &'a str)>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            policies: None,
+            failure_policy: "Fail",
+            // The most there is: a machine that is busy needs it.
+            timeout_seconds: 30,
+            name: "00-rejob",
+            cluster: true,
+            forbidden: None,
+            env: Vec::new(),
+        }
+    }
+}
+
+/// A running rejob and its webhook configuration; dropping it ends both.
+pub struct Rejob<'p> {
+    plane: &'p ControlPlane,
+    admin: User,
+    instance: String,
+    configuration: String,
+    command: Vec<String>,
+    env: Vec<(String, String)>,
+    log: PathBuf,
+    child: Option<Child>,
+    port: u16,
+    admin_port: u16,
+}
+
+impl<'p> Rejob<'p> {
+    /// Starts rejob with the built-in policies; returns when the API server calls it.
+    pub fn builtin(plane: &'p ControlPlane) -> Self {
+        Self::start(plane, &Options::default())
+    }
+
+    /// Starts rejob with that policy file; returns when the API server calls it.
+    pub fn with_policies(plane: &'p ControlPlane, policies: &str) -> Self {
+        Self::start(plane, &Options { policies: Some(policies), ..Options::default() })
+    }
+
+    /// Starts rejob; returns when the API server calls it.
+    pub fn start(plane: &'p ControlPlane, options: &Options<'_>) -> Self {
+        let instance = format!("rejob-{}", plane::unique());
+        let dir = plane.dir().join(&instance);
+        fs::create_dir_all(&dir).expect("create rejob's folder");
+        let server = plane.pki().server();
+        let file = |name: &str, text: &str| {
+            let path = dir.join(name);
+            fs::write(&path, text).expect("write a file of rejob");
+            path.display().to_string()
+        };
+        let mut command = vec!["serve".to_owned()];
+        let mut flag = |name: &str, value: String| command.extend([name.to_owned(), value]);
+        flag("--tls-cert", file("tls.crt", &server.certificate));
+        flag("--tls-key", file("tls.key", &server.key));
+        flag("--log-level", "debug".to_owned());
+        let configuration = format!("{}-{instance}", options.name);
+        flag("--webhook-configuration", configuration.clone());
+        if let Some(policies) = options.policies {
+            flag("--policies", file("policies.yaml", policies));
+        }
+        let admin = plane.admin();
+        if options.cluster {
+            let account =
+                service_account(plane, &admin, &instance, &configuration, options.forbidden);
+            flag("--kubeconfig", account.kubeconfig().display().to_string());
+        }
+        let mut rejob = Self {
+            plane,
+            admin,
+            configuration,
+            command,
+            env: options.env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            log: dir.join("rejob.log"),
+            instance,
+            child: None,
+            port: 0,
+            admin_port: 0,
+        };
+        rejob.run();
+        rejob.configure(options);
+        rejob
+    }
+
+    /// A new namespace that opts in to that policy, seen by the admin.
+    pub fn namespace(&self, policy: &str) -> Namespace {
+        self.plane.namespace(policy, &[("rejob.dev/policy", policy), (INSTANCE, &self.instance)])
+    }
+
+    /// A new namespace that this rejob would serve if it opted in, which it does not.
+    pub fn unlabeled_namespace(&self) -> Namespace {
+        self.plane.namespace("unlabeled", &[(INSTANCE, &self.instance)])
+    }
+
+    /// The label of its namespaces that no other rejob's have.
+    pub fn instance_label(&self) -> Value {
+        json!({ INSTANCE: self.instance })
+    }
+
+    /// The port of the webhook.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Someone who is not the API server, and reaches the webhook's port.
+    pub fn outsider(&self) -> User {
+        User::outsider(self.plane, &format!("https://127.0.0.1:{}", self.port))
+    }
+
+    /// The name of the webhook configuration.
+    pub fn configuration(&self) -> &str {
+        &self.configuration
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("rejob runs").id()
+    }
+
+    /// The file it logs to.
+    pub fn log_file(&self) -> &Path {
+        &self.log
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// `/metrics` of the admin port.
+    pub fn metrics(&self) -> String {
+        net::get(self.admin_port, "/metrics").expect("rejob answers").1
+    }
+
+    /// SIGKILL, and nothing else: the webhook configuration stays.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+            guard::forget(self.plane.dir(), child.id());
+        }
+    }
+
+    /// Waits until the process has ended by itself (at a fail point).
+    pub fn wait_until_dead(&mut self) {
+        let mut child = self.child.take().expect("rejob runs");
+        wait::until("rejob ends", || child.try_wait().expect("ask for the end of rejob"));
+        guard::forget(self.plane.dir(), child.id());
+    }
+
+    /// Starts it again on the same ports, with that environment, after [`Self::kill`].
+    pub fn restart(&mut self, env: &[(&str, &str)]) {
+        self.kill();
+        self.env = env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        self.run();
+    }
+
+    /// Runs the process; returns when it is ready. Ports of 0 are learned, others are kept.
+    fn run(&mut self) {
+        let (log, said) = append_to(&self.log);
+        let child = Command::new(paths::rejob())
+            .args(&self.command)
+            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(["--admin-listen", &format!("127.0.0.1:{}", self.admin_port)])
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("share a log"))
+            .stderr(log)
+            .spawn()
+            .expect("run rejob");
+        guard::note(self.plane.dir(), child.id());
+        self.child = Some(child);
+        let (port, admin_port) = wait::until("rejob says where it listens", || {
+            let log = self.log();
+            let ended = self.child.as_mut().expect("it runs").try_wait().expect("ask for its end");
+            assert!(ended.is_none(), "rejob ended: {ended:?}: {log}");
+            ports(&log[said..])
+        });
+        (self.port, self.admin_port) = (port, admin_port);
+        wait::until("rejob is ready", || {
+            net::get(admin_port, "/readyz").filter(|(status, _)| *status == 200)
+        });
+    }
+
+    fn configure(&self, options: &Options<'_>) {
+        let policies = options.policies.map_or_else(PolicySet::builtin, |text| {
+            PolicySet::parse(text, "policies.yaml").expect("a policy file")
+        });
+        let ca = self.plane.pki().ca();
+        let entry = |name: &str| {
+            json!({
+                "name": format!("{name}.rejob.dev"),
+                "admissionReviewVersions": ["v1"],
+                "clientConfig": {
+                    "url": format!("https://127.0.0.1:{}/v1/policies/{name}", self.port),
+                    "caBundle": base64(&ca),
+                },
+                "rules": [{
+                    "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
+                    "operations": ["CREATE", "UPDATE"], "scope": "Namespaced",
+                }],
+                "sideEffects": "NoneOnDryRun",
+                "timeoutSeconds": options.timeout_seconds,
+            })
+        };
+        // As the chart renders them.
+        let mut webhooks: Vec<_> = policies
+            .iter()
+            .map(|(name, policy)| {
+                let mut entry = entry(name);
+                entry["namespaceSelector"] = json!({ "matchLabels": {
+                    "rejob.dev/policy": name, INSTANCE: &self.instance,
+                }});
+                entry["failurePolicy"] = options.failure_policy.into();
+                entry["reinvocationPolicy"] =
+                    if policy.replaces() { "Never" } else { "IfNeeded" }.into();
+                entry["matchConditions"] = json!([
+                    { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
+                    { "name": "not-a-rerun", "expression": format!("!({ASKS_FOR_A_RERUN})") },
+                ]);
+                entry
+            })
+            .collect();
+        let mut rerun = entry("rerun");
+        rerun["rules"][0]["operations"] = json!(["UPDATE"]);
+        rerun["namespaceSelector"] = json!({
+            "matchLabels": { INSTANCE: &self.instance },
+            "matchExpressions": [{
+                "key": "rejob.dev/policy", "operator": "In", "values": policies.names().collect::<Vec<_>>(),
+            }],
+        });
+        rerun["failurePolicy"] = "Fail".into();
+        rerun["reinvocationPolicy"] = "Never".into();
+        rerun["matchConditions"] = json!([
+            { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
+            { "name": "rerun", "expression": ASKS_FOR_A_RERUN },
+        ]);
+        webhooks.push(rerun);
+        let mut dormant = entry("dormant");
+        dormant["rules"][0]["operations"] = json!(["UPDATE"]);
+        dormant["namespaceSelector"] = json!({ "matchLabels": { INSTANCE: &self.instance } });
+        dormant["objectSelector"] =
+            json!({ "matchExpressions": [{ "key": "rejob.dev/dormant", "operator": "Exists" }] });
+        dormant["failurePolicy"] = "Fail".into();
+        dormant["reinvocationPolicy"] = "Never".into();
+        dormant["matchConditions"] = json!([
+            { "name": "not-from-the-control-plane", "expression": NOT_FROM_THE_CONTROL_PLANE },
+            { "name": "dormant", "expression": IS_DORMANT },
+        ]);
+        webhooks.push(dormant);
+        let configuration = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": { "name": self.configuration },
+            "webhooks": webhooks,
+        });
+        self.admin.post(CONFIGURATIONS, &configuration).ok();
+        let policy = policies.names().next().expect("a policy");
+        self.wait_until_called(&self.namespace(policy));
+    }
+
+    /// Waits until the API server has taken notice of the configuration: a dry run shows it.
+    pub fn wait_until_called(&self, namespace: &Namespace) {
+        let probe = json!({
+            "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "probe" },
+            "spec": { "template": { "spec": {
+                "restartPolicy": "Never", "containers": [{ "name": "a", "image": "a" }],
+            }}},
+        });
+        let path = format!("{}?dryRun=All", namespace.jobs_path());
+        let mut last = Value::Null;
+        let called = wait::poll(wait::DEADLINE, || {
+            last = self.admin.post(&path, &probe).body;
+            last["metadata"]["annotations"]["rejob.dev/template-hash"].is_string().then_some(())
+        });
+        assert!(called.is_some(), "the API server does not call rejob, or in vain: {last}");
+    }
+}
+
+impl Drop for Rejob<'_> {
+    fn drop(&mut self) {
+        self.kill();
+        let path = format!("{CONFIGURATIONS}/{}", self.configuration);
+        let _ = self.admin.send("DELETE", &path, "application/json", "{}".to_owned());
+    }
+}
+
+const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
+
+/// A service account with the rights that a policy which replaces needs, and no others, but for those
+/// of a resource that is forbidden.
+fn service_account(
+    plane: &ControlPlane,
+    admin: &User,
+    name: &str,
+    configuration: &str,
+    forbidden: Option<&str>,
+) -> User {
+    let namespace = plane.namespace("rejob-system", &[]);
+    let metadata = json!({ "name": name });
+    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", namespace.name());
+    admin.post(&accounts, &json!({ "metadata": metadata })).ok();
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let allow = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+    let mut rules = vec![
+        allow("batch", "jobs", &["get", "list", "create", "delete"]),
+        allow("", "pods", &["list"]),
+        allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
+        allow("", "namespaces", &["get"]),
+        allow("", "events", &["create"]),
+        json!({
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["mutatingwebhookconfigurations"],
+            "resourceNames": [configuration],
+            "verbs": ["get"],
+        }),
+    ];
+    rules.retain(|rule| forbidden.is_none_or(|resource| rule["resources"][0] != resource));
+    let role = json!({ "metadata": metadata, "rules": rules });
+    admin.post(&format!("{rbac}/clusterroles"), &role).ok();
+    let binding = json!({
+        "metadata": metadata,
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
+        "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": namespace.name() }],
+    });
+    admin.post(&format!("{rbac}/clusterrolebindings"), &binding).ok();
+    plane.service_account(namespace.name(), name)
+}
+
+/// The ports of the webhook and of the admin server, from the line that says where it listens.
+fn ports(log: &str) -> Option<(u16, u16)> {
+    let port = |scheme: &str| {
+        let after = log.split_once(scheme)?.1;
+        after.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    Some((port("is listening on https://127.0.0.1:")?, port("(admin: http://127.0.0.1:")?))
+}
+
+fn append_to(path: &Path) -> (File, usize) {
+    let log = File::options().create(true).append(true).open(path).expect("open rejob's log");
+    let length = log.metadata().expect("the length of a log").len();
+    (log, usize::try_from(length).expect("a log of some size"))
+}
+
+fn base64(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
