@@ -4,7 +4,7 @@ use clap::Parser;
 use serde_json::{Value, json};
 
 use super::render::{ci_names, ci_objects, objects_with, of_kind, the};
-use support::rejob::{ASKS_FOR_A_RERUN, IS_DORMANT};
+use support::webhooks::{ASKS_FOR_A_RERUN, IS_DORMANT};
 
 fn strings(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).collect()

@@ -11,6 +11,7 @@ mod forged;
 mod hashes;
 mod hooks;
 mod kill;
+mod killed_again;
 mod kinds;
 mod knobs;
 mod mirrors;

@@ -36,3 +36,4 @@ pub mod situation;
 pub mod user;
 pub mod verify;
 pub mod wait;
+pub mod webhooks;

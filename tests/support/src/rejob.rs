@@ -14,25 +14,10 @@ use serde_json::{Value, json};
 use super::namespace::Namespace;
 use super::plane::{self, ControlPlane};
 use super::user::User;
-use super::{guard, net, paths, wait};
+use super::{guard, net, paths, wait, webhooks};
 
 /// The label that ties a namespace to one of several rejobs of a control plane.
-const INSTANCE: &str = "test.rejob.dev/instance";
-
-/// What the API server can see of a dormant Job, in CEL.
-pub const IS_DORMANT: &str = "oldObject != null && has(oldObject.metadata.labels) \
-    && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) \
-    && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) \
-    && 'rejob.dev/dormant' in oldObject.metadata.annotations \
-    && oldObject.metadata.annotations['rejob.dev/dormant'].contains('\"parallelism\":')";
-/// A change of `rejob.dev/rerun`, in CEL.
-pub const ASKS_FOR_A_RERUN: &str = "oldObject != null && has(object.metadata.annotations) \
-    && 'rejob.dev/rerun' in object.metadata.annotations && !(has(oldObject.metadata.annotations) \
-    && 'rejob.dev/rerun' in oldObject.metadata.annotations \
-    && oldObject.metadata.annotations['rejob.dev/rerun'] == object.metadata.annotations['rejob.dev/rerun'])";
-/// The garbage collector takes a finalizer out when somebody has deleted a Job in the foreground.
-const NOT_FROM_THE_CONTROL_PLANE: &str = "!request.userInfo.username.startsWith('system:serviceaccount:kube-system:') \
-    && !(request.userInfo.username in ['system:kube-controller-manager', 'system:apiserver'])";
+pub(super) const INSTANCE: &str = "test.rejob.dev/instance";
 
 /// How rejob is started and called.
 #[derive(Debug, Clone)]
@@ -242,68 +227,13 @@ impl<'p> Rejob<'p> {
         let policies = options.policies.map_or_else(PolicySet::builtin, |text| {
             PolicySet::parse(text, "policies.yaml").expect("a policy file")
         });
-        let ca = self.plane.pki().ca();
-        let entry = |name: &str| {
-            json!({
-                "name": format!("{name}.rejob.dev"),
-                "admissionReviewVersions": ["v1"],
-                "clientConfig": {
-                    "url": format!("https://127.0.0.1:{}/v1/policies/{name}", self.port),
-                    "caBundle": base64(&ca),
-                },
-                "rules": [{
-                    "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
-                    "operations": ["CREATE", "UPDATE"], "scope": "Namespaced",
-                }],
-                "sideEffects": "NoneOnDryRun",
-                "timeoutSeconds": options.timeout_seconds,
-            })
-        };
-        // As the chart renders them.
-        let mut webhooks: Vec<_> = policies
-            .iter()
-            .map(|(name, policy)| {
-                let mut entry = entry(name);
-                entry["namespaceSelector"] = json!({ "matchLabels": {
-                    "rejob.dev/policy": name, INSTANCE: &self.instance,
-                }});
-                entry["failurePolicy"] = options.failure_policy.into();
-                entry["reinvocationPolicy"] =
-                    if policy.replaces() { "Never" } else { "IfNeeded" }.into();
-                entry["matchConditions"] = json!([
-                    { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
-                    { "name": "not-a-rerun", "expression": format!("!({ASKS_FOR_A_RERUN})") },
-                ]);
-                entry
-            })
-            .collect();
-        let mut rerun = entry("rerun");
-        rerun["rules"][0]["operations"] = json!(["UPDATE"]);
-        rerun["namespaceSelector"] = json!({
-            "matchLabels": { INSTANCE: &self.instance },
-            "matchExpressions": [{
-                "key": "rejob.dev/policy", "operator": "In", "values": policies.names().collect::<Vec<_>>(),
-            }],
-        });
-        rerun["failurePolicy"] = "Fail".into();
-        rerun["reinvocationPolicy"] = "Never".into();
-        rerun["matchConditions"] = json!([
-            { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
-            { "name": "rerun", "expression": ASKS_FOR_A_RERUN },
-        ]);
-        webhooks.push(rerun);
-        let mut dormant = entry("dormant");
-        dormant["rules"][0]["operations"] = json!(["UPDATE"]);
-        dormant["namespaceSelector"] = json!({ "matchLabels": { INSTANCE: &self.instance } });
-        dormant["objectSelector"] =
-            json!({ "matchExpressions": [{ "key": "rejob.dev/dormant", "operator": "Exists" }] });
-        dormant["failurePolicy"] = "Fail".into();
-        dormant["reinvocationPolicy"] = "Never".into();
-        dormant["matchConditions"] = json!([
-            { "name": "not-from-the-control-plane", "expression": NOT_FROM_THE_CONTROL_PLANE },
-            { "name": "dormant", "expression": IS_DORMANT },
-        ]);
-        webhooks.push(dormant);
+        let webhooks = webhooks::entries(
+            &policies,
+            options,
+            &self.instance,
+            self.port,
+            &self.plane.pki().ca(),
+        );
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
@@ -396,9 +326,4 @@ fn append_to(path: &Path) -> (File, usize) {
     let log = File::options().create(true).append(true).open(path).expect("open rejob's log");
     let length = log.metadata().expect("the length of a log").len();
     (log, usize::try_from(length).expect("a log of some size"))
-}
-
-fn base64(text: &str) -> String {
-    use base64::Engine;
-    base64::engine::general_purpose::STANDARD.encode(text)
 }
