@@ -1,5 +1,8 @@
 //! The command line: clap types only; each subcommand owns its flags.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use clap::builder::Resettable;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -7,7 +10,9 @@ use crate::commands;
 
 /// Redeploy Kubernetes Jobs the way you redeploy Deployments.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the review is refused. Errors are one sentence on
+/// Under the name `kubectl-rejob` on PATH it is a plugin: `kubectl rejob status`.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something is refused (review, explain). Errors are one sentence on
 /// standard error. Every flag can also be set by its environment variable.
 #[derive(Debug, Parser)]
 #[command(name = "rejob", version, about, max_term_width = 100)]
@@ -48,6 +53,23 @@ pub enum Command {
     Generate(commands::generate::Args),
     /// Check an installation and say what to do.
     Doctor(commands::doctor::Args),
+    /// Show which namespaces opt in, and what became of their Jobs.
+    ///
+    /// A Job's last replacement is told by its Event, which Kubernetes keeps for an hour by default.
+    /// Jobs that a controller owns, a CronJob's for one, are left out: rejob leaves them alone.
+    Status(commands::status::Args),
+    /// Run a Job again, though nothing in it has changed.
+    ///
+    /// Sets the annotation `rejob.dev/rerun`, so that rejob replaces the Job. Where the old run still
+    /// works, the policy says what happens; while it says Wait, the request is sent again 10 times, as
+    /// kubectl does. Where nothing would run the Job again, nothing is written.
+    Rerun(commands::rerun::Args),
+    /// Say what would happen to the Jobs of manifests if they were deployed, and which rule says so.
+    ///
+    /// Against a cluster the API server is asked by a dry run, so the answer has a part of everything:
+    /// rejob, other admission, your rights. Without one each Job is decided as a new one, and what
+    /// that leaves open is listed. Exit code 3 when a Job would be refused.
+    Explain(commands::explain::Args),
 }
 
 impl Cli {
@@ -57,9 +79,20 @@ impl Cli {
     #[must_use]
     pub fn of_this_process() -> Self {
         let mut command = without_empty_variables(Self::command());
+        if is_plugin(std::env::args_os().next()) {
+            command = command.bin_name(PLUGIN);
+        }
         let matches = command.get_matches_mut();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
     }
+}
+
+/// How people call the program that kubectl finds as `kubectl-rejob`.
+const PLUGIN: &str = "kubectl rejob";
+
+/// Whether the program was started under the name by which kubectl finds it.
+fn is_plugin(program: Option<OsString>) -> bool {
+    program.is_some_and(|program| Path::new(&program).file_stem() == Some("kubectl-rejob".as_ref()))
 }
 
 /// The command without the variables that are set to nothing, subcommands included.

@@ -82,15 +82,17 @@ pub struct Facts {
 ///
 /// # Errors
 /// When there is a kubeconfig or a service account and it cannot be used.
-pub async fn config(kubeconfig: Option<&Path>) -> Result<Option<Config>, ConnectError> {
+pub async fn config(
+    kubeconfig: Option<&Path>,
+    options: &KubeConfigOptions,
+) -> Result<Option<Config>, ConnectError> {
     if let Some(path) = kubeconfig {
         let failed = |error: kube::config::KubeconfigError| ConnectError::Kubeconfig {
             path: path.display().to_string(),
             message: error.to_string(),
         };
         let file = Kubeconfig::read_from(path).map_err(failed)?;
-        let options = KubeConfigOptions::default();
-        return Config::from_custom_kubeconfig(file, &options).await.map(Some).map_err(failed);
+        return Config::from_custom_kubeconfig(file, options).await.map(Some).map_err(failed);
     }
     // A Pod without a token (automountServiceAccountToken: false) is told the address all the same.
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() || !Path::new(TOKEN).exists() {
@@ -209,7 +211,7 @@ fn found(answer: Result<Value, ApiError>) -> Result<Option<Value>, ApiError> {
 }
 
 /// A path segment or query value: everything but unreserved characters escaped.
-fn encode(text: &str) -> String {
+pub(crate) fn encode(text: &str) -> String {
     use std::fmt::Write as _;
 
     text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {

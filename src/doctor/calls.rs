@@ -10,7 +10,6 @@ use http::Method;
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
-use super::collect::words;
 use super::facts::{Calls, Facts, Outcome};
 use super::probe::Probe;
 use super::webhook::{Entry, opted_in};
@@ -66,7 +65,7 @@ async fn try_namespace(probe: &impl Probe, namespace: &str) -> Outcome {
             Err(error) => return Outcome::NotTried(format!("no answer to a dry-run Job: {error}")),
         };
         if !(200..300).contains(&answer.code) {
-            return refusal(namespace, words(&answer));
+            return refusal(namespace, answer.words());
         }
         if answer.warnings.iter().any(|warning| warning.contains(SAME_USER_WARNING)) {
             return Outcome::SameUser;

@@ -103,22 +103,12 @@ async fn get(probe: &impl Probe, path: &str) -> Known<Value> {
 }
 
 fn success(answer: Answer) -> Known<Value> {
-    if (200..300).contains(&answer.code) { Ok(answer.body) } else { Err(words(&answer)) }
-}
-
-/// What the API server says about a failure.
-pub(super) fn words(answer: &Answer) -> String {
-    let message = answer.body.get("message").and_then(Value::as_str).unwrap_or_default();
-    if message.is_empty() {
-        format!("the API server answered with code {}", answer.code)
-    } else {
-        message.to_owned()
-    }
+    if answer.is_success() { Ok(answer.body) } else { Err(answer.words()) }
 }
 
 fn text(answer: &Answer, pointer: &str) -> Known<String> {
     let value = answer.body.pointer(pointer).and_then(Value::as_str);
-    value.map(str::to_owned).ok_or_else(|| words(answer))
+    value.map(str::to_owned).ok_or_else(|| answer.words())
 }
 
 fn typed<T: DeserializeOwned>(value: Value) -> Known<T> {
@@ -193,6 +183,17 @@ async fn deployments(probe: &impl Probe, path: &str) -> Known<Vec<Deployment>> {
         return Ok(found);
     }
     list(probe, &format!("{path}?labelSelector=app.kubernetes.io%2Fname%3Drejob")).await
+}
+
+/// The policies of the installation that there is, as far as the caller can read them.
+///
+/// # Errors
+/// When they are not known: half a sentence.
+pub async fn served_policies(probe: &impl Probe) -> Known<PolicySet> {
+    match installations(probe, None, &BTreeSet::new()).await.first() {
+        Some(installation) => policies(probe, installation).await,
+        None => Err("no Deployment with the labels of the chart can be seen".to_owned()),
+    }
 }
 
 async fn policies(probe: &impl Probe, installation: &Installation) -> Known<PolicySet> {

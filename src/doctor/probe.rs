@@ -41,9 +41,29 @@ pub struct Answer {
     pub took: Duration,
 }
 
+impl Answer {
+    /// Whether the API server did what it was asked for.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
+    /// What the API server says about a failure.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let message = self.body.get("message").and_then(Value::as_str).unwrap_or_default();
+        if message.is_empty() {
+            format!("the API server answered with code {}", self.code)
+        } else {
+            message.to_owned()
+        }
+    }
+}
+
 /// What the collecting asks of the world.
 pub trait Probe: Sync {
-    /// Sends one request to the API server; an error is half a sentence on why no answer came.
+    /// Sends one request to the API server, a PATCH as a merge patch; an error is half a sentence on
+    /// why no answer came.
     fn call(
         &self,
         method: Method,
@@ -84,10 +104,14 @@ impl Probe for Cluster {
         body: Option<&Value>,
     ) -> Result<Answer, String> {
         let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let content_type = match method {
+            Method::PATCH => "application/merge-patch+json",
+            _ => "application/json",
+        };
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(http::header::CONTENT_TYPE, "application/json")
+            .header(http::header::CONTENT_TYPE, content_type)
             .header(http::header::ACCEPT, "application/json")
             .body(Body::from(bytes))
             .map_err(|error| error.to_string())?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use kube::config::KubeConfigOptions;
 use tokio::time::sleep;
 
 use crate::cluster::{self, Facts, KubeCluster};
@@ -52,7 +53,9 @@ impl Args {
     /// When there is a kubeconfig or service account and it cannot be used, or the API server does
     /// not answer for half a minute.
     pub async fn connect(&self, metrics: &Metrics) -> anyhow::Result<Option<Connection>> {
-        let Some(config) = cluster::config(self.kubeconfig.as_deref()).await? else {
+        let Some(config) =
+            cluster::config(self.kubeconfig.as_deref(), &KubeConfigOptions::default()).await?
+        else {
             return Ok(None);
         };
         let server = config.cluster_url.to_string();

@@ -137,7 +137,13 @@ impl<'p> Site<'p> {
         let (own_slot, own_readiness) = (slot.clone(), readiness.clone());
         let start = move || {
             handle.spawn(async move {
-                let config = rejob::cluster::config(Some(&kubeconfig)).await.unwrap().unwrap();
+                let config = rejob::cluster::config(
+                    Some(&kubeconfig),
+                    &kube::config::KubeConfigOptions::default(),
+                )
+                .await
+                .unwrap()
+                .unwrap();
                 let client = kube::Client::try_from(config).unwrap();
                 let store = ClusterStore::new(client, &secret_namespace, "tls", &configuration);
                 let names = vec!["rejob.test".to_owned()];
