@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use crate::error::with_causes;
 use crate::telemetry;
 
 /// The exit code for a command line that asks for something that does not exist; clap's own.
@@ -30,13 +31,7 @@ pub struct UsageError(pub String);
 /// Says on standard error what went wrong, and gives the exit code.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    let mut message = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !message.contains(&cause) {
-            message.push_str(": ");
-            message.push_str(&cause);
-        }
-    }
+    let message = with_causes(error.as_ref());
     // Standard error may be closed; then nobody is there to be told.
     let _ = writeln!(std::io::stderr(), "rejob: {message}");
     if error.is::<UsageError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }

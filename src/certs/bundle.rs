@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::pair::{parse, validity};
 use super::pem::Sections;
-use super::slot::Validity;
+use super::resolver::Validity;
 
 /// SHA-256 of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

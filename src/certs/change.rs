@@ -8,7 +8,7 @@ use super::bundle::Fingerprint;
 use super::issue::{issue_ca, issue_leaf};
 use super::pem::CertError;
 use super::plan::{Change, Seen};
-use super::state::{Book, Ca, Leaf, Retired, State, Tokens};
+use super::state::{Ca, CertSecret, Leaf, Retired, SecretState, Tokens};
 
 /// Makes path tokens.
 pub trait TokenSource {
@@ -19,7 +19,7 @@ pub trait TokenSource {
     fn token(&mut self) -> Result<String, CertError>;
 }
 
-/// The state after `change`.
+/// The secret after `change`.
 ///
 /// # Errors
 /// When a certificate or a token cannot be made.
@@ -27,80 +27,82 @@ pub fn apply(
     change: &Change,
     seen: Seen<'_>,
     random: &mut impl TokenSource,
-) -> Result<State, CertError> {
+) -> Result<CertSecret, CertError> {
     let now = seen.now;
-    let Some(state) = seen.state else { return create(seen, random) };
-    let mut state = state.clone();
+    let Some(secret) = seen.secret else { return create(seen, random) };
+    let mut secret = secret.clone();
     match change {
         Change::Create => return create(seen, random),
         Change::ReplaceCa(_) => {
             let (ca, leaf) = (new_ca(seen)?, None);
             let leaf = new_leaf(seen, &ca, leaf)?;
-            if let Ok(book) = &mut state.book {
-                book.leaves_until = leaf.pair.validity.not_after;
+            if let Ok(state) = &mut secret.state {
+                state.leaves_until = leaf.pair.validity.not_after;
             }
-            (state.ca, state.leaf, state.next) = (Ok(ca), Ok(leaf), None);
+            (secret.ca, secret.leaf, secret.next) = (Ok(ca), Ok(leaf), None);
         }
-        Change::RepairBook(_) => {
-            let not_after = state.leaf.as_ref().ok().map(|leaf| leaf.pair.validity.not_after);
-            let leaves_until = not_after.unwrap_or(now).max(longest(seen, state.ca.as_ref().ok()));
-            state.book = Ok(Book { tokens: tokens(seen, random)?, leaves_until, retired: vec![] });
+        Change::RepairState(_) => {
+            let not_after = secret.leaf.as_ref().ok().map(|leaf| leaf.pair.validity.not_after);
+            let leaves_until = not_after.unwrap_or(now).max(longest(seen, secret.ca.as_ref().ok()));
+            secret.state =
+                Ok(SecretState { tokens: tokens(seen, random)?, leaves_until, retired: vec![] });
         }
         Change::RenewLeaf(_) => {
-            let (Ok(ca), Ok(book)) = (&state.ca, &mut state.book) else { return Ok(state) };
-            let leaf = new_leaf(seen, ca, state.leaf.as_ref().ok())?;
-            book.leaves_until = book.leaves_until.max(leaf.pair.validity.not_after);
-            book.tokens.rotate_at.get_or_insert(now + seen.lives.settle);
-            state.leaf = Ok(leaf);
+            let (Ok(ca), Ok(state)) = (&secret.ca, &mut secret.state) else { return Ok(secret) };
+            let leaf = new_leaf(seen, ca, secret.leaf.as_ref().ok())?;
+            state.leaves_until = state.leaves_until.max(leaf.pair.validity.not_after);
+            state.tokens.rotate_at.get_or_insert(now + seen.lives.settle);
+            secret.leaf = Ok(leaf);
         }
-        Change::StageCa => state.next = Some(new_ca(seen)?),
+        Change::StageCa => secret.next = Some(new_ca(seen)?),
         Change::PromoteCa => {
-            let (Ok(old), Some(next), Ok(book)) = (&state.ca, state.next.take(), &mut state.book)
+            let (Ok(old), Some(next), Ok(state)) =
+                (&secret.ca, secret.next.take(), &mut secret.state)
             else {
-                return Ok(state);
+                return Ok(secret);
             };
-            let leaf = new_leaf(seen, &next, state.leaf.as_ref().ok())?;
-            let until = book.leaves_until;
+            let leaf = new_leaf(seen, &next, secret.leaf.as_ref().ok())?;
+            let until = state.leaves_until;
             let certificate = old.keypair.cert_pem.clone();
-            book.retired.push(Retired { certificate, until, dropped: false });
-            book.leaves_until = leaf.pair.validity.not_after;
-            book.tokens.rotate_at.get_or_insert(now + seen.lives.settle);
-            (state.ca, state.leaf) = (Ok(next), Ok(leaf));
+            state.retired.push(Retired { certificate, until, dropped: false });
+            state.leaves_until = leaf.pair.validity.not_after;
+            state.tokens.rotate_at.get_or_insert(now + seen.lives.settle);
+            (secret.ca, secret.leaf) = (Ok(next), Ok(leaf));
         }
         Change::Adopt(anchors) => {
-            let Ok(book) = &mut state.book else { return Ok(state) };
-            book.retired.extend(anchors.iter().map(|anchor| Retired {
+            let Ok(state) = &mut secret.state else { return Ok(secret) };
+            state.retired.extend(anchors.iter().map(|anchor| Retired {
                 certificate: anchor.pem(),
                 until: anchor.validity.not_after.min(now + seen.lives.cert),
                 dropped: false,
             }));
         }
         Change::RotateToken => {
-            let Ok(book) = &mut state.book else { return Ok(state) };
-            let next = std::mem::replace(&mut book.tokens.next, random.token()?);
-            book.tokens.previous = Some(std::mem::replace(&mut book.tokens.current, next));
-            book.tokens.rotate_at = None;
+            let Ok(state) = &mut secret.state else { return Ok(secret) };
+            let next = std::mem::replace(&mut state.tokens.next, random.token()?);
+            state.tokens.previous = Some(std::mem::replace(&mut state.tokens.current, next));
+            state.tokens.rotate_at = None;
         }
         Change::Drop(dropped) => {
-            let Ok(book) = &mut state.book else { return Ok(state) };
-            for ca in &mut book.retired {
+            let Ok(state) = &mut secret.state else { return Ok(secret) };
+            for ca in &mut state.retired {
                 ca.dropped |= ca.anchor().is_some_and(|ca| dropped.contains(&ca.fingerprint));
             }
         }
         Change::Forget(gone) => {
-            let Ok(book) = &mut state.book else { return Ok(state) };
-            book.retired.retain(|ca| !ca.anchor().is_none_or(|ca| gone.contains(&ca.fingerprint)));
+            let Ok(state) = &mut secret.state else { return Ok(secret) };
+            state.retired.retain(|ca| !ca.anchor().is_none_or(|ca| gone.contains(&ca.fingerprint)));
         }
     }
-    Ok(state)
+    Ok(secret)
 }
 
-fn create(seen: Seen<'_>, random: &mut impl TokenSource) -> Result<State, CertError> {
+fn create(seen: Seen<'_>, random: &mut impl TokenSource) -> Result<CertSecret, CertError> {
     let ca = new_ca(seen)?;
     let leaf = new_leaf(seen, &ca, None)?;
     let leaves_until = leaf.pair.validity.not_after;
-    let book = Book { tokens: tokens(seen, random)?, leaves_until, retired: vec![] };
-    Ok(State { ca: Ok(ca), next: None, leaf: Ok(leaf), book: Ok(book) })
+    let state = SecretState { tokens: tokens(seen, random)?, leaves_until, retired: vec![] };
+    Ok(CertSecret { ca: Ok(ca), next: None, leaf: Ok(leaf), state: Ok(state) })
 }
 
 /// Tokens for a Secret without any. The one that is published stays until everybody knows the
@@ -149,7 +151,7 @@ pub fn describe(change: &Change) -> String {
             "made a CA, a certificate and a path token: there was no Secret".to_owned()
         }
         Change::ReplaceCa(problem) => format!("made another CA and certificate: {problem}"),
-        Change::RepairBook(problem) => format!("made another path token: {problem}"),
+        Change::RepairState(problem) => format!("made another path token: {problem}"),
         Change::RenewLeaf(reason) => format!("issued another certificate: {reason}"),
         Change::Adopt(anchors) => {
             let cas: Vec<Fingerprint> = anchors.iter().map(|anchor| anchor.fingerprint).collect();

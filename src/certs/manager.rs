@@ -13,12 +13,12 @@ use tracing::{debug, error, info, warn};
 use super::bundle::Fingerprint;
 use super::change::{TokenSource, apply, describe};
 use super::clock::Clock;
-use super::inject::Published;
+use super::configuration::WebhookConfiguration;
 use super::pem::CertError;
-use super::plan::{Action, Change, Lives, Seen, Serving, Waiting, next, serve};
+use super::plan::{Action, Change, Lifetimes, Seen, Serving, Waiting, next, serve};
 use super::readiness::Readiness;
-use super::slot::CertSlot;
-use super::state::State;
+use super::resolver::CertResolver;
+use super::state::CertSecret;
 use super::store::{Store, StoreError, Versioned};
 use super::token::AcceptedTokens;
 
@@ -78,8 +78,8 @@ pub struct Manager<S, C, R> {
     clock: C,
     random: R,
     names: Vec<String>,
-    lives: Lives,
-    slot: CertSlot,
+    lives: Lifetimes,
+    slot: CertResolver,
     tokens: AcceptedTokens,
     readiness: Readiness,
     serving: Option<Serving>,
@@ -121,8 +121,8 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         clock: C,
         random: R,
         names: Vec<String>,
-        lives: Lives,
-        slot: CertSlot,
+        lives: Lifetimes,
+        slot: CertResolver,
         tokens: AcceptedTokens,
         readiness: Readiness,
     ) -> Self {
@@ -148,9 +148,9 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     /// When the API server refuses or cannot be reached; the next step starts afresh.
     pub async fn step(&mut self) -> Result<Step, StepError> {
         let configuration = self.store.configuration().await?;
-        let secret = self.store.secret().await?;
+        let stored = self.store.secret().await?;
         let now = self.clock.now();
-        let state = secret.as_ref().map(|secret| State::read(&secret.object, now));
+        let secret = stored.as_ref().map(|stored| CertSecret::read(&stored.object, now));
         let published = configuration.as_ref().map(|configuration| &configuration.object);
         let published_for = self.published_for(published);
         let names = self.wanted_names(published);
@@ -159,7 +159,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             now,
             lives: &lives,
             names: &names,
-            state: state.as_ref(),
+            secret: secret.as_ref(),
             published,
             published_for: &published_for,
         };
@@ -174,7 +174,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             Action::Wait(_) => Ok(Step::Idle),
             Action::Publish => self.publish(seen, configuration.as_ref()).await,
             Action::Write(change) => {
-                let version = secret.as_ref().map(|secret| secret.version.as_str());
+                let version = stored.as_ref().map(|stored| stored.version.as_str());
                 self.write(seen, &change, version).await
             }
         }
@@ -223,11 +223,11 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
 
     /// Serves the Secret's leaf when it may be, and accepts its tokens.
     fn serve(&mut self, seen: Seen<'_>) {
-        let Some(state) = seen.state else { return };
-        if let Ok(book) = &state.book {
-            self.tokens.set(book.tokens.accepted());
+        let Some(secret) = seen.secret else { return };
+        if let Ok(state) = &secret.state {
+            self.tokens.set(state.tokens.accepted());
         }
-        if let (Some(serving), Ok(leaf)) = (serve(seen, self.serving), &state.leaf) {
+        if let (Some(serving), Ok(leaf)) = (serve(seen, self.serving), &secret.leaf) {
             self.slot.set(leaf.pair.clone());
             self.serving = Some(serving);
             info!(
@@ -240,13 +240,13 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     async fn publish(
         &self,
         seen: Seen<'_>,
-        configuration: Option<&Versioned<Published>>,
+        configuration: Option<&Versioned<WebhookConfiguration>>,
     ) -> Result<Step, StepError> {
-        let (Some(configuration), Some(state)) = (configuration, seen.state) else {
+        let (Some(configuration), Some(secret)) = (configuration, seen.secret) else {
             return Ok(Step::Idle);
         };
-        let Ok(book) = &state.book else { return Ok(Step::Idle) };
-        let Some(patch) = configuration.object.patch(&state.bundle(), &book.tokens) else {
+        let Ok(state) = &secret.state else { return Ok(Step::Idle) };
+        let Some(patch) = configuration.object.patch(&secret.bundle(), &state.tokens) else {
             return Ok(Step::Idle);
         };
         let written = self.store.patch_configuration(&configuration.version, patch).await;
@@ -270,7 +270,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         if written.is_ok() {
             let what = describe(change);
             match change {
-                Change::ReplaceCa(_) | Change::RepairBook(_) => {
+                Change::ReplaceCa(_) | Change::RepairState(_) => {
                     error!("certificate Secret: {what}");
                 }
                 _ => info!("certificate Secret: {what}"),
@@ -280,10 +280,13 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     }
 
     /// For how long each CA has been seen in every entry.
-    fn published_for(&mut self, published: Option<&Published>) -> BTreeMap<Fingerprint, Duration> {
+    fn published_for(
+        &mut self,
+        published: Option<&WebhookConfiguration>,
+    ) -> BTreeMap<Fingerprint, Duration> {
         let now = self.clock.monotonic();
         let trusted: Vec<Fingerprint> =
-            published.into_iter().flat_map(Published::trusted_by_all).collect();
+            published.into_iter().flat_map(WebhookConfiguration::trusted_by_all).collect();
         self.first_seen.retain(|ca, _| trusted.contains(ca));
         for ca in trusted {
             self.first_seen.entry(ca).or_insert(now);
@@ -292,9 +295,9 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     }
 
     /// The names of the flags and those the webhook configuration calls.
-    fn wanted_names(&self, published: Option<&Published>) -> Vec<String> {
+    fn wanted_names(&self, published: Option<&WebhookConfiguration>) -> Vec<String> {
         let mut names = self.names.clone();
-        names.extend(published.into_iter().flat_map(Published::hosts));
+        names.extend(published.into_iter().flat_map(WebhookConfiguration::hosts));
         names.sort();
         names.dedup();
         if names.is_empty() {

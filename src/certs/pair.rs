@@ -15,7 +15,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use super::pem::{CertError, Sections};
-use super::slot::Validity;
+use super::resolver::Validity;
 
 /// How far in the future a certificate may begin: clocks of two machines differ.
 const CLOCK_LEEWAY: Duration = Duration::from_mins(5);

@@ -11,9 +11,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bundle::{Anchor, Fingerprint};
-use super::inject::Published;
-use super::slot::Validity;
-use super::state::{Book, Ca, Retired, State};
+use super::configuration::WebhookConfiguration;
+use super::resolver::Validity;
+use super::state::{Ca, CertSecret, Retired, SecretState};
 
 /// How far a clock may be behind before a certificate that has not begun is taken as a sign of it.
 const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_mins(5);
@@ -23,7 +23,7 @@ const MOST_RETIRED: usize = 16;
 
 /// How long things live and how long they are waited for.
 #[derive(Clone, Debug)]
-pub struct Lives {
+pub struct Lifetimes {
     /// A leaf's life.
     pub cert: Duration,
     /// A CA's life.
@@ -39,7 +39,7 @@ pub struct Lives {
     pub skew: Duration,
 }
 
-impl Lives {
+impl Lifetimes {
     /// The pace that fits the lives: a look every 10 seconds and a minute to settle, less for
     /// lives of hours or less.
     #[must_use]
@@ -64,13 +64,13 @@ pub struct Seen<'a> {
     /// The wall clock.
     pub now: Timestamp,
     /// The lives.
-    pub lives: &'a Lives,
+    pub lives: &'a Lifetimes,
     /// The names the leaf must carry.
     pub names: &'a [String],
     /// The Secret; `None` when there is none.
-    pub state: Option<&'a State>,
+    pub secret: Option<&'a CertSecret>,
     /// The webhook configuration; `None` when there is none.
-    pub published: Option<&'a Published>,
+    pub published: Option<&'a WebhookConfiguration>,
     /// For how long this replica has seen each CA in every entry of the configuration.
     pub published_for: &'a BTreeMap<Fingerprint, Duration>,
 }
@@ -94,7 +94,7 @@ pub enum Change {
     /// The CA cannot be used: make another, and a leaf; keep what else is good.
     ReplaceCa(String),
     /// The tokens and former CAs cannot be read: write them anew.
-    RepairBook(String),
+    RepairState(String),
     /// Issue another leaf.
     RenewLeaf(String),
     /// CAs that somebody published and replicas may still serve under: keep them for a while.
@@ -126,8 +126,8 @@ pub enum Waiting {
 #[must_use]
 pub fn next(seen: Seen<'_>) -> Action {
     let now = seen.now;
-    let Some(state) = seen.state else { return Action::Write(Change::Create) };
-    let ca = match &state.ca {
+    let Some(secret) = seen.secret else { return Action::Write(Change::Create) };
+    let ca = match &secret.ca {
         Err(problem) => return Action::Write(Change::ReplaceCa(problem.clone())),
         Ok(ca) if ca.anchor.expired(now) => {
             let problem = format!("ca.crt expired at {}", ca.validity().not_after);
@@ -138,29 +138,31 @@ pub fn next(seen: Seen<'_>) -> Action {
         }
         Ok(ca) => ca,
     };
-    let book = match &state.book {
-        Err(problem) => return Action::Write(Change::RepairBook(problem.clone())),
-        Ok(book) => book,
+    let state = match &secret.state {
+        Err(problem) => return Action::Write(Change::RepairState(problem.clone())),
+        Ok(state) => state,
     };
-    if let Some(reason) = renewal(seen, ca, state) {
+    if let Some(reason) = renewal(seen, ca, secret) {
         return Action::Write(Change::RenewLeaf(reason));
     }
-    let Some(published) = seen.published.filter(|published| !published.entries.is_empty()) else {
+    let Some(published) = seen.published.filter(|published| published.entries().next().is_some())
+    else {
         return Action::Wait(Waiting::NoConfiguration);
     };
-    let unknown = unknown_anchors(seen, state, book, published);
+    let unknown = unknown_anchors(seen, secret, state, published);
     if !unknown.is_empty() {
         return Action::Write(Change::Adopt(unknown));
     }
-    if published.patch(&state.bundle(), &book.tokens).is_some() {
+    if published.patch(&secret.bundle(), &state.tokens).is_some() {
         return Action::Publish;
     }
-    rotation(seen, ca, state, book, published).map_or(Action::Wait(Waiting::Settled), Action::Write)
+    rotation(seen, ca, secret, state, published)
+        .map_or(Action::Wait(Waiting::Settled), Action::Write)
 }
 
 /// Why the leaf must be issued again.
-fn renewal(seen: Seen<'_>, ca: &Ca, state: &State) -> Option<String> {
-    let leaf = match &state.leaf {
+fn renewal(seen: Seen<'_>, ca: &Ca, secret: &CertSecret) -> Option<String> {
+    let leaf = match &secret.leaf {
         Err(problem) => return Some(problem.clone()),
         Ok(leaf) => leaf,
     };
@@ -178,19 +180,19 @@ fn renewal(seen: Seen<'_>, ca: &Ca, state: &State) -> Option<String> {
 /// deleted it; or a newer Secret's than was read, and then the write fails and it is read again.
 fn unknown_anchors(
     seen: Seen<'_>,
-    state: &State,
-    book: &Book,
-    published: &Published,
+    secret: &CertSecret,
+    state: &SecretState,
+    published: &WebhookConfiguration,
 ) -> Vec<Anchor> {
-    let known: Vec<Fingerprint> = state.known().collect();
+    let known: Vec<Fingerprint> = secret.known().collect();
     let mut unknown: Vec<Anchor> = Vec::new();
-    for anchor in published.entries.iter().flat_map(|entry| &entry.anchors) {
+    for anchor in published.anchors().iter().flatten() {
         let new = unknown.iter().all(|other| other.fingerprint != anchor.fingerprint);
         if new && !known.contains(&anchor.fingerprint) && !anchor.expired(seen.now) {
             unknown.push(anchor.clone());
         }
     }
-    unknown.truncate(MOST_RETIRED.saturating_sub(book.retired.len()));
+    unknown.truncate(MOST_RETIRED.saturating_sub(state.retired.len()));
     unknown
 }
 
@@ -198,12 +200,12 @@ fn unknown_anchors(
 fn rotation(
     seen: Seen<'_>,
     ca: &Ca,
-    state: &State,
-    book: &Book,
-    published: &Published,
+    secret: &CertSecret,
+    state: &SecretState,
+    published: &WebhookConfiguration,
 ) -> Option<Change> {
     let Seen { now, lives, .. } = seen;
-    match &state.next {
+    match &secret.next {
         Some(next) if next.anchor.expired(now) => return Some(Change::StageCa),
         Some(next) => {
             let seen_for = seen.published_for.get(&next.anchor.fingerprint);
@@ -214,11 +216,11 @@ fn rotation(
         None if now >= lives.due(ca.validity()) => return Some(Change::StageCa),
         None => {}
     }
-    if book.tokens.rotate_at.is_some_and(|at| now >= at) {
+    if state.tokens.rotate_at.is_some_and(|at| now >= at) {
         return Some(Change::RotateToken);
     }
     let fingerprints = |retired: &dyn Fn(&Retired) -> bool| -> Vec<Fingerprint> {
-        let matching = book.retired.iter().filter(|ca| retired(ca));
+        let matching = state.retired.iter().filter(|ca| retired(ca));
         matching.filter_map(Retired::anchor).map(|anchor| anchor.fingerprint).collect()
     };
     let over = fingerprints(&|ca| !ca.dropped && now > ca.until + lives.skew);
@@ -247,8 +249,8 @@ pub struct Serving {
 /// every API server has seen the caBundle at once.
 #[must_use]
 pub fn serve(seen: Seen<'_>, serving: Option<Serving>) -> Option<Serving> {
-    let state = seen.state?;
-    let (Ok(ca), Ok(leaf)) = (&state.ca, &state.leaf) else { return None };
+    let secret = seen.secret?;
+    let (Ok(ca), Ok(leaf)) = (&secret.ca, &secret.leaf) else { return None };
     let candidate = Serving {
         leaf: Fingerprint::of(leaf.pair.key.cert.first()?),
         ca: ca.anchor.fingerprint,

@@ -15,7 +15,7 @@ use super::client_ca::ClientCaSlot;
 use super::clock::Clock;
 use super::pair::{Pair, load_pair};
 use super::pem::CertError;
-use super::slot::CertSlot;
+use super::resolver::CertResolver;
 
 /// How often the files are read: two small reads cost nothing, and a deploy tool's swap is served
 /// within seconds.
@@ -38,7 +38,7 @@ pub async fn read_pair(cert: &Path, key: &Path, clock: &impl Clock) -> Result<Pa
 pub async fn watch_files(
     cert: &Path,
     key: &Path,
-    slot: CertSlot,
+    slot: CertResolver,
     interval: Duration,
     clock: impl Clock,
 ) {

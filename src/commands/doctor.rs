@@ -7,9 +7,9 @@ use anyhow::Context;
 use kube::Config;
 use kube::config::KubeConfigOptions;
 
-use crate::cluster;
-use crate::doctor::probe::Cluster;
+use crate::doctor::probe::RealWorld;
 use crate::doctor::{self, Report};
+use crate::kubernetes::{self, names};
 
 /// The flags of `rejob doctor`.
 #[derive(Debug, clap::Args)]
@@ -37,11 +37,12 @@ pub enum Output {
 
 /// A namespace's name, which becomes part of paths.
 fn namespace(name: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !name.is_empty() && name.len() <= 63 && name.bytes().all(plain) {
+    if names::is_label(name) {
         Ok(name.to_owned())
     } else {
-        Err("a namespace's name is at most 63 lower-case letters, digits and -".to_owned())
+        Err("a namespace's name is at most 63 lower-case letters, digits and -, beginning and ending \
+             with a letter or digit"
+            .to_owned())
     }
 }
 
@@ -61,8 +62,8 @@ async fn look(args: &Args) -> anyhow::Result<ExitCode> {
     let config = config(args.kubeconfig.as_deref()).await?;
     let server = config.cluster_url.to_string();
     let server = server.trim_end_matches('/');
-    let cluster = Cluster::new(config).context("cannot use the kubeconfig; check --kubeconfig")?;
-    let report = match doctor::collect(&cluster, server, args.namespace.as_deref()).await {
+    let world = RealWorld::new(config)?;
+    let report = match doctor::collect(&world, server, args.namespace.as_deref()).await {
         Ok(facts) => doctor::examine(&facts),
         Err(why) if args.output == Output::Json => doctor::unreachable(server, &why),
         Err(why) => anyhow::bail!(
@@ -82,23 +83,10 @@ fn print(report: &Report, output: Output) -> anyhow::Result<()> {
 }
 
 async fn config(kubeconfig: Option<&Path>) -> anyhow::Result<Config> {
-    if let Some(config) = cluster::config(kubeconfig).await? {
+    if let Some(config) = kubernetes::config(kubeconfig).await? {
         return Ok(config);
     }
     Config::from_kubeconfig(&KubeConfigOptions::default())
         .await
         .context("no cluster to look at: give --kubeconfig, or set KUBECONFIG")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_namespace_cannot_leave_its_place_in_a_path() {
-        assert_eq!(namespace("rejob-system").as_deref(), Ok("rejob-system"));
-        for name in ["", "a/b", "..", "A", "a?b"] {
-            assert!(namespace(name).is_err(), "{name}");
-        }
-    }
 }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 
-use crate::cluster::ServerVersion;
 use crate::decide::{self, Decision, Verdict, decide};
+use crate::kubernetes::ServerVersion;
 use crate::manifest::Input;
 use crate::review::{self, Request};
 use crate::telemetry;

@@ -14,8 +14,8 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admission::{Admission, Identity};
-use crate::certs::{self, CertSlot, Supply, SystemClock};
-use crate::cluster::KubeCluster;
+use crate::certs::{self, CertResolver, Supply, SystemClock};
+use crate::kubernetes::KubeCluster;
 use crate::metrics::Metrics;
 use crate::policy::PolicySet;
 use crate::replace::{Reaper, reaper};
@@ -117,8 +117,8 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
     let greeting = Greeting::new(supply.in_memory_ca.take(), &policies)?;
     let readiness = supply.readiness.clone();
     let identity = Identity {
-        user: connection.as_ref().map(|connection| connection.facts.own_user.clone()),
-        server: connection.as_ref().and_then(|connection| connection.facts.server),
+        user: connection.as_ref().map(|connection| connection.told.own_user.clone()),
+        server: connection.as_ref().and_then(|connection| connection.told.server),
         namespace: args.certs.pod_namespace.clone(),
     };
     let cluster = connection.map(|connection| connection.cluster);
@@ -188,7 +188,7 @@ fn reap(args: &Args, cluster: Arc<KubeCluster>, policies: &PolicySet, metrics: &
 }
 
 /// Keeps the metric at the end of the certificate that is served.
-async fn export_expiry(slot: CertSlot, metrics: Metrics) {
+async fn export_expiry(slot: CertResolver, metrics: Metrics) {
     let mut changes = slot.subscribe();
     loop {
         if let Some(validity) = *changes.borrow_and_update() {

@@ -10,12 +10,11 @@ use http::Method;
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
-use super::collect::words;
 use super::facts::{Calls, Facts, Outcome};
 use super::probe::Probe;
-use super::webhook::{Entry, opted_in};
 use crate::decide::SAME_USER_WARNING;
 use crate::job::keys;
+use crate::kubernetes::webhook::{Entry, opted_in};
 
 /// How many Jobs are sent for an entry.
 const TRIES: usize = 5;
@@ -65,8 +64,8 @@ async fn try_namespace(probe: &impl Probe, namespace: &str) -> Outcome {
             Ok(answer) => answer,
             Err(error) => return Outcome::NotTried(format!("no answer to a dry-run Job: {error}")),
         };
-        if !(200..300).contains(&answer.code) {
-            return refusal(namespace, words(&answer));
+        if !answer.is_success() {
+            return refusal(namespace, answer.message());
         }
         if answer.warnings.iter().any(|warning| warning.contains(SAME_USER_WARNING)) {
             return Outcome::SameUser;

@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 use super::calls;
 use super::facts::{Backend, Certificate, Facts, Installation, Known, Source};
 use super::installation::Settings;
-use super::probe::{Answer, Probe};
+use super::probe::Probe;
 use super::rights;
-use super::webhook::{self, Target};
+use crate::kubernetes::Answer;
+use crate::kubernetes::webhook::{self, Target};
 use crate::policy::PolicySet;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -103,22 +104,12 @@ async fn get(probe: &impl Probe, path: &str) -> Known<Value> {
 }
 
 fn success(answer: Answer) -> Known<Value> {
-    if (200..300).contains(&answer.code) { Ok(answer.body) } else { Err(words(&answer)) }
-}
-
-/// What the API server says about a failure.
-pub(super) fn words(answer: &Answer) -> String {
-    let message = answer.body.get("message").and_then(Value::as_str).unwrap_or_default();
-    if message.is_empty() {
-        format!("the API server answered with code {}", answer.code)
-    } else {
-        message.to_owned()
-    }
+    answer.object().map_err(|error| error.message)
 }
 
 fn text(answer: &Answer, pointer: &str) -> Known<String> {
     let value = answer.body.pointer(pointer).and_then(Value::as_str);
-    value.map(str::to_owned).ok_or_else(|| words(answer))
+    value.map(str::to_owned).ok_or_else(|| answer.message())
 }
 
 fn typed<T: DeserializeOwned>(value: Value) -> Known<T> {

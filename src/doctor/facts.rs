@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::installation::Settings;
 use super::rights::Right;
-use super::webhook::{self, Entry, Target};
+use crate::kubernetes::webhook::{self, Entry, Target};
 use crate::policy::PolicySet;
 
 /// Something that was asked for, or a sentence without its end on why it is not known: the API

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::facts::{Backend, Calls, Certificate, Facts, Installation, Outcome, Source};
 use super::installation::Settings;
-use super::webhook::Target;
 use super::{Finding, Level, examine, rights};
+use crate::kubernetes::webhook::Target;
 use crate::policy::PolicySet;
 
 /// A certificate as PEM.

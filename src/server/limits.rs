@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::timeout::{parse_flag, parse_positive_flag};
+use crate::duration::{parse, parse_positive};
 
 /// The bounds of the webhook's port.
 #[derive(Debug, Clone, clap::Args)]
@@ -41,7 +41,7 @@ pub struct Limits {
         env = "REJOB_HANDSHAKE_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_positive_flag
+        value_parser = positive_time
     )]
     pub handshake_timeout: Duration,
     /// Time from the first byte of a request to the end of its headers.
@@ -50,7 +50,7 @@ pub struct Limits {
         env = "REJOB_HEADER_TIMEOUT",
         value_name = "DURATION",
         default_value = "10s",
-        value_parser = parse_positive_flag
+        value_parser = positive_time
     )]
     pub header_timeout: Duration,
     /// Time a connection may be idle. The API server keeps its connections idle for 90 seconds
@@ -60,7 +60,7 @@ pub struct Limits {
         env = "REJOB_IDLE_TIMEOUT",
         value_name = "DURATION",
         default_value = "3m",
-        value_parser = parse_positive_flag
+        value_parser = positive_time
     )]
     pub idle_timeout: Duration,
     /// On SIGTERM: time in which new connections are still accepted, until everybody knows that
@@ -70,7 +70,7 @@ pub struct Limits {
         env = "REJOB_DRAIN_GRACE",
         value_name = "DURATION",
         default_value = "2s",
-        value_parser = parse_flag
+        value_parser = time
     )]
     pub drain_grace: Duration,
     /// On SIGTERM, after the grace: time in which requests in flight may finish.
@@ -79,7 +79,7 @@ pub struct Limits {
         env = "REJOB_DRAIN_TIMEOUT",
         value_name = "DURATION",
         default_value = "20s",
-        value_parser = parse_flag
+        value_parser = time
     )]
     pub drain_timeout: Duration,
 }
@@ -107,6 +107,23 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The longest time that a limit takes; nothing here is meant to last longer.
+const MAX_TIME: Duration = Duration::from_hours(24);
+
+/// A time of at most a day, zero included.
+fn time(text: &str) -> Result<Duration, String> {
+    at_most_a_day(parse(text)?)
+}
+
+/// A time of at most a day, above zero.
+fn positive_time(text: &str) -> Result<Duration, String> {
+    at_most_a_day(parse_positive(text)?)
+}
+
+fn at_most_a_day(time: Duration) -> Result<Duration, String> {
+    if time <= MAX_TIME { Ok(time) } else { Err("write a duration of at most 1d".to_owned()) }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -131,6 +148,16 @@ mod tests {
             for value in ["0", "-1", "x", "99999999999999999999"] {
                 assert!(Flags::try_parse_from(["rejob", &format!("{flag}={value}")]).is_err());
             }
+        }
+    }
+
+    #[test]
+    fn times_have_bounds() {
+        let times = |flag: &str| Flags::try_parse_from(["rejob", flag]).map(|flags| flags.limits);
+        assert_eq!(times("--idle-timeout=1d").unwrap().idle_timeout, MAX_TIME);
+        assert_eq!(times("--drain-grace=0s").unwrap().drain_grace, Duration::ZERO);
+        for flag in ["--idle-timeout=25h", "--idle-timeout=0s", "--drain-grace=x"] {
+            assert!(times(flag).is_err(), "{flag}");
         }
     }
 }

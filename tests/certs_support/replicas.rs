@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use rejob::certs::manager::Step;
-use rejob::certs::plan::Lives;
+use rejob::certs::plan::Lifetimes;
 
 use crate::fake::{Cluster, Raw, Replica, published};
 use crate::verify::verifies;
@@ -26,9 +26,9 @@ pub const LAG: Duration = Duration::from_secs(10);
 /// The name the entries call.
 pub const NAME: &str = "rejob.rejob.svc";
 
-/// Lives of minutes, so that many rotations are few steps.
-pub fn lives() -> Lives {
-    Lives {
+/// Lifetimes of minutes, so that many rotations are few steps.
+pub fn lives() -> Lifetimes {
+    Lifetimes {
         cert: Duration::from_mins(5),
         ca: Duration::from_mins(15),
         renew: (2, 3),
@@ -101,7 +101,8 @@ pub fn verify_lagging(cluster: &Cluster, replica: &Replica) {
             continue; // before the installation
         }
         let pair = replica.slot.current().unwrap();
-        assert_eq!(verifies(&pair, &published.entries[0].ca_bundle, NAME, now), Ok(()));
+        let bundle = published.entries().next().unwrap().ca_bundle().unwrap_or_default();
+        assert_eq!(verifies(&pair, bundle, NAME, now), Ok(()));
         assert!(replica.tokens.accepts(published.token().unwrap()));
     }
 }
@@ -109,8 +110,9 @@ pub fn verify_lagging(cluster: &Cluster, replica: &Replica) {
 pub fn verify_now(cluster: &Cluster, replica: &Replica) {
     let pair = replica.slot.current().unwrap();
     let published = published(&cluster.entries());
-    for entry in &published.entries {
-        assert_eq!(verifies(&pair, &entry.ca_bundle, NAME, cluster.now()), Ok(()));
+    for entry in published.entries() {
+        let bundle = entry.ca_bundle().unwrap_or_default();
+        assert_eq!(verifies(&pair, bundle, NAME, cluster.now()), Ok(()));
     }
     assert!(replica.tokens.accepts(published.token().unwrap()));
 }

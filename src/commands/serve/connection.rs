@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::time::sleep;
 
-use crate::cluster::{self, Facts, KubeCluster};
+use crate::kubernetes::{self, Introduction, KubeCluster};
 use crate::metrics::Metrics;
 use crate::replace::reaper;
 
@@ -41,8 +41,8 @@ pub struct Args {
 pub struct Connection {
     /// The effects.
     pub cluster: Arc<KubeCluster>,
-    /// Who rejob is there.
-    pub facts: Facts,
+    /// What the API server told.
+    pub told: Introduction,
 }
 
 impl Args {
@@ -52,15 +52,15 @@ impl Args {
     /// When there is a kubeconfig or service account and it cannot be used, or the API server does
     /// not answer for half a minute.
     pub async fn connect(&self, metrics: &Metrics) -> anyhow::Result<Option<Connection>> {
-        let Some(config) = cluster::config(self.kubeconfig.as_deref()).await? else {
+        let Some(config) = kubernetes::config(self.kubeconfig.as_deref()).await? else {
             return Ok(None);
         };
         let server = config.cluster_url.to_string();
         let cluster = KubeCluster::new(config, self.namespaces.clone(), metrics.clone())?;
         let mut tries = 0;
-        let facts = loop {
-            match cluster.facts().await {
-                Ok(facts) => break facts,
+        let told = loop {
+            match cluster.introduce().await {
+                Ok(told) => break told,
                 Err(error) => {
                     tries += 1;
                     if tries >= TRIES {
@@ -76,8 +76,8 @@ impl Args {
                 }
             }
         };
-        let kubernetes = facts.server.map(|version| version.to_string()).unwrap_or_default();
-        tracing::info!(server, user = facts.own_user, kubernetes, "connected");
-        Ok(Some(Connection { cluster: Arc::new(cluster), facts }))
+        let kubernetes = told.server.map(|version| version.to_string()).unwrap_or_default();
+        tracing::info!(server, user = told.own_user, kubernetes, "connected");
+        Ok(Some(Connection { cluster: Arc::new(cluster), told }))
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::calls::median;
-use crate::cluster::POLICY_LABEL;
 use crate::doctor::facts::{Calls, Facts, Outcome};
 use crate::doctor::finding::{Finding, plural};
+use crate::kubernetes::POLICY_LABEL;
 
 const CHECK: &str = "calls";
 

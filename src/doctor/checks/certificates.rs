@@ -7,7 +7,7 @@ use crate::doctor::facts::{Certificate, Facts, Source};
 use crate::doctor::finding::Finding;
 use crate::doctor::installation::Settings;
 use crate::doctor::trust::{self, Verdict};
-use crate::doctor::webhook::{Entry, Target};
+use crate::kubernetes::webhook::{Entry, Target};
 
 /// Certificates that end sooner than this, in seconds, end soon; shorter-lived ones when less than
 /// a sixth of their life is left. Whatever renews them should have done so at two thirds.

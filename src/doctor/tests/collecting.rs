@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::facts::{Facts, Outcome, Source};
-use super::super::probe::{Answer, Probe};
-use super::super::webhook::Target;
+use super::super::probe::Probe;
+
 use super::{configuration, deployment};
 use crate::doctor::collect;
+use crate::kubernetes::Answer;
+use crate::kubernetes::webhook::Target;
 
 /// Answers by method and path; anything else is forbidden.
 struct Fake<F> {

@@ -24,18 +24,18 @@ pub struct Validity {
 /// An empty slot refuses handshakes. Each handshake resolves by one atomic load, so a swap never
 /// disturbs one that has begun.
 #[derive(Clone, Debug)]
-pub struct CertSlot {
+pub struct CertResolver {
     current: Arc<ArcSwapOption<Pair>>,
     validity: Arc<watch::Sender<Option<Validity>>>,
 }
 
-impl Default for CertSlot {
+impl Default for CertResolver {
     fn default() -> Self {
         Self::empty()
     }
 }
 
-impl CertSlot {
+impl CertResolver {
     /// A slot that serves nothing yet.
     #[must_use]
     pub fn empty() -> Self {
@@ -76,7 +76,7 @@ impl CertSlot {
     }
 }
 
-impl ResolvesServerCert for CertSlot {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current.load().as_ref().map(|pair| Arc::clone(&pair.key))
     }
