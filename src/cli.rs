@@ -31,6 +31,14 @@ pub enum Command {
     /// comments inside it. References to the Job's name in other resources are not changed.
     /// Nothing is written when a document is invalid or a Job is refused.
     ///
+    /// YAML is read as kubectl reads it. What kubectl takes and other readers take for something
+    /// else is refused, with the advice to quote it: text in brackets that ends in a colon or is a
+    /// dash (`[grep, error:]`, `[tar, xf, -]`). Also refused are tabs that indent, `\'` between
+    /// double quotes, a comment right behind a quote or bracket, local tags (`!name`) and keys that
+    /// are numbers with a fraction. In a document that is written anew, numbers with a fraction or
+    /// of more than 64 bits get another spelling of the same value (`1.10` becomes `1.1`), and
+    /// `yEs`, which kubectl takes for text, is a truth value.
+    ///
     /// As a Helm post-renderer, with Helm 3: `helm upgrade --install web ./web --post-renderer rejob
     /// --post-renderer-args mutate --post-renderer-args --policy=hash-name`. Helm 4 takes
     /// post-renderers as plugins: `helm plugin install examples/post-renderer`, then `helm upgrade

@@ -1,19 +1,15 @@
 //! YAML and JSON streams for the command line.
 //!
 //! A stream is cut into documents by its markers ([`split`]); each document is read by the rules
-//! of kubectl ([`yaml`], [`scalar`]) into a [`Node`] that keeps the order of its keys, and is
-//! written back only when something in it changed ([`emit`], [`json`]). A document that did not
-//! change is copied byte for byte, comments and all. Everything here is linear in its input, but for
-//! what has to be mended for the parser ([`dialect`]), which has a bound.
+//! of kubectl ([`yaml`], [`json`]) into a [`Node`] that keeps the order of its keys, and is written
+//! back only when something in it changed. A document that did not change is copied byte for byte,
+//! comments and all.
 
-mod dialect;
-pub mod emit;
 pub mod input;
 pub mod json;
 pub mod kinds;
 pub mod node;
 pub mod places;
-pub mod scalar;
 pub mod split;
 pub mod yaml;
 
