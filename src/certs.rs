@@ -26,7 +26,7 @@ mod supply;
 mod token;
 mod watch;
 
-pub use args::{Args, ArgsError, SelfManaged, Source, service_names};
+pub use args::{ArgsError, CertArgs, SelfManaged, Source, service_names};
 pub use client_ca::{ClientCaSlot, client_verifier};
 pub use clock::{Clock, SystemClock};
 pub use expiry::{Life, warn_before_expiry};

@@ -21,7 +21,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the admission webhook.
-    Serve(Box<commands::serve::Args>),
+    Serve(Box<commands::serve::ServeArgs>),
     /// Decide the Jobs of manifests offline: YAML or JSON in, the same stream out.
     ///
     /// Each Job gets what rejob would give it when it is created: its name with the template hash
@@ -45,17 +45,17 @@ pub enum Command {
     /// --install web ./web --post-renderer rejob --post-renderer-args --policy=hash-name`.
     ///
     /// As a KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
-    Mutate(commands::mutate::Args),
+    Mutate(commands::mutate::MutateArgs),
     /// Answer one AdmissionReview, and do nothing: exit code 0 when allowed, 3 when refused.
     ///
     /// A review whose Job would be replaced is answered as it is once the old Job is replaced.
-    Review(commands::review::Args),
+    Review(commands::review::ReviewArgs),
     /// Print the template hash of each Job, as sha256sum prints.
-    Hash(commands::hash::Args),
+    Hash(commands::hash::HashArgs),
     /// Print completions, man pages, the default policy file or its schema.
-    Generate(commands::generate::Args),
+    Generate(commands::generate::GenerateArgs),
     /// Check an installation and say what to do.
-    Doctor(commands::doctor::Args),
+    Doctor(commands::doctor::DoctorArgs),
 }
 
 impl Cli {

@@ -53,7 +53,7 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Sends the warnings of an offline command to standard error: as text without time and module,
 /// which say nothing there, or as the server's JSON.
-fn log_plainly(args: &telemetry::Args) -> anyhow::Result<()> {
+fn log_plainly(args: &telemetry::LogArgs) -> anyhow::Result<()> {
     if args.log_format == telemetry::LogFormat::Json {
         telemetry::init(args)?;
         return Ok(());

@@ -9,7 +9,7 @@ pub mod names;
 mod version;
 pub mod webhook;
 
-pub use client::{Answer, Client, encode};
+pub use client::{ApiAnswer, ApiClient, encode};
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};
 pub use version::ServerVersion;

@@ -34,7 +34,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::certs::AcceptedTokens;
 use crate::metrics::Metrics;
-use admin::{Admin, Readiness};
+use admin::{Admin, ReadinessChecks};
 use body::Budget;
 use drain::Drain;
 pub use limits::Limits;
@@ -98,7 +98,7 @@ pub struct Setup<R> {
     /// The capability tokens that a path must carry.
     pub tokens: AcceptedTokens,
     /// What must hold for the server to be ready.
-    pub readiness: Readiness,
+    pub readiness: ReadinessChecks,
     /// Where it is counted.
     pub metrics: Metrics,
     /// What decides.

@@ -22,7 +22,7 @@ pub enum LogFormat {
 /// The flags for logs, the same in every subcommand.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-pub struct Args {
+pub struct LogArgs {
     /// Write logs as text or as one JSON object a line.
     #[arg(long, env = "REJOB_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -115,7 +115,7 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// When the level is not understood, or logging was set up before.
-pub fn init(args: &Args) -> Result<(), TelemetryError> {
+pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
     let color = args.log_format == LogFormat::Text && std::io::stderr().is_terminal();
     let subscriber = subscriber(args, color, std::io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::Twice)
@@ -123,7 +123,7 @@ pub fn init(args: &Args) -> Result<(), TelemetryError> {
 
 /// The subscriber behind [`init`], with the writer as a parameter.
 fn subscriber<W>(
-    args: &Args,
+    args: &LogArgs,
     color: bool,
     writer: W,
 ) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, TelemetryError>
@@ -215,7 +215,7 @@ mod tests {
     #[derive(clap::Parser)]
     struct Flags {
         #[command(flatten)]
-        logs: Args,
+        logs: LogArgs,
     }
 
     fn flag(value: &str) -> Result<String, String> {

@@ -28,13 +28,13 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use rejob::certs::bundle::Fingerprint;
 use rejob::certs::configuration::WebhookConfiguration;
-use rejob::certs::manager::{Step, StepError};
+use rejob::certs::manager::{StepError, StepOutcome};
 use rejob::certs::plan::Lifetimes;
 use rejob::certs::{AcceptedTokens, CertResolver};
 use replicas::{LAG, NAME, entries, lives};
 use verify::verifies;
 
-type Running = Pin<Box<dyn Future<Output = (Replica, Result<Step, StepError>)>>>;
+type Running = Pin<Box<dyn Future<Output = (Replica, Result<StepOutcome, StepError>)>>>;
 
 /// A replica between or inside steps, and what its server uses meanwhile.
 struct Process {

@@ -18,7 +18,7 @@ use rejob::certs::CertError;
 use rejob::certs::bundle::Fingerprint;
 use rejob::certs::change::{TokenSource, apply};
 use rejob::certs::configuration::WebhookConfiguration;
-use rejob::certs::plan::{Action, Change, Lifetimes, Seen, Waiting, next};
+use rejob::certs::plan::{Action, Lifetimes, SecretChange, Situation, Waiting, next};
 use rejob::certs::state::CertSecret;
 use serde_json::json;
 
@@ -53,13 +53,13 @@ impl Case {
             published: None,
             published_for: BTreeMap::new(),
         };
-        case.act(&Change::Create);
+        case.act(&SecretChange::Create);
         case.publish();
         case
     }
 
-    fn seen(&self) -> Seen<'_> {
-        Seen {
+    fn seen(&self) -> Situation<'_> {
+        Situation {
             now: self.now,
             lives: &self.lives,
             names: &self.names,
@@ -73,7 +73,7 @@ impl Case {
         next(self.seen())
     }
 
-    fn act(&mut self, change: &Change) {
+    fn act(&mut self, change: &SecretChange) {
         self.secret = Some(apply(change, self.seen(), &mut Same).unwrap());
     }
 
@@ -106,7 +106,7 @@ fn configuration(bundle: &str, path: Option<String>) -> WebhookConfiguration {
     WebhookConfiguration::new(serde_json::from_value(object).unwrap())
 }
 
-fn writes(action: &Action) -> &Change {
+fn writes(action: &Action) -> &SecretChange {
     let Action::Write(change) = action else { panic!("{action:?} is not a write") };
     change
 }
@@ -150,7 +150,7 @@ fn each_defect_has_its_repair() {
         case.published.is_none().then(|| case.publish());
         for _ in 0..3 {
             match case.next() {
-                Action::Write(change @ Change::Adopt(_)) => case.act(&change),
+                Action::Write(change @ SecretChange::Adopt(_)) => case.act(&change),
                 Action::Publish => case.publish(),
                 _ => break,
             }
@@ -184,7 +184,7 @@ fn a_ca_is_staged_published_awaited_promoted_and_its_forerunner_dropped() {
     for _ in 0..2 {
         // The leaf first, and the token that changes with it.
         let change = writes(&case.next()).clone();
-        assert!(matches!(change, Change::RenewLeaf(_) | Change::StageCa), "{change:?}");
+        assert!(matches!(change, SecretChange::RenewLeaf(_) | SecretChange::StageCa), "{change:?}");
         case.act(&change);
     }
     assert!(case.secret().next.is_some());
@@ -194,31 +194,33 @@ fn a_ca_is_staged_published_awaited_promoted_and_its_forerunner_dropped() {
     case.published_for.insert(ca, case.lives.settle / 2);
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "not yet for long enough");
     case.published_for.insert(ca, case.lives.settle);
-    assert_eq!(case.next(), Action::Write(Change::PromoteCa));
-    case.act(&Change::PromoteCa);
+    assert_eq!(case.next(), Action::Write(SecretChange::PromoteCa));
+    case.act(&SecretChange::PromoteCa);
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "the bundle stays as it is");
 
     let state = case.secret().state.clone().unwrap();
     case.now += case.lives.settle;
-    assert_eq!(case.next(), Action::Write(Change::RotateToken));
-    case.act(&Change::RotateToken);
+    assert_eq!(case.next(), Action::Write(SecretChange::RotateToken));
+    case.act(&SecretChange::RotateToken);
     let tokens = &case.secret().state.as_ref().unwrap().tokens;
     assert_eq!(tokens.previous.as_ref(), Some(&state.tokens.current));
     case.publish();
 
     case.now = state.retired[0].until + case.lives.skew;
-    while let Action::Write(change @ (Change::RenewLeaf(_) | Change::RotateToken)) = case.next() {
+    while let Action::Write(change @ (SecretChange::RenewLeaf(_) | SecretChange::RotateToken)) =
+        case.next()
+    {
         case.act(&change);
     }
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "a leaf of it may still be served");
     case.now += Duration::from_secs(1);
     let change = writes(&case.next()).clone();
-    assert!(matches!(change, Change::Drop(_)), "{change:?}");
+    assert!(matches!(change, SecretChange::Drop(_)), "{change:?}");
     case.act(&change);
     assert_eq!(case.next(), Action::Publish);
     case.publish();
     let change = writes(&case.next()).clone();
-    assert!(matches!(change, Change::Forget(_)), "{change:?}");
+    assert!(matches!(change, SecretChange::Forget(_)), "{change:?}");
     case.act(&change);
     assert!(case.secret().state.as_ref().unwrap().retired.is_empty());
     assert_eq!(case.next(), Action::Wait(Waiting::Settled));

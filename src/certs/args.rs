@@ -10,7 +10,7 @@ use crate::kubernetes::names;
 /// made at each start, for trying things out.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Certificates")]
-pub struct Args {
+pub struct CertArgs {
     /// Certificate chain, PEM, the server's own certificate first; read again when it changes.
     #[arg(long, env = "REJOB_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -141,7 +141,7 @@ pub enum ArgsError {
     Lifetimes,
 }
 
-impl Args {
+impl CertArgs {
     /// The way certificates are supplied.
     ///
     /// # Errors
@@ -226,7 +226,7 @@ mod tests {
     #[derive(Parser)]
     struct Command {
         #[command(flatten)]
-        certs: Args,
+        certs: CertArgs,
     }
 
     fn source(flags: &str) -> Result<Source, String> {

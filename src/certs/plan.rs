@@ -60,7 +60,7 @@ impl Lifetimes {
 
 /// What a replica knows when it decides.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
+pub struct Situation<'a> {
     /// The wall clock.
     pub now: Timestamp,
     /// The lives.
@@ -79,7 +79,7 @@ pub struct Seen<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write the Secret.
-    Write(Change),
+    Write(SecretChange),
     /// Write caBundle and paths into the webhook configuration.
     Publish,
     /// Nothing until the next look.
@@ -88,7 +88,7 @@ pub enum Action {
 
 /// A change of the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum SecretChange {
     /// There is none: make everything.
     Create,
     /// The CA cannot be used: make another, and a leaf; keep what else is good.
@@ -124,14 +124,14 @@ pub enum Waiting {
 
 /// The next action, the first rule that applies.
 #[must_use]
-pub fn next(seen: Seen<'_>) -> Action {
-    let now = seen.now;
-    let Some(secret) = seen.secret else { return Action::Write(Change::Create) };
+pub fn next(situation: Situation<'_>) -> Action {
+    let now = situation.now;
+    let Some(secret) = situation.secret else { return Action::Write(SecretChange::Create) };
     let ca = match &secret.ca {
-        Err(problem) => return Action::Write(Change::ReplaceCa(problem.clone())),
+        Err(problem) => return Action::Write(SecretChange::ReplaceCa(problem.clone())),
         Ok(ca) if ca.anchor.expired(now) => {
             let problem = format!("ca.crt expired at {}", ca.validity().not_after);
-            return Action::Write(Change::ReplaceCa(problem));
+            return Action::Write(SecretChange::ReplaceCa(problem));
         }
         Ok(ca) if ca.validity().not_before > now + CLOCK_LEEWAY => {
             return Action::Wait(Waiting::ClockBehind);
@@ -139,47 +139,48 @@ pub fn next(seen: Seen<'_>) -> Action {
         Ok(ca) => ca,
     };
     let state = match &secret.state {
-        Err(problem) => return Action::Write(Change::RepairState(problem.clone())),
+        Err(problem) => return Action::Write(SecretChange::RepairState(problem.clone())),
         Ok(state) => state,
     };
-    if let Some(reason) = renewal(seen, ca, secret) {
-        return Action::Write(Change::RenewLeaf(reason));
+    if let Some(reason) = renewal(situation, ca, secret) {
+        return Action::Write(SecretChange::RenewLeaf(reason));
     }
-    let Some(published) = seen.published.filter(|published| published.entries().next().is_some())
+    let Some(published) =
+        situation.published.filter(|published| published.entries().next().is_some())
     else {
         return Action::Wait(Waiting::NoConfiguration);
     };
-    let unknown = unknown_anchors(seen, secret, state, published);
+    let unknown = unknown_anchors(situation, secret, state, published);
     if !unknown.is_empty() {
-        return Action::Write(Change::Adopt(unknown));
+        return Action::Write(SecretChange::Adopt(unknown));
     }
     if published.patch(&secret.bundle(), &state.tokens).is_some() {
         return Action::Publish;
     }
-    rotation(seen, ca, secret, state, published)
+    rotation(situation, ca, secret, state, published)
         .map_or(Action::Wait(Waiting::Settled), Action::Write)
 }
 
 /// Why the leaf must be issued again.
-fn renewal(seen: Seen<'_>, ca: &Ca, secret: &CertSecret) -> Option<String> {
+fn renewal(situation: Situation<'_>, ca: &Ca, secret: &CertSecret) -> Option<String> {
     let leaf = match &secret.leaf {
         Err(problem) => return Some(problem.clone()),
         Ok(leaf) => leaf,
     };
-    if let Some(name) = seen.names.iter().find(|name| !leaf.pair.names.contains(name)) {
+    if let Some(name) = situation.names.iter().find(|name| !leaf.pair.names.contains(name)) {
         return Some(format!("it lacks the name {name}"));
     }
     // One that ends with its CA cannot be replaced by a longer one.
     let validity = leaf.pair.validity;
     let renewable = validity.not_after < ca.validity().not_after;
-    (renewable && seen.now >= seen.lives.due(validity))
+    (renewable && situation.now >= situation.lives.due(validity))
         .then(|| "two thirds of its life have passed".to_owned())
 }
 
 /// CAs in the caBundle that the Secret does not know. Another Secret's, from before somebody
 /// deleted it; or a newer Secret's than was read, and then the write fails and it is read again.
 fn unknown_anchors(
-    seen: Seen<'_>,
+    situation: Situation<'_>,
     secret: &CertSecret,
     state: &SecretState,
     published: &WebhookConfiguration,
@@ -188,7 +189,7 @@ fn unknown_anchors(
     let mut unknown: Vec<Anchor> = Vec::new();
     for anchor in published.anchors().iter().flatten() {
         let new = unknown.iter().all(|other| other.fingerprint != anchor.fingerprint);
-        if new && !known.contains(&anchor.fingerprint) && !anchor.expired(seen.now) {
+        if new && !known.contains(&anchor.fingerprint) && !anchor.expired(situation.now) {
             unknown.push(anchor.clone());
         }
     }
@@ -198,26 +199,26 @@ fn unknown_anchors(
 
 /// What the passing of time asks for, once everything is published.
 fn rotation(
-    seen: Seen<'_>,
+    situation: Situation<'_>,
     ca: &Ca,
     secret: &CertSecret,
     state: &SecretState,
     published: &WebhookConfiguration,
-) -> Option<Change> {
-    let Seen { now, lives, .. } = seen;
+) -> Option<SecretChange> {
+    let Situation { now, lives, .. } = situation;
     match &secret.next {
-        Some(next) if next.anchor.expired(now) => return Some(Change::StageCa),
+        Some(next) if next.anchor.expired(now) => return Some(SecretChange::StageCa),
         Some(next) => {
-            let seen_for = seen.published_for.get(&next.anchor.fingerprint);
+            let seen_for = situation.published_for.get(&next.anchor.fingerprint);
             if seen_for.is_some_and(|seen_for| *seen_for >= lives.settle) {
-                return Some(Change::PromoteCa);
+                return Some(SecretChange::PromoteCa);
             }
         }
-        None if now >= lives.due(ca.validity()) => return Some(Change::StageCa),
+        None if now >= lives.due(ca.validity()) => return Some(SecretChange::StageCa),
         None => {}
     }
     if state.tokens.rotate_at.is_some_and(|at| now >= at) {
-        return Some(Change::RotateToken);
+        return Some(SecretChange::RotateToken);
     }
     let fingerprints = |retired: &dyn Fn(&Retired) -> bool| -> Vec<Fingerprint> {
         let matching = state.retired.iter().filter(|ca| retired(ca));
@@ -225,11 +226,11 @@ fn rotation(
     };
     let over = fingerprints(&|ca| !ca.dropped && now > ca.until + lives.skew);
     if !over.is_empty() {
-        return Some(Change::Drop(over));
+        return Some(SecretChange::Drop(over));
     }
     let mut gone = fingerprints(&|ca| ca.dropped);
     gone.retain(|fingerprint| !published.mentions(*fingerprint));
-    (!gone.is_empty()).then_some(Change::Forget(gone))
+    (!gone.is_empty()).then_some(SecretChange::Forget(gone))
 }
 
 /// What a replica serves at the moment.
@@ -248,22 +249,23 @@ pub struct Serving {
 /// It needs its CA to be published; for `settle` if what is served now still works, because not
 /// every API server has seen the caBundle at once.
 #[must_use]
-pub fn serve(seen: Seen<'_>, serving: Option<Serving>) -> Option<Serving> {
-    let secret = seen.secret?;
+pub fn serve(situation: Situation<'_>, serving: Option<Serving>) -> Option<Serving> {
+    let secret = situation.secret?;
     let (Ok(ca), Ok(leaf)) = (&secret.ca, &secret.leaf) else { return None };
     let candidate = Serving {
         leaf: Fingerprint::of(leaf.pair.key.cert.first()?),
         ca: ca.anchor.fingerprint,
         validity: leaf.pair.validity,
     };
-    let published_for = seen.published_for.get(&candidate.ca)?;
+    let published_for = situation.published_for.get(&candidate.ca)?;
     let works = |serving: &Serving| {
-        seen.now <= serving.validity.not_after && seen.published_for.contains_key(&serving.ca)
+        situation.now <= serving.validity.not_after
+            && situation.published_for.contains_key(&serving.ca)
     };
     let switch = match serving.filter(works) {
         Some(serving) if serving.leaf == candidate.leaf => false,
         Some(serving) if serving.ca == candidate.ca => true,
-        Some(_) => *published_for >= seen.lives.settle,
+        Some(_) => *published_for >= situation.lives.settle,
         None => true,
     };
     switch.then_some(candidate)

@@ -21,7 +21,7 @@ use super::resolver::Validity;
 pub const SECRET_TYPE: &str = "kubernetes.io/tls";
 
 /// A part of the Secret, or half a sentence about what is wrong with it.
-pub type Part<T> = Result<T, String>;
+pub type Readable<T> = Result<T, String>;
 
 /// The content of a Secret; `None` as a value removes the key.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
@@ -30,13 +30,13 @@ pub type SecretData = BTreeMap<String, Vec<u8>>;
 #[derive(Clone, Debug)]
 pub struct CertSecret {
     /// The CA that issues.
-    pub ca: Part<Ca>,
+    pub ca: Readable<Ca>,
     /// The CA that will issue next, once everybody trusts it.
     pub next: Option<Ca>,
     /// The leaf to serve.
-    pub leaf: Part<Leaf>,
+    pub leaf: Readable<Leaf>,
     /// Tokens and former CAs.
-    pub state: Part<SecretState>,
+    pub state: Readable<SecretState>,
 }
 
 /// A CA with its key.
@@ -121,7 +121,7 @@ impl Retired {
 }
 
 impl SecretState {
-    fn read(json: &str) -> Part<Self> {
+    fn read(json: &str) -> Readable<Self> {
         let state: Self =
             serde_json::from_str(json).map_err(|error| format!("state.json: {error}"))?;
         if state.tokens.accepted().all(is_token) {
@@ -137,7 +137,7 @@ impl Ca {
     ///
     /// # Errors
     /// Half a sentence about what is wrong.
-    pub fn read(cert_pem: &str, key_pem: &str) -> Part<Self> {
+    pub fn read(cert_pem: &str, key_pem: &str) -> Readable<Self> {
         let anchor = anchors(cert_pem.as_bytes())
             .into_iter()
             .next()
@@ -164,7 +164,7 @@ impl Leaf {
     ///
     /// # Errors
     /// Half a sentence about what is wrong.
-    pub fn read(keypair: Keypair, ca: &Ca, now: Timestamp) -> Part<Self> {
+    pub fn read(keypair: Keypair, ca: &Ca, now: Timestamp) -> Readable<Self> {
         let pair = load_pair(keypair.cert_pem.as_bytes(), keypair.key_pem.as_bytes(), now)
             .map_err(|error| format!("tls.crt and tls.key: {error}"))?;
         let der = pair.key.cert.first().ok_or("tls.crt is empty")?;

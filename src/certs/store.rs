@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::configuration::WebhookConfiguration;
 use super::state::{SECRET_TYPE, SecretData};
 use crate::kubernetes::webhook::configuration_path;
-use crate::kubernetes::{Answer, Client, FIELD_MANAGER, encode};
+use crate::kubernetes::{ApiAnswer, ApiClient, FIELD_MANAGER, encode};
 
 /// An object and its resourceVersion.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Versioned<T> {
 }
 
 /// Data of a Secret to be written; `None` removes a key.
-pub type SecretChange = BTreeMap<String, Option<Vec<u8>>>;
+pub type SecretPatch = BTreeMap<String, Option<Vec<u8>>>;
 
 /// Reads and writes the Secret and the webhook configuration.
 pub trait Store: Send + Sync {
@@ -41,14 +41,14 @@ pub trait Store: Send + Sync {
     /// Creates the Secret.
     fn create_secret(
         &self,
-        data: SecretChange,
+        data: SecretPatch,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Changes the Secret, if it still has `version`.
     fn update_secret(
         &self,
         version: &str,
-        data: SecretChange,
+        data: SecretPatch,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The webhook configuration; `None` when there is none.
@@ -75,7 +75,7 @@ pub enum StoreError {
     Forbidden {
         /// The verb.
         verb: &'static str,
-        /// Kind and name.
+        /// StoredObject and name.
         object: String,
         /// The API server's words.
         message: String,
@@ -85,7 +85,7 @@ pub enum StoreError {
     Failed {
         /// The verb.
         verb: &'static str,
-        /// Kind and name.
+        /// StoredObject and name.
         object: String,
         /// The API server's or the connection's words.
         message: String,
@@ -96,7 +96,7 @@ pub enum StoreError {
 /// the webhook configuration.
 #[derive(Clone, Debug)]
 pub struct ClusterStore {
-    client: Client,
+    client: ApiClient,
     namespace: String,
     secret: String,
     configuration: String,
@@ -105,7 +105,7 @@ pub struct ClusterStore {
 impl ClusterStore {
     /// A store for one Secret and one `MutatingWebhookConfiguration`.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, secret: &str, configuration: &str) -> Self {
+    pub fn new(client: ApiClient, namespace: &str, secret: &str, configuration: &str) -> Self {
         Self {
             client,
             namespace: namespace.to_owned(),
@@ -123,7 +123,11 @@ impl ClusterStore {
     }
 
     /// An object and its version; `None` when there is none.
-    async fn find(&self, kind: Kind, path: &str) -> Result<Option<(String, Value)>, StoreError> {
+    async fn find(
+        &self,
+        kind: StoredObject,
+        path: &str,
+    ) -> Result<Option<(String, Value)>, StoreError> {
         let answer = self.client.call(Method::GET, path, None).await;
         if answer.as_ref().is_ok_and(|answer| answer.code == 404) {
             return Ok(None);
@@ -133,7 +137,11 @@ impl ClusterStore {
         Ok(Some((version.unwrap_or_default().to_owned(), object)))
     }
 
-    fn typed<T: DeserializeOwned>(&self, kind: Kind, object: Value) -> Result<T, StoreError> {
+    fn typed<T: DeserializeOwned>(
+        &self,
+        kind: StoredObject,
+        object: Value,
+    ) -> Result<T, StoreError> {
         serde_json::from_value(object).map_err(|error| StoreError::Failed {
             verb: "get",
             object: self.name(kind),
@@ -141,18 +149,20 @@ impl ClusterStore {
         })
     }
 
-    fn name(&self, kind: Kind) -> String {
+    fn name(&self, kind: StoredObject) -> String {
         match kind {
-            Kind::Secret => format!("Secret {}/{}", self.namespace, self.secret),
-            Kind::Configuration => format!("MutatingWebhookConfiguration {}", self.configuration),
+            StoredObject::Secret => format!("Secret {}/{}", self.namespace, self.secret),
+            StoredObject::Configuration => {
+                format!("MutatingWebhookConfiguration {}", self.configuration)
+            }
         }
     }
 
     fn outcome(
         &self,
         verb: &'static str,
-        kind: Kind,
-        answer: Result<Answer, String>,
+        kind: StoredObject,
+        answer: Result<ApiAnswer, String>,
     ) -> Result<Value, StoreError> {
         let object = self.name(kind);
         let (code, message) = match answer {
@@ -172,23 +182,24 @@ impl ClusterStore {
 
 /// Which of the two objects.
 #[derive(Clone, Copy)]
-enum Kind {
+enum StoredObject {
     Secret,
     Configuration,
 }
 
 impl Store for ClusterStore {
     async fn secret(&self) -> Result<Option<Versioned<SecretData>>, StoreError> {
-        let Some((version, object)) = self.find(Kind::Secret, &self.secret_path()).await? else {
+        let Some((version, object)) = self.find(StoredObject::Secret, &self.secret_path()).await?
+        else {
             return Ok(None);
         };
-        let secret: Secret = self.typed(Kind::Secret, object)?;
+        let secret: Secret = self.typed(StoredObject::Secret, object)?;
         let data = secret.data.unwrap_or_default();
         let object = data.into_iter().map(|(key, value)| (key, value.0)).collect();
         Ok(Some(Versioned { version, object }))
     }
 
-    async fn create_secret(&self, data: SecretChange) -> Result<(), StoreError> {
+    async fn create_secret(&self, data: SecretPatch) -> Result<(), StoreError> {
         let data: BTreeMap<_, _> =
             encoded(data).into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
         let secret = json!({
@@ -201,22 +212,22 @@ impl Store for ClusterStore {
         });
         let path = as_manager(&self.secrets_path());
         let answer = self.client.call(Method::POST, &path, Some(&secret)).await;
-        self.outcome("create", Kind::Secret, answer).map(drop)
+        self.outcome("create", StoredObject::Secret, answer).map(drop)
     }
 
-    async fn update_secret(&self, version: &str, data: SecretChange) -> Result<(), StoreError> {
+    async fn update_secret(&self, version: &str, data: SecretPatch) -> Result<(), StoreError> {
         let patch = json!({ "metadata": { "resourceVersion": version }, "data": encoded(data) });
         let path = as_manager(&self.secret_path());
         let answer = self.client.patch(&path, "application/merge-patch+json", &patch).await;
-        self.outcome("patch", Kind::Secret, answer).map(drop)
+        self.outcome("patch", StoredObject::Secret, answer).map(drop)
     }
 
     async fn configuration(&self) -> Result<Option<Versioned<WebhookConfiguration>>, StoreError> {
         let path = configuration_path(&self.configuration);
-        let Some((version, object)) = self.find(Kind::Configuration, &path).await? else {
+        let Some((version, object)) = self.find(StoredObject::Configuration, &path).await? else {
             return Ok(None);
         };
-        let object = WebhookConfiguration::new(self.typed(Kind::Configuration, object)?);
+        let object = WebhookConfiguration::new(self.typed(StoredObject::Configuration, object)?);
         Ok(Some(Versioned { version, object }))
     }
 
@@ -227,7 +238,7 @@ impl Store for ClusterStore {
         let path = as_manager(&configuration_path(&self.configuration));
         let media = "application/strategic-merge-patch+json";
         let answer = self.client.patch(&path, media, &patch).await;
-        self.outcome("patch", Kind::Configuration, answer).map(drop)
+        self.outcome("patch", StoredObject::Configuration, answer).map(drop)
     }
 }
 
@@ -237,6 +248,6 @@ fn as_manager(path: &str) -> String {
 }
 
 /// Data of a Secret as the API has it.
-fn encoded(data: SecretChange) -> BTreeMap<String, Option<String>> {
+fn encoded(data: SecretPatch) -> BTreeMap<String, Option<String>> {
     data.into_iter().map(|(key, value)| (key, value.map(|v| STANDARD.encode(v)))).collect()
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::task::JoinSet;
 
-use super::args::{Args, ArgsError, Source};
+use super::args::{ArgsError, CertArgs, Source};
 use super::client_ca::ClientCaSlot;
 use super::clock::SystemClock;
 use super::expiry::warn_before_expiry;
@@ -19,7 +19,7 @@ use super::resolver::CertResolver;
 use super::store::ClusterStore;
 use super::token::{AcceptedTokens, accepted_tokens};
 use super::watch::{read_pair, watch_client_ca, watch_files};
-use crate::kubernetes::Client;
+use crate::kubernetes::ApiClient;
 
 /// What the listener and the router need; dropping it ends the background work.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Supply {
     ///
     /// # Errors
     /// When flags are wrong or files cannot be used; what the cluster lacks is waited for instead.
-    pub async fn start(args: &Args, client: Option<Client>) -> Result<Self, StartError> {
+    pub async fn start(args: &CertArgs, client: Option<ApiClient>) -> Result<Self, StartError> {
         let mut tasks = JoinSet::new();
         let source = args.source()?;
         let client_ca = match &args.client_ca {

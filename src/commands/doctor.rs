@@ -13,7 +13,7 @@ use crate::kubernetes::{self, names};
 
 /// The flags of `rejob doctor`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DoctorArgs {
     /// How to reach the cluster; without it the Pod's service account, and without that the usual
     /// KUBECONFIG or ~/.kube/config.
     #[arg(long, env = "REJOB_KUBECONFIG", value_name = "FILE")]
@@ -50,7 +50,7 @@ fn namespace(name: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// When there is no cluster to look at, or it does not answer.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .block_on(look(args))
 }
 
-async fn look(args: &Args) -> anyhow::Result<ExitCode> {
+async fn look(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let config = config(args.kubeconfig.as_deref()).await?;
     let server = config.cluster_url.to_string();
     let server = server.trim_end_matches('/');

@@ -19,7 +19,7 @@ const DENIED: u8 = 3;
 
 /// The flags of `rejob review`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ReviewArgs {
     /// An AdmissionReview as JSON; standard input when none is given, or for `-`.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub file: PathBuf,
@@ -40,7 +40,7 @@ pub struct Args {
     pub explain: bool,
     /// The flags for logs.
     #[command(flatten)]
-    pub log: telemetry::Args,
+    pub log: telemetry::LogArgs,
 }
 
 fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
@@ -51,7 +51,7 @@ fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
 ///
 /// # Errors
 /// When the input cannot be read or is no AdmissionReview, or the policy does not exist.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     super::log_plainly(&args.log)?;
     let policy = args.policy.load()?;
     let input = Input::read(&args.file)?;

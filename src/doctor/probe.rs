@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::kubernetes::webhook::Target;
-use crate::kubernetes::{Answer, Client, ConnectError};
+use crate::kubernetes::{ApiAnswer, ApiClient, ConnectError};
 
 /// How long a handshake may take. From outside a cluster its addresses often lead nowhere.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -34,7 +34,7 @@ pub trait Probe: Sync {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> impl Future<Output = Result<Answer, String>>;
+    ) -> impl Future<Output = Result<ApiAnswer, String>>;
 
     /// The certificate chain that is served there, DER, leaf first; an error is half a sentence.
     fn served(&self, target: &Target) -> impl Future<Output = Result<Vec<Vec<u8>>, String>>;
@@ -45,7 +45,7 @@ pub trait Probe: Sync {
 
 /// The real world.
 #[derive(Debug)]
-pub struct RealWorld(Client);
+pub struct RealWorld(ApiClient);
 
 impl RealWorld {
     /// A connection by that configuration.
@@ -55,7 +55,7 @@ impl RealWorld {
     pub fn new(mut config: Config) -> Result<Self, ConnectError> {
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(ANSWER);
-        Client::new(config).map(Self)
+        ApiClient::new(config).map(Self)
     }
 }
 
@@ -65,7 +65,7 @@ impl Probe for RealWorld {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, String> {
+    ) -> Result<ApiAnswer, String> {
         self.0.call(method, path, body).await
     }
 

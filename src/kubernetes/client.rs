@@ -21,15 +21,15 @@ const JSON: &str = "application/json";
 
 /// A connection to an API server; clones share it.
 #[derive(Clone)]
-pub struct Client(kube::Client);
+pub struct ApiClient(kube::Client);
 
-impl std::fmt::Debug for Client {
+impl std::fmt::Debug for ApiClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Client")
+        f.write_str("ApiClient")
     }
 }
 
-impl Client {
+impl ApiClient {
     /// A connection by that configuration.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl Client {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, String> {
+    ) -> Result<ApiAnswer, String> {
         self.send(method, path, JSON, body).await
     }
 
@@ -64,7 +64,7 @@ impl Client {
     ///
     /// # Errors
     /// Half a sentence on why no answer came.
-    pub async fn patch(&self, path: &str, media: &str, patch: &Value) -> Result<Answer, String> {
+    pub async fn patch(&self, path: &str, media: &str, patch: &Value) -> Result<ApiAnswer, String> {
         self.send(Method::PATCH, path, media, Some(patch)).await
     }
 
@@ -74,7 +74,7 @@ impl Client {
         path: &str,
         media: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, String> {
+    ) -> Result<ApiAnswer, String> {
         let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let request = Request::builder()
             .method(method)
@@ -93,13 +93,13 @@ impl Client {
         let bytes = response.into_body().collect_bytes().await;
         let bytes = bytes.map_err(|error| with_causes(&error))?;
         let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        Ok(Answer { code, body, date, warnings, took: begun.elapsed() })
+        Ok(ApiAnswer { code, body, date, warnings, took: begun.elapsed() })
     }
 }
 
 /// An answer of the API server.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct ApiAnswer {
     /// The HTTP status.
     pub code: u16,
     /// The body; `null` when it is not JSON.
@@ -112,7 +112,7 @@ pub struct Answer {
     pub took: Duration,
 }
 
-impl Answer {
+impl ApiAnswer {
     /// Whether the API server did what was asked.
     #[must_use]
     pub fn is_success(&self) -> bool {

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Event;
 use kube::Config;
 use serde_json::{Value, json};
 
-use super::{Client, ConnectError, FIELD_MANAGER, POLICY_LABEL, ServerVersion, encode, webhook};
+use super::{ApiClient, ConnectError, FIELD_MANAGER, POLICY_LABEL, ServerVersion, encode, webhook};
 use crate::job::keys;
 use crate::metrics::{ApiResource, ApiVerb, Metrics};
 use crate::replace::{ApiError, Cluster, Right};
@@ -18,7 +18,7 @@ use crate::review::UserInfo;
 /// A cluster, as far as rejob acts on it.
 #[derive(Debug, Clone)]
 pub struct KubeCluster {
-    client: Client,
+    client: ApiClient,
     metrics: Metrics,
     namespaces: Vec<String>,
 }
@@ -42,12 +42,12 @@ impl KubeCluster {
         namespaces: Vec<String>,
         metrics: Metrics,
     ) -> Result<Self, ConnectError> {
-        Ok(Self { client: Client::new(config)?, metrics, namespaces })
+        Ok(Self { client: ApiClient::new(config)?, metrics, namespaces })
     }
 
     /// The client behind it.
     #[must_use]
-    pub fn client(&self) -> Client {
+    pub fn client(&self) -> ApiClient {
         self.client.clone()
     }
 
@@ -111,7 +111,7 @@ impl KubeCluster {
     ) -> Result<Value, ApiError> {
         let begun = Instant::now();
         let answer = self.client.call(method, path, body).await.map_err(ApiError::unanswered);
-        let result = answer.and_then(super::Answer::object);
+        let result = answer.and_then(super::ApiAnswer::object);
         let code = result.as_ref().map_or_else(|error| error.code, |_| StatusCode::OK.as_u16());
         self.metrics.api_request(verb, resource, (code > 0).then_some(code), begun.elapsed());
         result

@@ -26,7 +26,7 @@ use rejob::certs::configuration::WebhookConfiguration;
 use rejob::certs::manager::{Manager, Random};
 use rejob::certs::plan::Lifetimes;
 use rejob::certs::state::SecretData;
-use rejob::certs::store::{SecretChange, Store, StoreError, Versioned};
+use rejob::certs::store::{SecretPatch, Store, StoreError, Versioned};
 use rejob::certs::{AcceptedTokens, CertError, CertResolver, Clock, Readiness, accepted_tokens};
 use serde_json::{Value, json};
 
@@ -193,7 +193,7 @@ impl Store for Cluster {
         Ok(found)
     }
 
-    async fn create_secret(&self, data: SecretChange) -> Result<(), StoreError> {
+    async fn create_secret(&self, data: SecretPatch) -> Result<(), StoreError> {
         Yield::default().await;
         self.check()?;
         if self.secret_data().is_some() {
@@ -204,7 +204,7 @@ impl Store for Cluster {
         Ok(())
     }
 
-    async fn update_secret(&self, version: &str, data: SecretChange) -> Result<(), StoreError> {
+    async fn update_secret(&self, version: &str, data: SecretPatch) -> Result<(), StoreError> {
         Yield::default().await;
         self.check()?;
         let current = self.0.lock().unwrap().secrets.len().to_string();

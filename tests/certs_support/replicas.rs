@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rejob::certs::manager::Step;
+use rejob::certs::manager::StepOutcome;
 use rejob::certs::plan::Lifetimes;
 
 use crate::fake::{Cluster, Raw, Replica, published};
@@ -49,7 +49,7 @@ pub fn entries() -> Vec<Raw> {
 /// Runs steps of `replica` to the end of its work.
 pub fn settle(replica: &mut Replica) {
     for _ in 0..50 {
-        if block_on(replica.manager.step()) == Ok(Step::Idle) {
+        if block_on(replica.manager.step()) == Ok(StepOutcome::Idle) {
             return;
         }
     }

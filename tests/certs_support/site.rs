@@ -130,7 +130,7 @@ impl<'p> Site<'p> {
                 tls: Arc::new(tls::config(Arc::new(slot.clone()), Arc::new(NoClientAuth)).unwrap()),
                 limits: Limits::default(),
                 tokens: tokens.clone(),
-                readiness: admin::Readiness::of(vec![]),
+                readiness: admin::ReadinessChecks::of(vec![]),
                 metrics: Metrics::new(),
                 reviewer: Arc::clone(&reviews),
             });
@@ -147,7 +147,7 @@ impl<'p> Site<'p> {
         let start = move || {
             handle.spawn(async move {
                 let config = rejob::kubernetes::config(Some(&kubeconfig)).await.unwrap().unwrap();
-                let client = rejob::kubernetes::Client::new(config).unwrap();
+                let client = rejob::kubernetes::ApiClient::new(config).unwrap();
                 let store = ClusterStore::new(client, &secret_namespace, "tls", &configuration);
                 let names = vec!["rejob.test".to_owned()];
                 Manager::new(

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use rejob::certs::{AcceptedTokens, CertResolver, self_signed};
 use rejob::metrics::{Format, Metrics};
-use rejob::server::admin::Readiness;
+use rejob::server::admin::ReadinessChecks;
 use rejob::server::{Limits, ReviewError, Reviewer, Server, Setup, tls};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -98,7 +98,7 @@ impl TestServer {
             tls: Arc::new(tls),
             limits,
             tokens,
-            readiness: Readiness::default(),
+            readiness: ReadinessChecks::default(),
             metrics: metrics.clone(),
             reviewer: Arc::clone(&stub),
         })

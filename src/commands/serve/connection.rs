@@ -18,7 +18,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The flags about the cluster.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-pub struct Args {
+pub struct ClusterArgs {
     /// How to reach the cluster; without it the Pod's service account, and without that nothing
     /// that needs the cluster is done.
     #[arg(long, env = "REJOB_KUBECONFIG", value_name = "FILE")]
@@ -45,7 +45,7 @@ pub struct Connection {
     pub told: Introduction,
 }
 
-impl Args {
+impl ClusterArgs {
     /// Connects; `None` when there is nothing to connect to.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ fn connected(namespaces: &[&str]) -> (KubeCluster, Server, Metrics) {
     let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let metrics = Metrics::new();
     let cluster = KubeCluster {
-        client: Client::of(kube::Client::new(service, "default")),
+        client: ApiClient::of(kube::Client::new(service, "default")),
         metrics: metrics.clone(),
         namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
     };
