@@ -76,6 +76,11 @@ fn log_plainly(args: &telemetry::LogArgs) -> anyhow::Result<()> {
 
 /// The name of a Job for people: its own, or what the API server makes it from.
 fn job_name(job: &Value) -> &str {
-    let text = |field| job.pointer(field).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let text = |field| text_at(job, field).filter(|name| !name.is_empty());
     text("/metadata/name").or_else(|| text("/metadata/generateName")).unwrap_or("without a name")
+}
+
+/// The text at a pointer.
+fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
 }

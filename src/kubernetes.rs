@@ -9,13 +9,8 @@ pub mod names;
 mod version;
 pub mod webhook;
 
-pub use client::{ApiAnswer, ApiClient, encode};
+pub use client::{ApiAnswer, ApiClient, FIELD_MANAGER, encode};
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};
 pub use version::ServerVersion;
-
-/// The label by which a namespace opts in.
-pub const POLICY_LABEL: &str = "rejob.dev/policy";
-
-/// Who rejob is in what it writes when no client named a field manager.
-pub const FIELD_MANAGER: &str = "rejob";
+pub use webhook::POLICY_LABEL;

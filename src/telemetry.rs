@@ -170,7 +170,7 @@ mod tests {
 
     fn logged(format: LogFormat, level: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
-        let args = Args { log_format: format, log_level: level.to_owned() };
+        let args = LogArgs { log_format: format, log_level: level.to_owned() };
         let writer = lines.clone();
         let subscriber = subscriber(&args, false, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, log);
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_wrong_level_says_what_is_allowed() {
-        let args = Args { log_format: LogFormat::Text, log_level: "rejob=loud".to_owned() };
+        let args = LogArgs { log_format: LogFormat::Text, log_level: "rejob=loud".to_owned() };
         let message = subscriber(&args, false, std::io::sink).err().unwrap().to_string();
         assert!(message.contains("rejob=loud") && message.contains("--log-level"), "{message}");
     }

@@ -12,13 +12,8 @@ use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 
 use super::bundle::{Anchor, Fingerprint, anchors};
-use super::state::Tokens;
+use super::state::{Tokens, is_token};
 use crate::kubernetes::webhook::{Entry, ReviewPath, entries};
-
-/// The length of a token: 20 random bytes in hex. API servers accept lower-case letters, digits, `-`
-/// and `.` only in a segment of `clientConfig.service.path` (`ValidateWebhookService` of
-/// k8s.io/apiserver).
-const TOKEN_LENGTH: usize = 40;
 
 /// The webhook configuration, with the CA certificates that its entries carry.
 #[derive(Clone, Debug, Default)]
@@ -120,11 +115,4 @@ fn call(entry: Entry<'_>, token: &str) -> Value {
         Some(_) => json!({ "service": { "path": path.to_string() } }),
         None => json!({ "url": path.to_string() }),
     }
-}
-
-/// Whether a text has the form of the server's own tokens; others are not adopted from a
-/// configuration or a Secret, because they could be guessed.
-pub(super) fn is_token(text: &str) -> bool {
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.len() == TOKEN_LENGTH && text.bytes().all(hex)
 }

@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{error, warn};
 
 use super::clock::Clock;
-use super::resolver::{CertResolver, Validity};
+use super::pair::Validity;
+use super::resolver::CertResolver;
 
 /// How often the remaining life is looked at. A certificate that lives shorter than a day is
 /// looked at more often by whoever renews it.

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::bundle::{Anchor, Fingerprint};
 use super::configuration::WebhookConfiguration;
-use super::resolver::Validity;
+use super::pair::Validity;
 use super::state::{Ca, CertSecret, Retired, SecretState};
 
 /// How far a clock may be behind before a certificate that has not begun is taken as a sign of it.

@@ -3,21 +3,11 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use jiff::Timestamp;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
-use super::pair::Pair;
-
-/// The time a certificate is valid in, both ends included (RFC 5280 section 4.1.2.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// The first second.
-    pub not_before: Timestamp,
-    /// The last second.
-    pub not_after: Timestamp,
-}
+use super::pair::{Pair, Validity};
 
 /// Holds the pair that is served; clones share it.
 ///

@@ -12,13 +12,16 @@ use rcgen::{KeyPair, PublicKeyData};
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{Anchor, Fingerprint, anchors};
-use super::configuration::is_token;
 use super::issue::Keypair;
-use super::pair::{Pair, load_pair, parse};
-use super::resolver::Validity;
+use super::pair::{Pair, Validity, load_pair, parse};
 
 /// The Secret's type: `tls.crt` and `tls.key` are where every tool expects them.
 pub const SECRET_TYPE: &str = "kubernetes.io/tls";
+
+/// The length of a token: 20 random bytes in hex. API servers accept lower-case letters, digits, `-`
+/// and `.` only in a segment of `clientConfig.service.path` (`ValidateWebhookService` of
+/// k8s.io/apiserver).
+const TOKEN_LENGTH: usize = 40;
 
 /// A part of the Secret, or half a sentence about what is wrong with it.
 pub type Readable<T> = Result<T, String>;
@@ -242,4 +245,11 @@ impl CertSecret {
         set("state.json", state);
         data
     }
+}
+
+/// Whether a text has the form of the server's own tokens; others are not adopted from a
+/// configuration or a Secret, because they could be guessed.
+pub(super) fn is_token(text: &str) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == TOKEN_LENGTH && text.bytes().all(hex)
 }

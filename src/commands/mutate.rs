@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use serde_json::Value;
 
 use crate::decide::{Verdict, create_offline};
 use crate::manifest::{Document, Input, Node, kinds};
@@ -149,9 +148,4 @@ fn decide(
             Ok((changed, warnings))
         }
     }
-}
-
-/// The text at a pointer, for the references of a KRM result.
-fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer).and_then(Value::as_str)
 }

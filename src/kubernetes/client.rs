@@ -16,6 +16,9 @@ use super::connect::ConnectError;
 use crate::error::with_causes;
 use crate::replace::ApiError;
 
+/// Who rejob is in what it writes when no client named a field manager.
+pub const FIELD_MANAGER: &str = "rejob";
+
 /// The media type of a body that is no patch.
 const JSON: &str = "application/json";
 

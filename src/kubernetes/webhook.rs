@@ -14,8 +14,11 @@ use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
-use super::{POLICY_LABEL, encode};
+use super::client::encode;
 use crate::policy::{DORMANT, RERUN, RESERVED};
+
+/// The label by which a namespace opts in.
+pub const POLICY_LABEL: &str = "rejob.dev/policy";
 
 /// The suffix of the names of rejob's entries; what comes before it is the policy.
 const ENTRY_SUFFIX: &str = ".rejob.dev";

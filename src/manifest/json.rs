@@ -8,8 +8,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::ser::PrettyFormatter;
 use serde_json::value::RawValue;
 
-use super::Problem;
 use super::node::{Mapping, Node, Number};
+use super::problem::Problem;
 
 /// Reads the only value in the text.
 ///

@@ -7,7 +7,11 @@
 use std::borrow::Cow;
 
 use super::node::Node;
-use super::{BOM, ManifestError, Problem, json, yaml};
+use super::problem::{ManifestError, Problem};
+use super::{json, yaml};
+
+/// The byte order mark, which some editors write in front of UTF-8.
+pub const BOM: &str = "\u{feff}";
 
 /// Why a document is not written.
 const UNWRITABLE: &str = "the changed document would read as another one because of what stands \

@@ -8,9 +8,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, StructureStyle};
 use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy};
 
-use super::Problem;
 use super::json::given_twice;
 use super::node::{Mapping, Node, Number};
+use super::problem::Problem;
 
 /// How deep lists and maps may nest, as in JSON: the tree is walked by recursion.
 const MAX_DEPTH: usize = 127;

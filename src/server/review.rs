@@ -21,8 +21,8 @@ use super::answer::{self, Answer};
 use super::body::{self, BodyError, Budget};
 use super::drain::Drain;
 use super::limits::Limits;
+use super::reviewer::{ReviewError, Reviewer};
 use super::timeout::{self, Deadline};
-use super::{ReviewError, Reviewer};
 use crate::certs::AcceptedTokens;
 use crate::metrics::Metrics;
 

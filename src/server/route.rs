@@ -9,10 +9,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::routing::any;
 
-use super::Reviewer;
 use super::admin::Admin;
 use super::answer::Answer;
 use super::review::{Route, Webhook};
+use super::reviewer::Reviewer;
 
 type Shared<R> = State<Arc<Webhook<R>>>;
 

@@ -10,7 +10,7 @@ use crate::commands::policies;
 use crate::manifest::Node;
 use crate::policy::{Policy, PolicySet};
 
-use super::text_at;
+use crate::commands::text_at;
 
 /// What a configuration has besides the policy.
 const ENVELOPE: [&str; 7] =
