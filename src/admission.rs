@@ -17,9 +17,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cluster::ServerVersion;
 use crate::decide::{Context, Decision, Fact, Verdict, as_warnings, decide_or_ask, stale_view};
 use crate::job::{Job, last_apply};
+use crate::kubernetes::ServerVersion;
 use crate::metrics::{Metrics, Operation as MetricOperation, ReplacementResult};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
