@@ -24,6 +24,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::error::with_causes;
 use crate::review::{Operation, Request, UserInfo};
 use crate::telemetry;
 
@@ -64,13 +65,7 @@ pub struct UsageError(pub String);
 /// Says on standard error what went wrong, and gives the exit code.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    let mut message = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !message.contains(&cause) {
-            message.push_str(": ");
-            message.push_str(&cause);
-        }
-    }
+    let message = with_causes(error.as_ref());
     // Standard error may be closed; then nobody is there to be told.
     let _ = writeln!(std::io::stderr(), "rejob: {message}");
     if error.is::<UsageError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
@@ -92,7 +87,7 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Sends the warnings of an offline command to standard error: as text without time and module,
 /// which say nothing there, or as the server's JSON.
-fn log_plainly(args: &telemetry::Args) -> anyhow::Result<()> {
+fn log_plainly(args: &telemetry::LogArgs) -> anyhow::Result<()> {
     if args.log_format == telemetry::LogFormat::Json {
         telemetry::init(args)?;
         return Ok(());
@@ -157,6 +152,11 @@ fn request(operation: Operation, namespace: &str, job: Value, stored: Option<Val
 
 /// The name of a Job for people: its own, or what the API server makes it from.
 fn job_name(job: &Value) -> &str {
-    let text = |field| job.pointer(field).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let text = |field| text_at(job, field).filter(|name| !name.is_empty());
     text("/metadata/name").or_else(|| text("/metadata/generateName")).unwrap_or("without a name")
+}
+
+/// The text at a pointer.
+fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
 }

@@ -16,7 +16,6 @@ pub mod rights;
 #[cfg(test)]
 mod tests;
 pub mod trust;
-pub mod webhook;
 
 pub use collect::{collect, served_policies};
 pub use facts::Facts;

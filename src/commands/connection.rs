@@ -10,8 +10,8 @@ use kube::Config;
 use kube::config::{KubeConfigOptions, KubeconfigError};
 use serde_json::Value;
 
-use crate::cluster::{self, encode};
-use crate::doctor::probe::{Answer, Cluster, Probe};
+use crate::doctor::probe::{Probe, RealWorld};
+use crate::kubernetes::{self, ApiAnswer, encode, names};
 
 /// Which cluster a command looks at.
 #[derive(Debug, Clone, clap::Args)]
@@ -35,11 +35,12 @@ pub struct NamespaceArg {
 
 /// A namespace's name, which becomes part of paths.
 pub(super) fn namespace(name: &str) -> Result<String, String> {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if !name.is_empty() && name.len() <= 63 && name.bytes().all(plain) {
+    if names::is_label(name) {
         Ok(name.to_owned())
     } else {
-        Err("a namespace's name is at most 63 lower-case letters, digits and -".to_owned())
+        Err("a namespace's name is at most 63 lower-case letters, digits and -, beginning and ending \
+             with a letter or digit"
+            .to_owned())
     }
 }
 
@@ -50,9 +51,9 @@ impl ClusterArg {
     /// When the kubeconfig or the service account cannot be used.
     pub async fn connect(&self) -> anyhow::Result<Option<Connection>> {
         let Some(config) = self.config().await? else { return Ok(None) };
-        let cluster = Cluster::new(config.clone())
+        let world = RealWorld::new(config.clone())
             .context("cannot use the kubeconfig; check --kubeconfig")?;
-        Ok(Some(Connection { cluster, config }))
+        Ok(Some(Connection { world, config }))
     }
 
     /// A connection, for what makes no sense without one.
@@ -69,7 +70,7 @@ impl ClusterArg {
             KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         // A Pod's service account is in no context.
         if (self.kubeconfig.is_some() || self.context.is_none())
-            && let Some(config) = cluster::config(self.kubeconfig.as_deref(), &options).await?
+            && let Some(config) = kubernetes::config(self.kubeconfig.as_deref(), &options).await?
         {
             return Ok(Some(config));
         }
@@ -87,7 +88,7 @@ impl ClusterArg {
 /// A connection to an API server. Nothing is sent twice.
 pub struct Connection {
     /// Sends the requests.
-    pub cluster: Cluster,
+    pub world: RealWorld,
     /// Where to, and as whom.
     pub config: Config,
 }
@@ -114,9 +115,9 @@ impl Connection {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> anyhow::Result<Answer> {
+    ) -> anyhow::Result<ApiAnswer> {
         let server = self.server();
-        let answer = self.cluster.call(method, path, body).await;
+        let answer = self.world.call(method, path, body).await;
         match answer {
             Ok(answer) if answer.code == 401 => {
                 bail!("the API server at {server} does not accept these credentials: log in again")
@@ -137,7 +138,7 @@ impl Connection {
         match answer.code {
             404 => Ok(None),
             200 => Ok(Some(answer.body)),
-            _ => bail!("{}", answer.words()),
+            _ => bail!("{}", answer.message()),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::doctor;
 
 /// The flags of `rejob doctor`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DoctorArgs {
     /// Which cluster to look at.
     #[command(flatten)]
     pub cluster: ClusterArg,
@@ -24,11 +24,11 @@ pub struct Args {
 ///
 /// # Errors
 /// When there is no cluster to look at, or it does not answer.
-pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let connection = args.cluster.expect().await?;
     let server = connection.server();
     let namespace = args.namespace.as_deref();
-    let report = match doctor::collect(&connection.cluster, &server, namespace).await {
+    let report = match doctor::collect(&connection.world, &server, namespace).await {
         Ok(facts) => doctor::examine(&facts),
         Err(why) if args.output == Output::Json => doctor::unreachable(&server, &why),
         Err(why) => anyhow::bail!(

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use super::connection::{ClusterArg, Connection, NamespaceArg, jobs_path, namespace_path};
 use super::policies::{self, PolicyArg};
 use super::{DENIED, Output, job_name, json_line, table};
-use crate::cluster::{POLICY_LABEL, ServerVersion};
 use crate::decide::{Context, Decision, Verdict, decide};
-use crate::doctor::probe::Answer;
+use crate::kubernetes::{ApiAnswer, POLICY_LABEL, ServerVersion};
+
 use crate::doctor::served_policies;
 use crate::job::{GENERATED_LABELS, Job, keys, last_applied};
 use crate::manifest::{Input, kinds};
@@ -27,7 +27,7 @@ use crate::review::Operation;
 
 /// The flags of `rejob explain`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ExplainArgs {
     /// Manifests, YAML or JSON; standard input for `-`.
     #[arg(short, long = "filename", value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
@@ -83,7 +83,7 @@ enum Outcome {
 ///
 /// # Errors
 /// When an input cannot be read, the policy does not exist, or the cluster does not answer.
-pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let jobs = jobs(args)?;
     let connection = if args.offline { None } else { args.cluster.connect().await? };
     let explanation = match &connection {
@@ -99,7 +99,7 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(if refused { ExitCode::from(DENIED) } else { ExitCode::SUCCESS })
 }
 
-fn jobs(args: &Args) -> anyhow::Result<Vec<Value>> {
+fn jobs(args: &ExplainArgs) -> anyhow::Result<Vec<Value>> {
     let mut jobs = Vec::new();
     for input in Input::read_all(&args.files)? {
         for document in input.documents() {
@@ -114,7 +114,7 @@ fn jobs(args: &Args) -> anyhow::Result<Vec<Value>> {
     Ok(jobs)
 }
 
-fn offline(args: &Args, jobs: &[Value]) -> anyhow::Result<Explanation> {
+fn offline(args: &ExplainArgs, jobs: &[Value]) -> anyhow::Result<Explanation> {
     let policy = args.policy.load()?;
     let decide = |job: &Value| {
         let request = super::request(Operation::Create, "", job.clone(), None);
@@ -139,7 +139,7 @@ fn offline(args: &Args, jobs: &[Value]) -> anyhow::Result<Explanation> {
 }
 
 async fn online(
-    args: &Args,
+    args: &ExplainArgs,
     connection: &Connection,
     jobs: Vec<Value>,
 ) -> anyhow::Result<Explanation> {
@@ -147,7 +147,7 @@ async fn online(
     let policies = if args.policy.set.policies.is_some() {
         args.policy.set.load()?
     } else {
-        served_policies(&connection.cluster).await.unwrap_or_else(|why| {
+        served_policies(&connection.world).await.unwrap_or_else(|why| {
             unknown.push(format!("the policies of rejob: {why}; the built-in ones are assumed"));
             PolicySet::builtin()
         })
@@ -189,7 +189,7 @@ async fn dry_run(
     namespace: &str,
     job: &Value,
     exists: bool,
-) -> anyhow::Result<Answer> {
+) -> anyhow::Result<ApiAnswer> {
     let name = if exists { Job::new(job).name() } else { None };
     let path = format!("{}?dryRun=All&fieldManager=rejob-explain", jobs_path(namespace, name));
     let method = if exists { Method::PUT } else { Method::POST };
@@ -270,7 +270,7 @@ fn row(
     namespace: &str,
     job: &Value,
     stored: Option<&Value>,
-    answer: &Answer,
+    answer: &ApiAnswer,
     decision: Option<Decision>,
 ) -> Row {
     let marker = Job::new(&answer.body).annotation(keys::REPLACING);
@@ -284,7 +284,7 @@ fn row(
     // The API server has the last word: it knows rights, other admission, and the policy of this moment.
     let decision = decision.filter(|decision| agrees(decision, outcome));
     let because = match (outcome, marker, &decision) {
-        (Outcome::Refused, ..) => answer.words(),
+        (Outcome::Refused, ..) => answer.message(),
         (_, Some(marker), _) => marker.to_owned(),
         (_, None, Some(decision)) => because(decision),
         (_, None, None) => "The API server accepts it.".to_owned(),

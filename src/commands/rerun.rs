@@ -18,9 +18,9 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::{ClusterArg, Connection, NamespaceArg, jobs_path, namespace_path};
 use super::job_run::{JobRun, State};
-use crate::cluster::{POLICY_LABEL, encode};
 use crate::decide::{self, decide};
 use crate::job::{Job, keys};
+use crate::kubernetes::{POLICY_LABEL, encode};
 use crate::policy::Policy;
 use crate::review::Operation;
 
@@ -35,7 +35,7 @@ const FIELD_MANAGER: &str = "kubectl-rejob";
 
 /// The flags of `rejob rerun`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct RerunArgs {
     /// The Job: `nightly` or `job/nightly`.
     #[arg(value_name = "JOB")]
     pub job: String,
@@ -58,7 +58,7 @@ pub struct Args {
 /// # Errors
 /// When the Job does not exist, nothing would run it again, the request is refused, or the run is gone
 /// before its end.
-pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
     let connection = args.cluster.expect().await?;
     let namespace = connection.namespace(&args.namespace);
     let name = args.job.strip_prefix("job/").unwrap_or(&args.job);
@@ -74,7 +74,7 @@ pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let dry_run =
         connection.call(Method::PATCH, &format!("{target}&dryRun=All"), Some(&asked)).await?;
     if !dry_run.is_success() {
-        bail!("{}", dry_run.words());
+        bail!("{}", dry_run.message());
     }
     if Job::new(&dry_run.body).annotation(keys::REPLACING).is_none() {
         let why = why_not(&connection, &namespace, &old, &dry_run.body).await;
@@ -128,11 +128,11 @@ async fn send(connection: &Connection, path: &str, asked: &Value) -> anyhow::Res
         }
         tries += 1;
         if answer.code != 429 || tries > TRIES {
-            bail!("{}", answer.words());
+            bail!("{}", answer.message());
         }
         let seconds = answer.body.pointer("/details/retryAfterSeconds").and_then(Value::as_u64);
         let seconds = seconds.unwrap_or(1);
-        say(&format!("{}; trying again in {seconds} s", answer.words()));
+        say(&format!("{}; trying again in {seconds} s", answer.message()));
         sleep(Duration::from_secs(seconds)).await;
     }
 }

@@ -10,8 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::cluster::ServerVersion;
 use crate::decide::{self, Decision, Verdict, decide};
+use crate::kubernetes::ServerVersion;
 use crate::manifest::Input;
 use crate::reason::Reason;
 use crate::review::{self, Request};
@@ -22,7 +22,7 @@ use super::policies::PolicyArg;
 
 /// The flags of `rejob review`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ReviewArgs {
     /// An AdmissionReview as JSON; standard input when none is given, or for `-`. One that a server has
     /// answered is told in words.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
@@ -44,7 +44,7 @@ pub struct Args {
     pub explain: bool,
     /// The flags for logs.
     #[command(flatten)]
-    pub log: telemetry::Args,
+    pub log: telemetry::LogArgs,
 }
 
 fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
@@ -55,7 +55,7 @@ fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
 ///
 /// # Errors
 /// When the input cannot be read or is no AdmissionReview, or the policy does not exist.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     super::log_plainly(&args.log)?;
     let policy = args.policy.load()?;
     let input = Input::read(&args.file)?;

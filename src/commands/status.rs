@@ -11,15 +11,15 @@ use serde_json::Value;
 use super::connection::{ClusterArg, Connection, NamespaceArg, jobs_path, namespace_path};
 use super::job_run::{JobRun, State};
 use super::{Output, json_line, table};
-use crate::cluster::POLICY_LABEL;
 use crate::doctor::checks::span;
 use crate::doctor::served_policies;
 use crate::job::Job;
+use crate::kubernetes::POLICY_LABEL;
 use crate::policy::{OnChange, WhileRunning};
 
 /// The flags of `rejob status`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct StatusArgs {
     /// Which cluster to look at.
     #[command(flatten)]
     pub cluster: ClusterArg,
@@ -71,7 +71,7 @@ struct Replaced {
 ///
 /// # Errors
 /// When there is no cluster to look at, or the caller may not list Jobs.
-pub async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub async fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let connection = args.cluster.expect().await?;
     let namespace = (!args.all_namespaces).then(|| connection.namespace(&args.namespace));
     let status = look(&connection, namespace.as_deref()).await?;
@@ -92,7 +92,7 @@ async fn look(connection: &Connection, namespace: Option<&str>) -> anyhow::Resul
         let found = connection.list(path).await.context("choose one with --namespace")?;
         found.iter().map(named).collect()
     };
-    match served_policies(&connection.cluster).await {
+    match served_policies(&connection.world).await {
         Ok(policies) => {
             for namespace in &mut namespaces {
                 let policy = namespace.policy.as_deref().and_then(|name| policies.get(name));

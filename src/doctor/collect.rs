@@ -14,11 +14,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::calls;
-use super::facts::{Backend, Certificate, Facts, Installation, Known, Source};
+use super::facts::{Backend, Certificate, ChainSource, Facts, Installation, Known};
 use super::installation::Settings;
-use super::probe::{Answer, Probe};
+use super::probe::Probe;
 use super::rights;
-use super::webhook::{self, Target};
+use crate::kubernetes::ApiAnswer;
+use crate::kubernetes::webhook::{self, Target};
 use crate::policy::PolicySet;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -102,13 +103,13 @@ async fn get(probe: &impl Probe, path: &str) -> Known<Value> {
     success(probe.call(Method::GET, path, None).await?)
 }
 
-fn success(answer: Answer) -> Known<Value> {
-    if answer.is_success() { Ok(answer.body) } else { Err(answer.words()) }
+fn success(answer: ApiAnswer) -> Known<Value> {
+    answer.object().map_err(|error| error.message)
 }
 
-fn text(answer: &Answer, pointer: &str) -> Known<String> {
+fn text(answer: &ApiAnswer, pointer: &str) -> Known<String> {
     let value = answer.body.pointer(pointer).and_then(Value::as_str);
-    value.map(str::to_owned).ok_or_else(|| answer.words())
+    value.map(str::to_owned).ok_or_else(|| answer.message())
 }
 
 fn typed<T: DeserializeOwned>(value: Value) -> Known<T> {
@@ -211,7 +212,7 @@ async fn ask_for_rights(
     probe: &impl Probe,
     facts: &Facts,
     index: usize,
-) -> Vec<(rights::Right, Known<bool>)> {
+) -> Vec<(rights::NeededRight, Known<bool>)> {
     let Some(installation) = facts.installations.get(index) else { return Vec::new() };
     let Some(settings) = installation.settings() else { return Vec::new() };
     let replaces = match &installation.policies {
@@ -251,17 +252,17 @@ fn ready(slices: &[EndpointSlice]) -> usize {
 
 async fn certificate(probe: &impl Probe, facts: &Facts, target: &Target) -> Certificate {
     let instead = match probe.served(target).await {
-        Ok(chain) => return Certificate { chain: Ok(chain), source: Source::Handshake },
+        Ok(chain) => return Certificate { chain: Ok(chain), source: ChainSource::Handshake },
         Err(error) => error,
     };
     let installation = facts.installation_of(target);
     let settings = installation.and_then(Installation::settings);
     let secret = settings.and_then(|Settings { secret, .. }| secret);
     let (Some(installation), Some(name)) = (installation, secret) else {
-        return Certificate { chain: Err(instead), source: Source::Handshake };
+        return Certificate { chain: Err(instead), source: ChainSource::Handshake };
     };
     let chain = chain_of(probe, &installation.namespace, &name).await;
-    Certificate { chain, source: Source::Secret { name, instead } }
+    Certificate { chain, source: ChainSource::Secret { name, instead } }
 }
 
 async fn chain_of(probe: &impl Probe, namespace: &str, name: &str) -> Known<Vec<Vec<u8>>> {

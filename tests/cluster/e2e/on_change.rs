@@ -159,6 +159,8 @@ fn a_bare_manifest_can_be_put() {
         let manifest = job("nightly", "app:1");
         namespace.create_job(&manifest).ok();
         let old = uid(&namespace);
+        // kubectl names the revision that it has read: nobody is to write in between.
+        namespace.started_pods("nightly");
         // Without the selector and the generated labels, plain Kubernetes answers 422.
         let put = labeled(manifest, "team", "a").to_string();
         let replaced = namespace.kubectl_with(&put, &["replace", "-f", "-"]).ok();

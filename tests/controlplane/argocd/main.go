@@ -101,9 +101,9 @@ func run(command string, target *unstructured.Unstructured, serverSide, replace,
 	return healthy(get)
 }
 
-// healthy waits for up to a minute.
+// healthy waits for up to three minutes.
 func healthy(get func() (*unstructured.Unstructured, error)) error {
-	for range 300 {
+	for range 900 {
 		live, err := get()
 		if err == nil && live == nil {
 			err = errors.New("the object is gone")
@@ -124,7 +124,7 @@ func healthy(get func() (*unstructured.Unstructured, error)) error {
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
-	return errors.New("not healthy within a minute")
+	return errors.New("not healthy within three minutes")
 }
 
 func printDiff(config *rest.Config, kubectl *kube.KubectlCmd, target, live *unstructured.Unstructured, serverSide bool) error {

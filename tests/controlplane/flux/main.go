@@ -72,7 +72,7 @@ func run(command string, object *unstructured.Unstructured, force, wait bool) er
 	if !wait {
 		return nil
 	}
-	patience := ssa.WaitOptions{Interval: time.Second, Timeout: time.Minute, FailFast: true}
+	patience := ssa.WaitOptions{Interval: time.Second, Timeout: 3 * time.Minute, FailFast: true}
 	return manager.WaitForSet(changes.ToObjMetadataSet(), patience)
 }
 
