@@ -34,9 +34,12 @@ fn main() {
             std::process::exit(2);
         }
     };
-    // Cargo builds the program before it runs a test, not before an example.
+    // Cargo builds the program before it runs a test, not before an example. With the example in the same
+    // build it has the dependencies of that one, which are built already.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo).args(["build", "--quiet", "--bin", "rejob"]).status();
+    let built = Command::new(cargo)
+        .args(["build", "--quiet", "--bin", "rejob", "--example", "demo"])
+        .status();
     assert!(built.is_ok_and(|status| status.success()), "cargo cannot build rejob");
     eprintln!("Starting a control plane, and installing rejob …");
     stage::play(fast, |line| println!("{line}"));
