@@ -68,6 +68,8 @@ archives() {
         mkdir "$dist/work/$name"
         cp -R "$shared/." "$dist/work/$name"
         cp "$stage/rejob" "$dist/work/$name"
+        # The name by which kubectl finds it.
+        ln -s rejob "$dist/work/$name/kubectl-rejob"
         pack "$dist/work" "$name" | gzip --no-name >"$dist/$name.tar.gz"
     done
 }
@@ -115,11 +117,13 @@ metadata:
 spec:
   version: v$version
   homepage: $repository
-  shortDescription: Checks rejob and previews its decisions
+  shortDescription: Shows, explains and reruns the Jobs that rejob redeploys
   description: |
     rejob is an admission webhook that redeploys Kubernetes Jobs the way you
-    redeploy Deployments. This plugin checks an installation (kubectl rejob
-    doctor) and makes the same decisions on manifests (kubectl rejob mutate).
+    redeploy Deployments. This plugin shows what became of the Jobs (kubectl
+    rejob status), runs one again (kubectl rejob rerun), says what a deploy
+    would do (kubectl rejob explain) and checks an installation (kubectl rejob
+    doctor).
   platforms:
 MANIFEST
     for archive in "$dist"/*.tar.gz; do

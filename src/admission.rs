@@ -17,9 +17,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::cluster::ServerVersion;
 use crate::decide::{Context, Decision, Fact, Verdict, as_warnings, decide_or_ask, stale_view};
 use crate::job::{Job, last_apply};
+use crate::kubernetes::ServerVersion;
 use crate::metrics::{Metrics, Operation as MetricOperation, ReplacementResult};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
@@ -184,8 +184,13 @@ impl<C: Cluster> Admission<C> {
             return None;
         }
         let outcome = run(cluster, plan, facts.policy, deadline, facts.creation).await;
-        if matches!(outcome, Outcome::Replaced(_)) {
-            self.turns.gone(plan);
+        match outcome {
+            Outcome::Replaced(_) => self.turns.gone(plan),
+            Outcome::Working => {
+                facts.context.pods = Fact::Unasked;
+                return None;
+            }
+            _ => {}
         }
         Some(outcome)
     }
@@ -194,7 +199,7 @@ impl<C: Cluster> Admission<C> {
         let result = match outcome {
             Outcome::Replaced(_) => ReplacementResult::Replaced,
             Outcome::WouldReplace => ReplacementResult::DryRun,
-            Outcome::StaleView => ReplacementResult::Stale,
+            Outcome::StaleView | Outcome::Working => ReplacementResult::Stale,
             Outcome::Refused(..) | Outcome::Busy(_) => ReplacementResult::Refused,
             Outcome::Failed(_) => ReplacementResult::Failed,
         };
@@ -211,7 +216,7 @@ impl<C: Cluster> Admission<C> {
                 planned
             }
             Outcome::WouldReplace => planned,
-            Outcome::StaleView => stale(planned),
+            Outcome::StaleView | Outcome::Working => stale(planned),
             Outcome::Busy(message) if !plan.dry_run => {
                 Decision::retry(Reason::ClusterError, message, 1)
             }

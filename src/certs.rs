@@ -2,7 +2,7 @@
 //!
 //! There are three ways: an in-memory pair for trying things out ([`self_signed`]), files that
 //! somebody else keeps up to date ([`load_pair`], [`watch_files`]), and a CA of the server's own
-//! that lives in a Secret ([`manager`]; the rules are in [`plan`]). All of them end in a [`CertSlot`], which the TLS listener resolves from
+//! that lives in a Secret ([`manager`]; the rules are in [`plan`]). All of them end in a [`CertResolver`], which the TLS listener resolves from
 //! without a lock. The invariant of the module: a pair is served only after it was proven to be
 //! usable, and a bad one never displaces a good one.
 
@@ -11,31 +11,31 @@ pub mod bundle;
 pub mod change;
 mod client_ca;
 mod clock;
+pub mod configuration;
 mod expiry;
-pub mod inject;
 mod issue;
 pub mod manager;
 mod pair;
 mod pem;
 pub mod plan;
 mod readiness;
-mod slot;
+mod resolver;
 pub mod state;
 pub mod store;
 mod supply;
 mod token;
 mod watch;
 
-pub use args::{Args, ArgsError, SelfManaged, Source, service_names};
+pub use args::{ArgsError, CertArgs, SelfManaged, Source, service_names};
 pub use client_ca::{ClientCaSlot, client_verifier};
 pub use clock::{Clock, SystemClock};
 pub use expiry::{Life, warn_before_expiry};
 pub use issue::{Issued, Keypair, self_signed};
 pub(crate) use pair::alternative_names;
-pub use pair::{Pair, load_pair};
+pub use pair::{Pair, Validity, load_pair};
 pub use pem::CertError;
 pub use readiness::Readiness;
-pub use slot::{CertSlot, Validity};
+pub use resolver::CertResolver;
 pub use supply::{StartError, Supply};
 pub use token::{AcceptedTokens, accepted_tokens};
 pub use watch::{WATCH_INTERVAL, read_pair, watch_client_ca, watch_files};

@@ -1,5 +1,8 @@
 //! The command line: clap types only; each subcommand owns its flags.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use clap::builder::Resettable;
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
@@ -7,7 +10,9 @@ use crate::commands;
 
 /// Redeploy Kubernetes Jobs the way you redeploy Deployments.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the review is refused. Errors are one sentence on
+/// Under the name `kubectl-rejob` on PATH it is a plugin: `kubectl rejob status`.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something is refused (review, explain). Errors are one sentence on
 /// standard error. Every flag can also be set by its environment variable.
 #[derive(Debug, Parser)]
 #[command(name = "rejob", version, about, max_term_width = 100)]
@@ -21,7 +26,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the admission webhook.
-    Serve(Box<commands::serve::Args>),
+    Serve(Box<commands::serve::ServeArgs>),
     /// Decide the Jobs of manifests offline: YAML or JSON in, the same stream out.
     ///
     /// Each Job gets what rejob would give it when it is created: its name with the template hash
@@ -31,23 +36,48 @@ pub enum Command {
     /// comments inside it. References to the Job's name in other resources are not changed.
     /// Nothing is written when a document is invalid or a Job is refused.
     ///
+    /// YAML is read as kubectl reads it. What kubectl takes and other readers take for something
+    /// else is refused, with the advice to quote it: text in brackets that ends in a colon or is a
+    /// dash (`[grep, error:]`, `[tar, xf, -]`). Also refused are tabs that indent, `\'` between
+    /// double quotes, a comment right behind a quote or bracket, local tags (`!name`) and keys that
+    /// are numbers with a fraction. In a document that is written anew, numbers with a fraction or
+    /// of more than 64 bits get another spelling of the same value (`1.10` becomes `1.1`), and
+    /// `yEs`, which kubectl takes for text, is a truth value.
+    ///
     /// As a Helm post-renderer, with Helm 3: `helm upgrade --install web ./web --post-renderer rejob
     /// --post-renderer-args mutate --post-renderer-args --policy=hash-name`. Helm 4 takes
     /// post-renderers as plugins: `helm plugin install examples/post-renderer`, then `helm upgrade
     /// --install web ./web --post-renderer rejob --post-renderer-args --policy=hash-name`.
     ///
     /// As a KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
-    Mutate(commands::mutate::Args),
+    Mutate(commands::mutate::MutateArgs),
     /// Answer one AdmissionReview, and do nothing: exit code 0 when allowed, 3 when refused.
     ///
     /// A review whose Job would be replaced is answered as it is once the old Job is replaced.
-    Review(commands::review::Args),
+    Review(commands::review::ReviewArgs),
     /// Print the template hash of each Job, as sha256sum prints.
-    Hash(commands::hash::Args),
+    Hash(commands::hash::HashArgs),
     /// Print completions, man pages, the default policy file or its schema.
-    Generate(commands::generate::Args),
+    Generate(commands::generate::GenerateArgs),
     /// Check an installation and say what to do.
-    Doctor(commands::doctor::Args),
+    Doctor(commands::doctor::DoctorArgs),
+    /// Show which namespaces opt in, and what became of their Jobs.
+    ///
+    /// A Job's last replacement is told by its Event, which Kubernetes keeps for an hour by default.
+    /// Jobs that a controller owns, a CronJob's for one, are left out: rejob leaves them alone.
+    Status(commands::status::StatusArgs),
+    /// Run a Job again, though nothing in it has changed.
+    ///
+    /// Sets the annotation `rejob.dev/rerun`, so that rejob replaces the Job. Where the old run still
+    /// works, the policy says what happens; while it says Wait, the request is sent again 10 times, as
+    /// kubectl does. Where nothing would run the Job again, nothing is written.
+    Rerun(commands::rerun::RerunArgs),
+    /// Say what would happen to the Jobs of manifests if they were deployed, and which rule says so.
+    ///
+    /// Against a cluster the API server is asked by a dry run, so the answer has a part of everything:
+    /// rejob, other admission, your rights. Without one each Job is decided as a new one, and what
+    /// that leaves open is listed. Exit code 3 when a Job would be refused.
+    Explain(commands::explain::ExplainArgs),
 }
 
 impl Cli {
@@ -57,9 +87,20 @@ impl Cli {
     #[must_use]
     pub fn of_this_process() -> Self {
         let mut command = without_empty_variables(Self::command());
+        if is_plugin(std::env::args_os().next()) {
+            command = command.bin_name(PLUGIN);
+        }
         let matches = command.get_matches_mut();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
     }
+}
+
+/// How people call the program that kubectl finds as `kubectl-rejob`.
+const PLUGIN: &str = "kubectl rejob";
+
+/// Whether the program was started under the name by which kubectl finds it.
+fn is_plugin(program: Option<OsString>) -> bool {
+    program.is_some_and(|program| Path::new(&program).file_stem() == Some("kubectl-rejob".as_ref()))
 }
 
 /// The command without the variables that are set to nothing, subcommands included.

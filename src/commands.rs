@@ -1,26 +1,61 @@
 //! One shell per subcommand: read, call the core, write.
 //!
-//! What they share is here and in two places more: [`crate::manifest::Input`] opens what a command
-//! reads, [`policies`] finds the policy. Standard output carries only what a script reads; all
+//! What they share is here and in three places more: [`crate::manifest::Input`] opens what a command
+//! reads, [`policies`] finds the policy, [`connection`] the cluster. Standard output carries only what a script reads; all
 //! else goes to standard error.
 
+pub mod connection;
 pub mod doctor;
+pub mod explain;
 pub mod generate;
 pub mod hash;
+mod job_run;
 pub mod mutate;
 pub mod policies;
+pub mod rerun;
 pub mod review;
 pub mod serve;
+pub mod status;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
+use serde::Serialize;
 use serde_json::Value;
 
+use crate::error::with_causes;
+use crate::review::{Operation, Request, UserInfo};
 use crate::telemetry;
 
 /// The exit code for a command line that asks for something that does not exist; clap's own.
 const USAGE: u8 = 2;
+
+/// The exit code where something is refused.
+const DENIED: u8 = 3;
+
+/// How a command prints what it has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Runs a command that talks to a cluster.
+///
+/// # Errors
+/// The command's, and when no thread can be started.
+pub fn block_on(
+    command: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start a thread; is the limit of processes reached?")?
+        .block_on(command)
+}
 
 /// An error in how the program was called: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +65,7 @@ pub struct UsageError(pub String);
 /// Says on standard error what went wrong, and gives the exit code.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    let mut message = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !message.contains(&cause) {
-            message.push_str(": ");
-            message.push_str(&cause);
-        }
-    }
+    let message = with_causes(error.as_ref());
     // Standard error may be closed; then nobody is there to be told.
     let _ = writeln!(std::io::stderr(), "rejob: {message}");
     if error.is::<UsageError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
@@ -58,7 +87,7 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Sends the warnings of an offline command to standard error: as text without time and module,
 /// which say nothing there, or as the server's JSON.
-fn log_plainly(args: &telemetry::Args) -> anyhow::Result<()> {
+fn log_plainly(args: &telemetry::LogArgs) -> anyhow::Result<()> {
     if args.log_format == telemetry::LogFormat::Json {
         telemetry::init(args)?;
         return Ok(());
@@ -79,8 +108,55 @@ fn log_plainly(args: &telemetry::Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A document for programs, with a line end.
+fn json_line(document: &impl Serialize) -> String {
+    // Structs of strings and numbers: writing them does not fail.
+    let mut json = serde_json::to_string_pretty(document).unwrap_or_default();
+    json.push('\n');
+    json
+}
+
+/// Rows as columns, as kubectl prints them; the last column ends the line.
+fn table(rows: &[Vec<String>]) -> String {
+    let length =
+        |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| cell.chars().count());
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let widths: Vec<_> = (0..columns)
+        .map(|column| rows.iter().map(|row| length(row, column)).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}   "));
+        text.push_str(cells.collect::<String>().trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The dry run of a request about a Job, as the API server would ask about it.
+fn request(operation: Operation, namespace: &str, job: Value, stored: Option<Value>) -> Request {
+    Request {
+        uid: String::new(),
+        is_job: true,
+        subresource: None,
+        operation,
+        namespace: namespace.to_owned(),
+        name: job_name(&job).to_owned(),
+        user: UserInfo::default(),
+        object: Some(job),
+        old_object: stored,
+        dry_run: true,
+        field_manager: None,
+    }
+}
+
 /// The name of a Job for people: its own, or what the API server makes it from.
 fn job_name(job: &Value) -> &str {
-    let text = |field| job.pointer(field).and_then(Value::as_str).filter(|name| !name.is_empty());
+    let text = |field| text_at(job, field).filter(|name| !name.is_empty());
     text("/metadata/name").or_else(|| text("/metadata/generateName")).unwrap_or("without a name")
+}
+
+/// The text at a pointer.
+fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
 }

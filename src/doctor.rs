@@ -16,9 +16,8 @@ pub mod rights;
 #[cfg(test)]
 mod tests;
 pub mod trust;
-pub mod webhook;
 
-pub use collect::collect;
+pub use collect::{collect, served_policies};
 pub use facts::Facts;
 pub use finding::{Finding, Level, Report};
 

@@ -31,7 +31,9 @@ pub use name::{hashed_name, is_hashed_name};
 pub use owner::{Client, NameKeeper};
 pub use progress::{Progress, pod_selector, pod_works, progress};
 pub use queue::{is_of_status, owners, suspended_by_a_queue, without_admission};
-pub use requested::{asks_for_a_rerun, last_applied, manifest, repeats};
+pub use requested::{
+    LAST_APPLIED_CONFIGURATION, asks_for_a_rerun, last_applied, manifest, repeats,
+};
 
 /// Annotations and labels that rejob reads or writes.
 pub mod keys {

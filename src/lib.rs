@@ -18,7 +18,7 @@
 //! | [`admission`] | bytes in, bytes out: review, decision, effects, metrics |
 //! | [`server`] | listener, TLS, router, limits, admin port, drain |
 //! | [`certs`] | certificates: plan, issue, store, watch, inject |
-//! | [`cluster`] | the Kubernetes client behind the effect trait |
+//! | [`kubernetes`] | the API server: one client, the effects behind the trait, webhook configurations, names |
 //! | [`doctor`] | `rejob doctor`: probes collect facts, pure functions judge them |
 //! | [`manifest`] | YAML and JSON streams for the command line |
 //! | [`cli`], [`commands`] | the command line and one shell per subcommand |
@@ -27,11 +27,13 @@
 pub mod admission;
 pub mod certs;
 pub mod cli;
-pub mod cluster;
 pub mod commands;
 pub mod decide;
 pub mod doctor;
+pub mod duration;
+pub mod error;
 pub mod job;
+pub mod kubernetes;
 pub mod manifest;
 pub mod metrics;
 pub mod patch;

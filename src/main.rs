@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use rejob::cli::{Cli, Command};
-use rejob::commands::{self, doctor, generate, hash, mutate, review, serve};
+use rejob::commands::{
+    self, block_on, doctor, explain, generate, hash, mutate, rerun, review, serve, status,
+};
 
 /// A review is hundreds of small strings, taken and given back.
 #[global_allocator]
@@ -19,7 +21,10 @@ fn main() -> ExitCode {
         Command::Review(args) => review::run(&args),
         Command::Hash(args) => hash::run(&args),
         Command::Generate(args) => generate::run(args),
-        Command::Doctor(args) => doctor::run(&args),
+        Command::Doctor(args) => block_on(doctor::run(&args)),
+        Command::Status(args) => block_on(status::run(&args)),
+        Command::Rerun(args) => block_on(rerun::run(&args)),
+        Command::Explain(args) => block_on(explain::run(&args)),
     };
     result.unwrap_or_else(|error| commands::report(&error))
 }

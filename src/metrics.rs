@@ -163,14 +163,14 @@ impl Metrics {
 
     /// A review is being worked on until the guard is dropped.
     #[must_use]
-    pub fn review_in_flight(&self) -> Held {
-        Held::new(&self.0.in_flight)
+    pub fn review_in_flight(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.0.in_flight)
     }
 
     /// A connection is open until the guard is dropped.
     #[must_use]
-    pub fn connection_open(&self) -> Held {
-        Held::new(&self.0.connections)
+    pub fn connection_open(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.0.connections)
     }
 
     /// A review was turned away because too many were in flight.
@@ -303,16 +303,16 @@ impl PolicyMetrics {
 
 /// Holds a gauge one higher while it lives.
 #[derive(Debug)]
-pub struct Held(Gauge);
+pub struct GaugeGuard(Gauge);
 
-impl Held {
+impl GaugeGuard {
     fn new(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

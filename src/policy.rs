@@ -38,7 +38,7 @@ pub enum OnChange {
     Ignore,
 }
 
-/// What happens to a changed Job while the old one makes progress (`whileRunning`).
+/// What happens to a changed Job while the old one works (`whileRunning`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum WhileRunning {
     /// Hold the client with 429 and `retryAfterSeconds`, so that it tries again by itself.
@@ -178,7 +178,7 @@ impl JsonSchema for Ttl {
 pub struct Policy {
     /// What an UPDATE that changes the immutable part does.
     pub on_change: OnChange,
-    /// What happens while the old Job makes progress.
+    /// What happens while the old Job works.
     pub while_running: WhileRunning,
     /// How long Wait may hold a deploy, in seconds.
     pub wait_seconds: WaitSeconds,

@@ -71,8 +71,8 @@ reasons! {
     BeingDeletedDenied = "being_deleted_denied", "replacement", "The old Job is being deleted.";
     FinalizersDenied = "finalizers_denied", "replacement", "The old Job has finalizers, so it would not vanish at once.";
     UidDenied = "uid_denied", "replacement", "A client that never reads again names the uid of the old Job, so it could not succeed.";
-    RunningWait = "running_wait", "replacement", "The old Job makes progress; the client waits.";
-    RunningDenied = "running_denied", "replacement", "The old Job makes progress.";
+    RunningWait = "running_wait", "replacement", "The old Job works; the client waits.";
+    RunningDenied = "running_denied", "replacement", "The old Job works.";
     RightsDenied = "rights_denied", "replacement", "The user may not delete and create Jobs here.";
     InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job.";
     NotOptedIn = "not_opted_in", "replacement", "The namespace does not opt in to this policy, or to none that this rejob has.";

@@ -15,6 +15,7 @@ mod listen;
 mod prompt;
 mod refusal;
 mod review;
+mod reviewer;
 mod route;
 pub mod timeout;
 pub mod tls;
@@ -25,64 +26,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use bytes::Bytes;
-use http::StatusCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::certs::AcceptedTokens;
 use crate::metrics::Metrics;
-use admin::{Admin, Readiness};
+use admin::{Admin, ReadinessChecks};
 use body::Budget;
 use drain::Drain;
 pub use limits::Limits;
 pub use listen::ListenError;
 use review::Webhook;
+pub use reviewer::{ReviewError, Reviewer};
 
 /// Connections at once on the admin port: a kubelet, a few scrapers and a person.
 const ADMIN_CONNECTIONS: usize = 32;
-
-/// What the server hands a request's body to: [`crate::admission::Admission`], or a stub in tests.
-pub trait Reviewer: Send + Sync + 'static {
-    /// Answers one AdmissionReview for the named policy before `deadline`.
-    ///
-    /// The future is run to its end even when the client is gone.
-    fn review(
-        &self,
-        policy: &str,
-        body: Bytes,
-        deadline: Instant,
-    ) -> impl Future<Output = Result<Bytes, ReviewError>> + Send;
-}
-
-/// Why a body got no AdmissionReview answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ReviewError {
-    /// The body is not an AdmissionReview of admission.k8s.io/v1 (400).
-    #[error("{0}")]
-    NotAReview(String),
-    /// No policy of that name (404).
-    #[error("no policy named {name:?}; there are: {known}")]
-    UnknownPolicy {
-        /// The name asked for.
-        name: String,
-        /// The names there are, joined.
-        known: String,
-    },
-}
-
-impl ReviewError {
-    /// The HTTP status that goes with it.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        match self {
-            Self::NotAReview(_) => StatusCode::BAD_REQUEST,
-            Self::UnknownPolicy { .. } => StatusCode::NOT_FOUND,
-        }
-    }
-}
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -98,7 +57,7 @@ pub struct Setup<R> {
     /// The capability tokens that a path must carry.
     pub tokens: AcceptedTokens,
     /// What must hold for the server to be ready.
-    pub readiness: Readiness,
+    pub readiness: ReadinessChecks,
     /// Where it is counted.
     pub metrics: Metrics,
     /// What decides.

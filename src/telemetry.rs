@@ -22,7 +22,7 @@ pub enum LogFormat {
 /// The flags for logs, the same in every subcommand.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-pub struct Args {
+pub struct LogArgs {
     /// Write logs as text or as one JSON object a line.
     #[arg(long, env = "REJOB_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -115,7 +115,7 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// When the level is not understood, or logging was set up before.
-pub fn init(args: &Args) -> Result<(), TelemetryError> {
+pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
     let color = args.log_format == LogFormat::Text && std::io::stderr().is_terminal();
     let subscriber = subscriber(args, color, std::io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::Twice)
@@ -123,7 +123,7 @@ pub fn init(args: &Args) -> Result<(), TelemetryError> {
 
 /// The subscriber behind [`init`], with the writer as a parameter.
 fn subscriber<W>(
-    args: &Args,
+    args: &LogArgs,
     color: bool,
     writer: W,
 ) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, TelemetryError>
@@ -170,7 +170,7 @@ mod tests {
 
     fn logged(format: LogFormat, level: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
-        let args = Args { log_format: format, log_level: level.to_owned() };
+        let args = LogArgs { log_format: format, log_level: level.to_owned() };
         let writer = lines.clone();
         let subscriber = subscriber(&args, false, move || writer.clone()).unwrap();
         tracing::subscriber::with_default(subscriber, log);
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_wrong_level_says_what_is_allowed() {
-        let args = Args { log_format: LogFormat::Text, log_level: "rejob=loud".to_owned() };
+        let args = LogArgs { log_format: LogFormat::Text, log_level: "rejob=loud".to_owned() };
         let message = subscriber(&args, false, std::io::sink).err().unwrap().to_string();
         assert!(message.contains("rejob=loud") && message.contains("--log-level"), "{message}");
     }
@@ -215,7 +215,7 @@ mod tests {
     #[derive(clap::Parser)]
     struct Flags {
         #[command(flatten)]
-        logs: Args,
+        logs: LogArgs,
     }
 
     fn flag(value: &str) -> Result<String, String> {

@@ -111,7 +111,9 @@ async fn a_replacement_is_answered_with_put_back_marker_warning_and_audit() {
     let stored = patched(&answer, &job("a:2"));
     assert_eq!(stored["spec"], job("a:1")["spec"]);
     assert!(stored["metadata"]["annotations"]["rejob.dev/replacing"].is_string());
-    assert_eq!(answer["warnings"], Value::Null, "it is said when the new Job starts");
+    // That it is replaced is said when the new Job starts.
+    let warning = "job nightly: its old run is deleted; if this request fails, send it again";
+    assert_eq!(answer["warnings"], json!([warning]));
     assert_eq!(answer["auditAnnotations"]["reason"], "replaced");
     assert!(counted(&metrics, "reason=\"replaced\""));
     assert!(counted(&metrics, "result=\"replaced\""));

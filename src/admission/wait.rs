@@ -14,8 +14,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::cluster::ServerVersion;
 use crate::job::{Job, Progress, progress};
+use crate::kubernetes::ServerVersion;
 use crate::replace::Cluster;
 use crate::replace::reaper::LONGEST_REQUEST;
 use crate::review::Request;

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo};
+use crate::duration;
+use crate::kubernetes::names;
 
 /// Where the server's certificate comes from. With none of these flags: an in-memory certificate
 /// made at each start, for trying things out.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Certificates")]
-pub struct Args {
+pub struct CertArgs {
     /// Certificate chain, PEM, the server's own certificate first; read again when it changes.
     #[arg(long, env = "REJOB_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -21,7 +22,7 @@ pub struct Args {
     /// How often the certificate files are compared with what is served.
     #[arg(
         long, env = "REJOB_TLS_RELOAD_INTERVAL", value_name = "DURATION", default_value = "2s",
-        value_parser = duration
+        value_parser = duration::parse_positive
     )]
     pub tls_reload_interval: Duration,
 
@@ -53,7 +54,7 @@ pub struct Args {
     /// How long a certificate of the server's own lives; renewed when two thirds have passed.
     #[arg(
         long, env = "REJOB_CERT_LIFE", value_name = "DURATION", default_value = "90d",
-        value_parser = duration
+        value_parser = duration::parse_positive
     )]
     pub cert_life: Duration,
 
@@ -61,7 +62,7 @@ pub struct Args {
     /// when two thirds have passed.
     #[arg(
         long, env = "REJOB_CA_LIFE", value_name = "DURATION", default_value = "365d",
-        value_parser = duration
+        value_parser = duration::parse_positive
     )]
     pub ca_life: Duration,
 
@@ -135,12 +136,12 @@ pub enum ArgsError {
         /// What it was given.
         value: String,
     },
-    /// Lives that leave no room for a rotation.
+    /// Lifetimes that leave no room for a rotation.
     #[error("--ca-life must be at least three times --cert-life, and --cert-life at least 5s")]
-    Lives,
+    Lifetimes,
 }
 
-impl Args {
+impl CertArgs {
     /// The way certificates are supplied.
     ///
     /// # Errors
@@ -174,7 +175,7 @@ impl Args {
             (None, None) => return Err(ArgsError::NoNamespace(secret.to_owned())),
         };
         if self.ca_life / 3 < self.cert_life || self.cert_life < Duration::from_secs(5) {
-            return Err(ArgsError::Lives);
+            return Err(ArgsError::Lifetimes);
         }
         let namespace = checked("--cert-secret", namespace)?;
         let mut names = Vec::new();
@@ -198,7 +199,7 @@ impl Args {
 }
 
 fn checked(flag: &'static str, value: &str) -> Result<String, ArgsError> {
-    if is_name(value) {
+    if names::is_subdomain(value) {
         Ok(value.to_owned())
     } else {
         Err(ArgsError::BadName { flag, value: value.to_owned() })
@@ -216,27 +217,6 @@ pub fn service_names(service: &str, namespace: &str) -> Vec<String> {
     ]
 }
 
-/// A DNS subdomain, as names of Secrets, namespaces and Services are.
-fn is_name(value: &str) -> bool {
-    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    value.len() <= 253
-        && value.chars().all(inside)
-        && value.starts_with(edge)
-        && value.ends_with(edge)
-}
-
-/// Reads `90d`, `36h`, `1h30m` or `10s`; a day has 24 hours.
-fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration like 90d, 36h, 1h30m or 10s");
-    let span: Span = text.parse().map_err(|_| wrong())?;
-    let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
-    match Duration::try_from(signed) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(wrong()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -246,7 +226,7 @@ mod tests {
     #[derive(Parser)]
     struct Command {
         #[command(flatten)]
-        certs: Args,
+        certs: CertArgs,
     }
 
     fn source(flags: &str) -> Result<Source, String> {
@@ -299,7 +279,7 @@ mod tests {
             ("--cert-secret n/s --webhook-configuration w --cert-life 1s", "at least 5s"),
             ("--cert-life 5", "not a duration"),
             ("--cert-life=-5s", "not a duration"),
-            ("--cert-life 0s", "not a duration"),
+            ("--cert-life 0s", "above zero"),
             ("--cert-life soon", "not a duration"),
         ];
         for (flags, expected) in cases {

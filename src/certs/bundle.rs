@@ -5,9 +5,8 @@ use std::fmt;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::pair::{parse, validity};
+use super::pair::{Validity, parse, validity};
 use super::pem::Sections;
-use super::slot::Validity;
 
 /// SHA-256 of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

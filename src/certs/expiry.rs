@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use tracing::{error, warn};
 
 use super::clock::Clock;
-use super::slot::{CertSlot, Validity};
+use super::pair::Validity;
+use super::resolver::CertResolver;
 
 /// How often the remaining life is looked at. A certificate that lives shorter than a day is
 /// looked at more often by whoever renews it.
@@ -40,7 +41,7 @@ impl Validity {
 
 /// Logs a warning while less than a fifth of the served certificate's life is left, and an error
 /// once it is over: at each change of the certificate and every hour. Never returns.
-pub async fn warn_before_expiry(slot: CertSlot, clock: impl Clock) {
+pub async fn warn_before_expiry(slot: CertResolver, clock: impl Clock) {
     let mut served = slot.subscribe();
     loop {
         let validity = *served.borrow_and_update();

@@ -13,12 +13,12 @@ use tracing::{debug, error, info, warn};
 use super::bundle::Fingerprint;
 use super::change::{TokenSource, apply, describe};
 use super::clock::Clock;
-use super::inject::Published;
+use super::configuration::WebhookConfiguration;
 use super::pem::CertError;
-use super::plan::{Action, Change, Lives, Seen, Serving, Waiting, next, serve};
+use super::plan::{Action, Lifetimes, SecretChange, Serving, Situation, Waiting, next, serve};
 use super::readiness::Readiness;
-use super::slot::CertSlot;
-use super::state::State;
+use super::resolver::CertResolver;
+use super::state::CertSecret;
 use super::store::{Store, StoreError, Versioned};
 use super::token::AcceptedTokens;
 
@@ -78,8 +78,8 @@ pub struct Manager<S, C, R> {
     clock: C,
     random: R,
     names: Vec<String>,
-    lives: Lives,
-    slot: CertSlot,
+    lives: Lifetimes,
+    slot: CertResolver,
     tokens: AcceptedTokens,
     readiness: Readiness,
     serving: Option<Serving>,
@@ -89,7 +89,7 @@ pub struct Manager<S, C, R> {
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum StepOutcome {
     /// It wrote something: look again at once.
     Acted,
     /// Somebody else wrote first: look again soon.
@@ -121,8 +121,8 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         clock: C,
         random: R,
         names: Vec<String>,
-        lives: Lives,
-        slot: CertSlot,
+        lives: Lifetimes,
+        slot: CertResolver,
         tokens: AcceptedTokens,
         readiness: Readiness,
     ) -> Self {
@@ -146,36 +146,36 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     ///
     /// # Errors
     /// When the API server refuses or cannot be reached; the next step starts afresh.
-    pub async fn step(&mut self) -> Result<Step, StepError> {
+    pub async fn step(&mut self) -> Result<StepOutcome, StepError> {
         let configuration = self.store.configuration().await?;
-        let secret = self.store.secret().await?;
+        let stored = self.store.secret().await?;
         let now = self.clock.now();
-        let state = secret.as_ref().map(|secret| State::read(&secret.object, now));
+        let secret = stored.as_ref().map(|stored| CertSecret::read(&stored.object, now));
         let published = configuration.as_ref().map(|configuration| &configuration.object);
         let published_for = self.published_for(published);
         let names = self.wanted_names(published);
         let lives = self.lives.clone();
-        let seen = Seen {
+        let situation = Situation {
             now,
             lives: &lives,
             names: &names,
-            state: state.as_ref(),
+            secret: secret.as_ref(),
             published,
             published_for: &published_for,
         };
-        self.serve(seen);
-        let action = next(seen);
-        self.tell_readiness(seen, &action);
+        self.serve(situation);
+        let action = next(situation);
+        self.tell_readiness(situation, &action);
         match action {
             Action::Wait(Waiting::ClockBehind) => {
                 warn!(%now, "the CA in the Secret begins in the future: this machine's clock is behind");
-                Ok(Step::Idle)
+                Ok(StepOutcome::Idle)
             }
-            Action::Wait(_) => Ok(Step::Idle),
-            Action::Publish => self.publish(seen, configuration.as_ref()).await,
+            Action::Wait(_) => Ok(StepOutcome::Idle),
+            Action::Publish => self.publish(situation, configuration.as_ref()).await,
             Action::Write(change) => {
-                let version = secret.as_ref().map(|secret| secret.version.as_str());
-                self.write(seen, &change, version).await
+                let version = stored.as_ref().map(|stored| stored.version.as_str());
+                self.write(situation, &change, version).await
             }
         }
     }
@@ -191,20 +191,20 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             pause = match step.unwrap_or(Err(StepError::TimedOut)) {
                 Ok(step) => {
                     self.last_error = None;
-                    writes = if step == Step::Acted { writes + 1 } else { 0 };
+                    writes = if step == StepOutcome::Acted { writes + 1 } else { 0 };
                     match step {
-                        Step::Acted if writes < MOST_WRITES => Duration::ZERO,
-                        Step::Acted => {
+                        StepOutcome::Acted if writes < MOST_WRITES => Duration::ZERO,
+                        StepOutcome::Acted => {
                             warn!("certificates: somebody else keeps changing what was written");
                             self.lives.interval
                         }
-                        Step::Lost => {
+                        StepOutcome::Lost => {
                             (pause * 2).clamp(LOST_PAUSE, self.lives.interval.max(LOST_PAUSE))
                         }
-                        Step::Idle if self.serving.is_none() => {
+                        StepOutcome::Idle if self.serving.is_none() => {
                             self.lives.interval.min(START_INTERVAL)
                         }
-                        Step::Idle => self.lives.interval,
+                        StepOutcome::Idle => self.lives.interval,
                     }
                 }
                 Err(error) => {
@@ -222,12 +222,12 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     }
 
     /// Serves the Secret's leaf when it may be, and accepts its tokens.
-    fn serve(&mut self, seen: Seen<'_>) {
-        let Some(state) = seen.state else { return };
-        if let Ok(book) = &state.book {
-            self.tokens.set(book.tokens.accepted());
+    fn serve(&mut self, situation: Situation<'_>) {
+        let Some(secret) = situation.secret else { return };
+        if let Ok(state) = &secret.state {
+            self.tokens.set(state.tokens.accepted());
         }
-        if let (Some(serving), Ok(leaf)) = (serve(seen, self.serving), &state.leaf) {
+        if let (Some(serving), Ok(leaf)) = (serve(situation, self.serving), &secret.leaf) {
             self.slot.set(leaf.pair.clone());
             self.serving = Some(serving);
             info!(
@@ -239,15 +239,15 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
 
     async fn publish(
         &self,
-        seen: Seen<'_>,
-        configuration: Option<&Versioned<Published>>,
-    ) -> Result<Step, StepError> {
-        let (Some(configuration), Some(state)) = (configuration, seen.state) else {
-            return Ok(Step::Idle);
+        situation: Situation<'_>,
+        configuration: Option<&Versioned<WebhookConfiguration>>,
+    ) -> Result<StepOutcome, StepError> {
+        let (Some(configuration), Some(secret)) = (configuration, situation.secret) else {
+            return Ok(StepOutcome::Idle);
         };
-        let Ok(book) = &state.book else { return Ok(Step::Idle) };
-        let Some(patch) = configuration.object.patch(&state.bundle(), &book.tokens) else {
-            return Ok(Step::Idle);
+        let Ok(state) = &secret.state else { return Ok(StepOutcome::Idle) };
+        let Some(patch) = configuration.object.patch(&secret.bundle(), &state.tokens) else {
+            return Ok(StepOutcome::Idle);
         };
         let written = self.store.patch_configuration(&configuration.version, patch).await;
         if written.is_ok() {
@@ -258,11 +258,11 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
 
     async fn write(
         &mut self,
-        seen: Seen<'_>,
-        change: &Change,
+        situation: Situation<'_>,
+        change: &SecretChange,
         version: Option<&str>,
-    ) -> Result<Step, StepError> {
-        let data = apply(change, seen, &mut self.random)?.write();
+    ) -> Result<StepOutcome, StepError> {
+        let data = apply(change, situation, &mut self.random)?.write();
         let written = match version {
             None => self.store.create_secret(data).await,
             Some(version) => self.store.update_secret(version, data).await,
@@ -270,7 +270,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         if written.is_ok() {
             let what = describe(change);
             match change {
-                Change::ReplaceCa(_) | Change::RepairBook(_) => {
+                SecretChange::ReplaceCa(_) | SecretChange::RepairState(_) => {
                     error!("certificate Secret: {what}");
                 }
                 _ => info!("certificate Secret: {what}"),
@@ -280,10 +280,13 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     }
 
     /// For how long each CA has been seen in every entry.
-    fn published_for(&mut self, published: Option<&Published>) -> BTreeMap<Fingerprint, Duration> {
+    fn published_for(
+        &mut self,
+        published: Option<&WebhookConfiguration>,
+    ) -> BTreeMap<Fingerprint, Duration> {
         let now = self.clock.monotonic();
         let trusted: Vec<Fingerprint> =
-            published.into_iter().flat_map(Published::trusted_by_all).collect();
+            published.into_iter().flat_map(WebhookConfiguration::trusted_by_all).collect();
         self.first_seen.retain(|ca, _| trusted.contains(ca));
         for ca in trusted {
             self.first_seen.entry(ca).or_insert(now);
@@ -292,9 +295,9 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     }
 
     /// The names of the flags and those the webhook configuration calls.
-    fn wanted_names(&self, published: Option<&Published>) -> Vec<String> {
+    fn wanted_names(&self, published: Option<&WebhookConfiguration>) -> Vec<String> {
         let mut names = self.names.clone();
-        names.extend(published.into_iter().flat_map(Published::hosts));
+        names.extend(published.into_iter().flat_map(WebhookConfiguration::hosts));
         names.sort();
         names.dedup();
         if names.is_empty() {
@@ -303,8 +306,9 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         names
     }
 
-    fn tell_readiness(&self, seen: Seen<'_>, action: &Action) {
-        let published = self.serving.is_some_and(|own| seen.published_for.contains_key(&own.ca));
+    fn tell_readiness(&self, situation: Situation<'_>, action: &Action) {
+        let published =
+            self.serving.is_some_and(|own| situation.published_for.contains_key(&own.ca));
         if published && !matches!(action, Action::Publish) {
             self.readiness.published();
             return;
@@ -320,10 +324,10 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     }
 }
 
-fn settled(written: Result<(), StoreError>) -> Result<Step, StepError> {
+fn settled(written: Result<(), StoreError>) -> Result<StepOutcome, StepError> {
     match written {
-        Ok(()) => Ok(Step::Acted),
-        Err(StoreError::Conflict) => Ok(Step::Lost),
+        Ok(()) => Ok(StepOutcome::Acted),
+        Err(StoreError::Conflict) => Ok(StepOutcome::Lost),
         Err(error) => Err(error.into()),
     }
 }

@@ -15,10 +15,18 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
 use super::pem::{CertError, Sections};
-use super::slot::Validity;
 
 /// How far in the future a certificate may begin: clocks of two machines differ.
 const CLOCK_LEEWAY: Duration = Duration::from_mins(5);
+
+/// The time a certificate is valid in, both ends included (RFC 5280 section 4.1.2.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub not_before: Timestamp,
+    /// The last second.
+    pub not_after: Timestamp,
+}
 
 /// A certificate chain and its key, checked.
 #[derive(Clone, Debug)]

@@ -11,9 +11,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::bundle::{Anchor, Fingerprint};
-use super::inject::Published;
-use super::slot::Validity;
-use super::state::{Book, Ca, Retired, State};
+use super::configuration::WebhookConfiguration;
+use super::pair::Validity;
+use super::state::{Ca, CertSecret, Retired, SecretState};
 
 /// How far a clock may be behind before a certificate that has not begun is taken as a sign of it.
 const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_mins(5);
@@ -23,7 +23,7 @@ const MOST_RETIRED: usize = 16;
 
 /// How long things live and how long they are waited for.
 #[derive(Clone, Debug)]
-pub struct Lives {
+pub struct Lifetimes {
     /// A leaf's life.
     pub cert: Duration,
     /// A CA's life.
@@ -39,7 +39,7 @@ pub struct Lives {
     pub skew: Duration,
 }
 
-impl Lives {
+impl Lifetimes {
     /// The pace that fits the lives: a look every 10 seconds and a minute to settle, less for
     /// lives of hours or less.
     #[must_use]
@@ -60,17 +60,17 @@ impl Lives {
 
 /// What a replica knows when it decides.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen<'a> {
+pub struct Situation<'a> {
     /// The wall clock.
     pub now: Timestamp,
     /// The lives.
-    pub lives: &'a Lives,
+    pub lives: &'a Lifetimes,
     /// The names the leaf must carry.
     pub names: &'a [String],
     /// The Secret; `None` when there is none.
-    pub state: Option<&'a State>,
+    pub secret: Option<&'a CertSecret>,
     /// The webhook configuration; `None` when there is none.
-    pub published: Option<&'a Published>,
+    pub published: Option<&'a WebhookConfiguration>,
     /// For how long this replica has seen each CA in every entry of the configuration.
     pub published_for: &'a BTreeMap<Fingerprint, Duration>,
 }
@@ -79,7 +79,7 @@ pub struct Seen<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write the Secret.
-    Write(Change),
+    Write(SecretChange),
     /// Write caBundle and paths into the webhook configuration.
     Publish,
     /// Nothing until the next look.
@@ -88,13 +88,13 @@ pub enum Action {
 
 /// A change of the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum SecretChange {
     /// There is none: make everything.
     Create,
     /// The CA cannot be used: make another, and a leaf; keep what else is good.
     ReplaceCa(String),
     /// The tokens and former CAs cannot be read: write them anew.
-    RepairBook(String),
+    RepairState(String),
     /// Issue another leaf.
     RenewLeaf(String),
     /// CAs that somebody published and replicas may still serve under: keep them for a while.
@@ -124,110 +124,113 @@ pub enum Waiting {
 
 /// The next action, the first rule that applies.
 #[must_use]
-pub fn next(seen: Seen<'_>) -> Action {
-    let now = seen.now;
-    let Some(state) = seen.state else { return Action::Write(Change::Create) };
-    let ca = match &state.ca {
-        Err(problem) => return Action::Write(Change::ReplaceCa(problem.clone())),
+pub fn next(situation: Situation<'_>) -> Action {
+    let now = situation.now;
+    let Some(secret) = situation.secret else { return Action::Write(SecretChange::Create) };
+    let ca = match &secret.ca {
+        Err(problem) => return Action::Write(SecretChange::ReplaceCa(problem.clone())),
         Ok(ca) if ca.anchor.expired(now) => {
             let problem = format!("ca.crt expired at {}", ca.validity().not_after);
-            return Action::Write(Change::ReplaceCa(problem));
+            return Action::Write(SecretChange::ReplaceCa(problem));
         }
         Ok(ca) if ca.validity().not_before > now + CLOCK_LEEWAY => {
             return Action::Wait(Waiting::ClockBehind);
         }
         Ok(ca) => ca,
     };
-    let book = match &state.book {
-        Err(problem) => return Action::Write(Change::RepairBook(problem.clone())),
-        Ok(book) => book,
+    let state = match &secret.state {
+        Err(problem) => return Action::Write(SecretChange::RepairState(problem.clone())),
+        Ok(state) => state,
     };
-    if let Some(reason) = renewal(seen, ca, state) {
-        return Action::Write(Change::RenewLeaf(reason));
+    if let Some(reason) = renewal(situation, ca, secret) {
+        return Action::Write(SecretChange::RenewLeaf(reason));
     }
-    let Some(published) = seen.published.filter(|published| !published.entries.is_empty()) else {
+    let Some(published) =
+        situation.published.filter(|published| published.entries().next().is_some())
+    else {
         return Action::Wait(Waiting::NoConfiguration);
     };
-    let unknown = unknown_anchors(seen, state, book, published);
+    let unknown = unknown_anchors(situation, secret, state, published);
     if !unknown.is_empty() {
-        return Action::Write(Change::Adopt(unknown));
+        return Action::Write(SecretChange::Adopt(unknown));
     }
-    if published.patch(&state.bundle(), &book.tokens).is_some() {
+    if published.patch(&secret.bundle(), &state.tokens).is_some() {
         return Action::Publish;
     }
-    rotation(seen, ca, state, book, published).map_or(Action::Wait(Waiting::Settled), Action::Write)
+    rotation(situation, ca, secret, state, published)
+        .map_or(Action::Wait(Waiting::Settled), Action::Write)
 }
 
 /// Why the leaf must be issued again.
-fn renewal(seen: Seen<'_>, ca: &Ca, state: &State) -> Option<String> {
-    let leaf = match &state.leaf {
+fn renewal(situation: Situation<'_>, ca: &Ca, secret: &CertSecret) -> Option<String> {
+    let leaf = match &secret.leaf {
         Err(problem) => return Some(problem.clone()),
         Ok(leaf) => leaf,
     };
-    if let Some(name) = seen.names.iter().find(|name| !leaf.pair.names.contains(name)) {
+    if let Some(name) = situation.names.iter().find(|name| !leaf.pair.names.contains(name)) {
         return Some(format!("it lacks the name {name}"));
     }
     // One that ends with its CA cannot be replaced by a longer one.
     let validity = leaf.pair.validity;
     let renewable = validity.not_after < ca.validity().not_after;
-    (renewable && seen.now >= seen.lives.due(validity))
+    (renewable && situation.now >= situation.lives.due(validity))
         .then(|| "two thirds of its life have passed".to_owned())
 }
 
 /// CAs in the caBundle that the Secret does not know. Another Secret's, from before somebody
 /// deleted it; or a newer Secret's than was read, and then the write fails and it is read again.
 fn unknown_anchors(
-    seen: Seen<'_>,
-    state: &State,
-    book: &Book,
-    published: &Published,
+    situation: Situation<'_>,
+    secret: &CertSecret,
+    state: &SecretState,
+    published: &WebhookConfiguration,
 ) -> Vec<Anchor> {
-    let known: Vec<Fingerprint> = state.known().collect();
+    let known: Vec<Fingerprint> = secret.known().collect();
     let mut unknown: Vec<Anchor> = Vec::new();
-    for anchor in published.entries.iter().flat_map(|entry| &entry.anchors) {
+    for anchor in published.anchors().iter().flatten() {
         let new = unknown.iter().all(|other| other.fingerprint != anchor.fingerprint);
-        if new && !known.contains(&anchor.fingerprint) && !anchor.expired(seen.now) {
+        if new && !known.contains(&anchor.fingerprint) && !anchor.expired(situation.now) {
             unknown.push(anchor.clone());
         }
     }
-    unknown.truncate(MOST_RETIRED.saturating_sub(book.retired.len()));
+    unknown.truncate(MOST_RETIRED.saturating_sub(state.retired.len()));
     unknown
 }
 
 /// What the passing of time asks for, once everything is published.
 fn rotation(
-    seen: Seen<'_>,
+    situation: Situation<'_>,
     ca: &Ca,
-    state: &State,
-    book: &Book,
-    published: &Published,
-) -> Option<Change> {
-    let Seen { now, lives, .. } = seen;
-    match &state.next {
-        Some(next) if next.anchor.expired(now) => return Some(Change::StageCa),
+    secret: &CertSecret,
+    state: &SecretState,
+    published: &WebhookConfiguration,
+) -> Option<SecretChange> {
+    let Situation { now, lives, .. } = situation;
+    match &secret.next {
+        Some(next) if next.anchor.expired(now) => return Some(SecretChange::StageCa),
         Some(next) => {
-            let seen_for = seen.published_for.get(&next.anchor.fingerprint);
+            let seen_for = situation.published_for.get(&next.anchor.fingerprint);
             if seen_for.is_some_and(|seen_for| *seen_for >= lives.settle) {
-                return Some(Change::PromoteCa);
+                return Some(SecretChange::PromoteCa);
             }
         }
-        None if now >= lives.due(ca.validity()) => return Some(Change::StageCa),
+        None if now >= lives.due(ca.validity()) => return Some(SecretChange::StageCa),
         None => {}
     }
-    if book.tokens.rotate_at.is_some_and(|at| now >= at) {
-        return Some(Change::RotateToken);
+    if state.tokens.rotate_at.is_some_and(|at| now >= at) {
+        return Some(SecretChange::RotateToken);
     }
     let fingerprints = |retired: &dyn Fn(&Retired) -> bool| -> Vec<Fingerprint> {
-        let matching = book.retired.iter().filter(|ca| retired(ca));
+        let matching = state.retired.iter().filter(|ca| retired(ca));
         matching.filter_map(Retired::anchor).map(|anchor| anchor.fingerprint).collect()
     };
     let over = fingerprints(&|ca| !ca.dropped && now > ca.until + lives.skew);
     if !over.is_empty() {
-        return Some(Change::Drop(over));
+        return Some(SecretChange::Drop(over));
     }
     let mut gone = fingerprints(&|ca| ca.dropped);
     gone.retain(|fingerprint| !published.mentions(*fingerprint));
-    (!gone.is_empty()).then_some(Change::Forget(gone))
+    (!gone.is_empty()).then_some(SecretChange::Forget(gone))
 }
 
 /// What a replica serves at the moment.
@@ -246,22 +249,23 @@ pub struct Serving {
 /// It needs its CA to be published; for `settle` if what is served now still works, because not
 /// every API server has seen the caBundle at once.
 #[must_use]
-pub fn serve(seen: Seen<'_>, serving: Option<Serving>) -> Option<Serving> {
-    let state = seen.state?;
-    let (Ok(ca), Ok(leaf)) = (&state.ca, &state.leaf) else { return None };
+pub fn serve(situation: Situation<'_>, serving: Option<Serving>) -> Option<Serving> {
+    let secret = situation.secret?;
+    let (Ok(ca), Ok(leaf)) = (&secret.ca, &secret.leaf) else { return None };
     let candidate = Serving {
         leaf: Fingerprint::of(leaf.pair.key.cert.first()?),
         ca: ca.anchor.fingerprint,
         validity: leaf.pair.validity,
     };
-    let published_for = seen.published_for.get(&candidate.ca)?;
+    let published_for = situation.published_for.get(&candidate.ca)?;
     let works = |serving: &Serving| {
-        seen.now <= serving.validity.not_after && seen.published_for.contains_key(&serving.ca)
+        situation.now <= serving.validity.not_after
+            && situation.published_for.contains_key(&serving.ca)
     };
     let switch = match serving.filter(works) {
         Some(serving) if serving.leaf == candidate.leaf => false,
         Some(serving) if serving.ca == candidate.ca => true,
-        Some(_) => *published_for >= seen.lives.settle,
+        Some(_) => *published_for >= situation.lives.settle,
         None => true,
     };
     switch.then_some(candidate)

@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 
 use super::clock::Clock;
 use super::expiry::Life;
-use super::slot::CertSlot;
+use super::resolver::CertResolver;
 
 /// Answers the certificate part of `/readyz`; clones share it.
 ///
@@ -15,20 +15,20 @@ use super::slot::CertSlot;
 /// not take readiness away: requests that arrive can be answered.
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    slot: CertSlot,
+    slot: CertResolver,
     waiting: Arc<ArcSwapOption<String>>,
 }
 
 impl Readiness {
     /// Ready as soon as `slot` serves a valid certificate.
     #[must_use]
-    pub fn of_slot(slot: CertSlot) -> Self {
+    pub fn of_slot(slot: CertResolver) -> Self {
         Self { slot, waiting: Arc::default() }
     }
 
     /// As [`Readiness::of_slot`], and not before [`Readiness::published`] was called.
     #[must_use]
-    pub fn when_published(slot: CertSlot) -> Self {
+    pub fn when_published(slot: CertResolver) -> Self {
         let readiness = Self::of_slot(slot);
         let first = "the first look at the Secret and the webhook configuration".to_owned();
         readiness.waiting.store(Some(Arc::new(first)));

@@ -2,7 +2,7 @@
 //!
 //! Keys of the Secret: `tls.crt` and `tls.key` (the leaf, safe to serve), `ca.crt` (every CA that
 //! clients should trust, the current one first), `ca.key`, `next-ca.crt` and `next-ca.key` (a CA
-//! that is published but does not issue yet) and `state.json` ([`Book`]). Whatever somebody did to
+//! that is published but does not issue yet) and `state.json` ([`SecretState`]). Whatever somebody did to
 //! the Secret, reading it never fails as a whole: each part is either good or says what is wrong.
 
 use std::collections::BTreeMap;
@@ -12,31 +12,34 @@ use rcgen::{KeyPair, PublicKeyData};
 use serde::{Deserialize, Serialize};
 
 use super::bundle::{Anchor, Fingerprint, anchors};
-use super::inject::is_token;
 use super::issue::Keypair;
-use super::pair::{Pair, load_pair, parse};
-use super::slot::Validity;
+use super::pair::{Pair, Validity, load_pair, parse};
 
 /// The Secret's type: `tls.crt` and `tls.key` are where every tool expects them.
 pub const SECRET_TYPE: &str = "kubernetes.io/tls";
 
+/// The length of a token: 20 random bytes in hex. API servers accept lower-case letters, digits, `-`
+/// and `.` only in a segment of `clientConfig.service.path` (`ValidateWebhookService` of
+/// k8s.io/apiserver).
+const TOKEN_LENGTH: usize = 40;
+
 /// A part of the Secret, or half a sentence about what is wrong with it.
-pub type Part<T> = Result<T, String>;
+pub type Readable<T> = Result<T, String>;
 
 /// The content of a Secret; `None` as a value removes the key.
 pub type SecretData = BTreeMap<String, Vec<u8>>;
 
 /// The Secret, read.
 #[derive(Clone, Debug)]
-pub struct State {
+pub struct CertSecret {
     /// The CA that issues.
-    pub ca: Part<Ca>,
+    pub ca: Readable<Ca>,
     /// The CA that will issue next, once everybody trusts it.
     pub next: Option<Ca>,
     /// The leaf to serve.
-    pub leaf: Part<Leaf>,
+    pub leaf: Readable<Leaf>,
     /// Tokens and former CAs.
-    pub book: Part<Book>,
+    pub state: Readable<SecretState>,
 }
 
 /// A CA with its key.
@@ -60,7 +63,7 @@ pub struct Leaf {
 /// `state.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Book {
+pub struct SecretState {
     /// The path tokens.
     pub tokens: Tokens,
     /// The last second of the leaf that lives longest of those the current CA issued.
@@ -74,11 +77,11 @@ pub struct Book {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tokens {
-    /// Published in the webhook configuration.
+    /// WebhookConfiguration in the webhook configuration.
     pub current: String,
-    /// Published next: known to every replica long before it is used.
+    /// WebhookConfiguration next: known to every replica long before it is used.
     pub next: String,
-    /// Published before; API servers may still use it.
+    /// WebhookConfiguration before; API servers may still use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
     /// When `next` takes over.
@@ -120,12 +123,12 @@ impl Retired {
     }
 }
 
-impl Book {
-    fn read(json: &str) -> Part<Self> {
-        let book: Self =
+impl SecretState {
+    fn read(json: &str) -> Readable<Self> {
+        let state: Self =
             serde_json::from_str(json).map_err(|error| format!("state.json: {error}"))?;
-        if book.tokens.accepted().all(is_token) {
-            Ok(book)
+        if state.tokens.accepted().all(is_token) {
+            Ok(state)
         } else {
             Err("state.json: a token is not 40 hex digits".to_owned())
         }
@@ -137,7 +140,7 @@ impl Ca {
     ///
     /// # Errors
     /// Half a sentence about what is wrong.
-    pub fn read(cert_pem: &str, key_pem: &str) -> Part<Self> {
+    pub fn read(cert_pem: &str, key_pem: &str) -> Readable<Self> {
         let anchor = anchors(cert_pem.as_bytes())
             .into_iter()
             .next()
@@ -164,7 +167,7 @@ impl Leaf {
     ///
     /// # Errors
     /// Half a sentence about what is wrong.
-    pub fn read(keypair: Keypair, ca: &Ca, now: Timestamp) -> Part<Self> {
+    pub fn read(keypair: Keypair, ca: &Ca, now: Timestamp) -> Readable<Self> {
         let pair = load_pair(keypair.cert_pem.as_bytes(), keypair.key_pem.as_bytes(), now)
             .map_err(|error| format!("tls.crt and tls.key: {error}"))?;
         let der = pair.key.cert.first().ok_or("tls.crt is empty")?;
@@ -180,7 +183,7 @@ impl Leaf {
     }
 }
 
-impl State {
+impl CertSecret {
     /// Reads a Secret's data.
     #[must_use]
     pub fn read(data: &SecretData, now: Timestamp) -> Self {
@@ -194,16 +197,16 @@ impl State {
             let keypair = Keypair { cert_pem: text("tls.crt")?, key_pem: text("tls.key")? };
             Leaf::read(keypair, ca, now)
         });
-        let book = text("state.json").and_then(|text| Book::read(&text));
+        let state = text("state.json").and_then(|text| SecretState::read(&text));
         // A next CA that cannot be used is as good as none: another one is made.
         let next = text("next-ca.crt").and_then(|cert| Ca::read(&cert, &text("next-ca.key")?)).ok();
-        Self { ca, next, leaf, book }
+        Self { ca, next, leaf, state }
     }
 
     /// The fingerprints of all CAs the Secret knows, those on their way out included.
     pub fn known(&self) -> impl Iterator<Item = Fingerprint> {
         let live = self.ca.iter().chain(&self.next).map(|ca| ca.anchor.fingerprint);
-        let retired = self.book.iter().flat_map(|book| &book.retired);
+        let retired = self.state.iter().flat_map(|state| &state.retired);
         live.chain(retired.filter_map(Retired::anchor).map(|anchor| anchor.fingerprint))
     }
 
@@ -220,7 +223,7 @@ impl State {
     /// The current CA, the next one and those retired but not dropped.
     fn trusted(&self) -> Vec<Anchor> {
         let live = self.ca.iter().chain(&self.next).map(|ca| ca.anchor.clone());
-        let retired = self.book.iter().flat_map(|book| &book.retired);
+        let retired = self.state.iter().flat_map(|state| &state.retired);
         live.chain(retired.filter(|ca| !ca.dropped).filter_map(Retired::anchor)).collect()
     }
 
@@ -238,8 +241,15 @@ impl State {
         set("next-ca.key", self.next.as_ref().map(|ca| ca.keypair.key_pem.clone()));
         set("tls.crt", self.leaf.as_ref().ok().map(|leaf| leaf.keypair.cert_pem.clone()));
         set("tls.key", self.leaf.as_ref().ok().map(|leaf| leaf.keypair.key_pem.clone()));
-        let book = self.book.as_ref().ok().and_then(|book| serde_json::to_string(book).ok());
-        set("state.json", book);
+        let state = self.state.as_ref().ok().and_then(|state| serde_json::to_string(state).ok());
+        set("state.json", state);
         data
     }
+}
+
+/// Whether a text has the form of the server's own tokens; others are not adopted from a
+/// configuration or a Secret, because they could be guessed.
+pub(super) fn is_token(text: &str) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == TOKEN_LENGTH && text.bytes().all(hex)
 }

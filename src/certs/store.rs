@@ -9,18 +9,15 @@ use std::future::Future;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::ByteString;
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebhookConfiguration};
+use http::Method;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::inject::{Entry, Published, Target};
+use super::configuration::WebhookConfiguration;
 use super::state::{SECRET_TYPE, SecretData};
-
-/// The field manager of every write.
-const MANAGER: &str = "rejob";
+use crate::kubernetes::webhook::configuration_path;
+use crate::kubernetes::{ApiAnswer, ApiClient, FIELD_MANAGER, encode};
 
 /// An object and its resourceVersion.
 #[derive(Clone, Debug)]
@@ -32,7 +29,7 @@ pub struct Versioned<T> {
 }
 
 /// Data of a Secret to be written; `None` removes a key.
-pub type SecretChange = BTreeMap<String, Option<Vec<u8>>>;
+pub type SecretPatch = BTreeMap<String, Option<Vec<u8>>>;
 
 /// Reads and writes the Secret and the webhook configuration.
 pub trait Store: Send + Sync {
@@ -44,20 +41,20 @@ pub trait Store: Send + Sync {
     /// Creates the Secret.
     fn create_secret(
         &self,
-        data: SecretChange,
+        data: SecretPatch,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Changes the Secret, if it still has `version`.
     fn update_secret(
         &self,
         version: &str,
-        data: SecretChange,
+        data: SecretPatch,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The webhook configuration; `None` when there is none.
     fn configuration(
         &self,
-    ) -> impl Future<Output = Result<Option<Versioned<Published>>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<Versioned<WebhookConfiguration>>, StoreError>> + Send;
 
     /// Applies a strategic merge patch to the webhook configuration, if it still has `version`.
     fn patch_configuration(
@@ -78,7 +75,7 @@ pub enum StoreError {
     Forbidden {
         /// The verb.
         verb: &'static str,
-        /// Kind and name.
+        /// StoredObject and name.
         object: String,
         /// The API server's words.
         message: String,
@@ -88,7 +85,7 @@ pub enum StoreError {
     Failed {
         /// The verb.
         verb: &'static str,
-        /// Kind and name.
+        /// StoredObject and name.
         object: String,
         /// The API server's or the connection's words.
         message: String,
@@ -97,10 +94,9 @@ pub enum StoreError {
 
 /// The objects in a cluster. Needs `get`, `create` and `patch` on the Secret, `get` and `patch` on
 /// the webhook configuration.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct ClusterStore {
-    secrets: Api<Secret>,
-    configurations: Api<MutatingWebhookConfiguration>,
+    client: ApiClient,
     namespace: String,
     secret: String,
     configuration: String,
@@ -109,129 +105,149 @@ pub struct ClusterStore {
 impl ClusterStore {
     /// A store for one Secret and one `MutatingWebhookConfiguration`.
     #[must_use]
-    pub fn new(client: kube::Client, namespace: &str, secret: &str, configuration: &str) -> Self {
+    pub fn new(client: ApiClient, namespace: &str, secret: &str, configuration: &str) -> Self {
         Self {
-            secrets: Api::namespaced(client.clone(), namespace),
-            configurations: Api::all(client),
+            client,
             namespace: namespace.to_owned(),
             secret: secret.to_owned(),
             configuration: configuration.to_owned(),
         }
     }
 
-    fn secret_error(&self, verb: &'static str) -> impl FnOnce(kube::Error) -> StoreError + use<> {
-        let object = format!("Secret {}/{}", self.namespace, self.secret);
-        move |error| store_error(verb, object, &error)
+    fn secrets_path(&self) -> String {
+        format!("/api/v1/namespaces/{}/secrets", encode(&self.namespace))
     }
 
-    fn configuration_error(
+    fn secret_path(&self) -> String {
+        format!("{}/{}", self.secrets_path(), encode(&self.secret))
+    }
+
+    /// An object and its version; `None` when there is none.
+    async fn find(
+        &self,
+        kind: StoredObject,
+        path: &str,
+    ) -> Result<Option<(String, Value)>, StoreError> {
+        let answer = self.client.call(Method::GET, path, None).await;
+        if answer.as_ref().is_ok_and(|answer| answer.code == 404) {
+            return Ok(None);
+        }
+        let object = self.outcome("get", kind, answer)?;
+        let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        Ok(Some((version.unwrap_or_default().to_owned(), object)))
+    }
+
+    fn typed<T: DeserializeOwned>(
+        &self,
+        kind: StoredObject,
+        object: Value,
+    ) -> Result<T, StoreError> {
+        serde_json::from_value(object).map_err(|error| StoreError::Failed {
+            verb: "get",
+            object: self.name(kind),
+            message: format!("the answer is not understood: {error}"),
+        })
+    }
+
+    fn name(&self, kind: StoredObject) -> String {
+        match kind {
+            StoredObject::Secret => format!("Secret {}/{}", self.namespace, self.secret),
+            StoredObject::Configuration => {
+                format!("MutatingWebhookConfiguration {}", self.configuration)
+            }
+        }
+    }
+
+    fn outcome(
         &self,
         verb: &'static str,
-    ) -> impl FnOnce(kube::Error) -> StoreError + use<> {
-        let object = format!("MutatingWebhookConfiguration {}", self.configuration);
-        move |error| store_error(verb, object, &error)
+        kind: StoredObject,
+        answer: Result<ApiAnswer, String>,
+    ) -> Result<Value, StoreError> {
+        let object = self.name(kind);
+        let (code, message) = match answer {
+            Ok(answer) if answer.is_success() => return Ok(answer.body),
+            Ok(answer) => (answer.code, answer.message()),
+            Err(message) => (0, message),
+        };
+        Err(match code {
+            409 => StoreError::Conflict,
+            // What was to be changed is gone; a create meets 404 only when the namespace is.
+            404 if verb == "patch" => StoreError::Conflict,
+            403 => StoreError::Forbidden { verb, object, message },
+            _ => StoreError::Failed { verb, object, message },
+        })
     }
+}
+
+/// Which of the two objects.
+#[derive(Clone, Copy)]
+enum StoredObject {
+    Secret,
+    Configuration,
 }
 
 impl Store for ClusterStore {
     async fn secret(&self) -> Result<Option<Versioned<SecretData>>, StoreError> {
-        let secret = self.secrets.get_opt(&self.secret).await.map_err(self.secret_error("get"))?;
-        Ok(secret.map(|secret| Versioned {
-            version: secret.metadata.resource_version.unwrap_or_default(),
-            object: secret.data.unwrap_or_default().into_iter().map(|(k, v)| (k, v.0)).collect(),
-        }))
-    }
-
-    async fn create_secret(&self, data: SecretChange) -> Result<(), StoreError> {
-        let data = data.into_iter().filter_map(|(key, value)| Some((key, ByteString(value?))));
-        let labels = [("app.kubernetes.io/managed-by".to_owned(), MANAGER.to_owned())];
-        let secret = Secret {
-            metadata: ObjectMeta {
-                name: Some(self.secret.clone()),
-                labels: Some(labels.into()),
-                ..ObjectMeta::default()
-            },
-            type_: Some(SECRET_TYPE.to_owned()),
-            data: Some(data.collect()),
-            ..Secret::default()
+        let Some((version, object)) = self.find(StoredObject::Secret, &self.secret_path()).await?
+        else {
+            return Ok(None);
         };
-        let params =
-            PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let created = self.secrets.create(&params, &secret).await;
-        created.map(drop).map_err(self.secret_error("create"))
+        let secret: Secret = self.typed(StoredObject::Secret, object)?;
+        let data = secret.data.unwrap_or_default();
+        let object = data.into_iter().map(|(key, value)| (key, value.0)).collect();
+        Ok(Some(Versioned { version, object }))
     }
 
-    async fn update_secret(&self, version: &str, data: SecretChange) -> Result<(), StoreError> {
-        let data: BTreeMap<String, Option<String>> =
-            data.into_iter().map(|(key, value)| (key, value.map(|v| STANDARD.encode(v)))).collect();
-        let patch = json!({ "metadata": { "resourceVersion": version }, "data": data });
-        let patched = self.secrets.patch(&self.secret, &manager(), &Patch::Merge(patch)).await;
-        patched.map(drop).map_err(self.secret_error("patch"))
-    }
-
-    async fn configuration(&self) -> Result<Option<Versioned<Published>>, StoreError> {
-        let found = self.configurations.get_opt(&self.configuration).await;
-        let configuration = found.map_err(self.configuration_error("get"))?;
-        Ok(configuration.map(|configuration| Versioned {
-            version: configuration.metadata.resource_version.unwrap_or_default(),
-            object: Published {
-                entries: configuration.webhooks.into_iter().flatten().filter_map(entry).collect(),
+    async fn create_secret(&self, data: SecretPatch) -> Result<(), StoreError> {
+        let data: BTreeMap<_, _> =
+            encoded(data).into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE,
+            "metadata": {
+                "name": self.secret,
+                "labels": { "app.kubernetes.io/managed-by": FIELD_MANAGER },
             },
-        }))
+            "data": data,
+        });
+        let path = as_manager(&self.secrets_path());
+        let answer = self.client.call(Method::POST, &path, Some(&secret)).await;
+        self.outcome("create", StoredObject::Secret, answer).map(drop)
+    }
+
+    async fn update_secret(&self, version: &str, data: SecretPatch) -> Result<(), StoreError> {
+        let patch = json!({ "metadata": { "resourceVersion": version }, "data": encoded(data) });
+        let path = as_manager(&self.secret_path());
+        let answer = self.client.patch(&path, "application/merge-patch+json", &patch).await;
+        self.outcome("patch", StoredObject::Secret, answer).map(drop)
+    }
+
+    async fn configuration(&self) -> Result<Option<Versioned<WebhookConfiguration>>, StoreError> {
+        let path = configuration_path(&self.configuration);
+        let Some((version, object)) = self.find(StoredObject::Configuration, &path).await? else {
+            return Ok(None);
+        };
+        let object = WebhookConfiguration::new(self.typed(StoredObject::Configuration, object)?);
+        Ok(Some(Versioned { version, object }))
     }
 
     async fn patch_configuration(&self, version: &str, mut patch: Value) -> Result<(), StoreError> {
         if let Value::Object(patch) = &mut patch {
             patch.insert("metadata".to_owned(), json!({ "resourceVersion": version }));
         }
-        let patch = Patch::Strategic(patch);
-        let patched = self.configurations.patch(&self.configuration, &manager(), &patch).await;
-        patched.map(drop).map_err(self.configuration_error("patch"))
+        let path = as_manager(&configuration_path(&self.configuration));
+        let media = "application/strategic-merge-patch+json";
+        let answer = self.client.patch(&path, media, &patch).await;
+        self.outcome("patch", StoredObject::Configuration, answer).map(drop)
     }
 }
 
-fn manager() -> PatchParams {
-    PatchParams { field_manager: Some(MANAGER.to_owned()), ..PatchParams::default() }
+/// A path whose write is rejob's.
+fn as_manager(path: &str) -> String {
+    format!("{path}?fieldManager={FIELD_MANAGER}")
 }
 
-fn entry(webhook: MutatingWebhook) -> Option<Entry> {
-    let config = webhook.client_config;
-    let target = match (config.service, config.url) {
-        (Some(service), _) => Target::Service {
-            host: format!("{}.{}.svc", service.name, service.namespace),
-            path: service.path,
-        },
-        (None, Some(url)) => Target::Url(url),
-        (None, None) => return None,
-    };
-    Entry::new(&webhook.name, config.ca_bundle.unwrap_or_default().0, target)
-}
-
-fn store_error(verb: &'static str, object: String, error: &kube::Error) -> StoreError {
-    match error {
-        kube::Error::Api(status) if status.code == 409 => StoreError::Conflict,
-        // What was to be changed is gone; a create meets 404 only when the namespace is.
-        kube::Error::Api(status) if status.code == 404 && verb == "patch" => StoreError::Conflict,
-        kube::Error::Api(status) if status.code == 403 => {
-            StoreError::Forbidden { verb, object, message: status.message.clone() }
-        }
-        kube::Error::Api(status) => {
-            StoreError::Failed { verb, object, message: status.message.clone() }
-        }
-        other => StoreError::Failed { verb, object, message: chain(other) },
-    }
-}
-
-/// An error with its causes: connection errors say nothing themselves.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = error.source();
-    }
-    message
+/// Data of a Secret as the API has it.
+fn encoded(data: SecretPatch) -> BTreeMap<String, Option<String>> {
+    data.into_iter().map(|(key, value)| (key, value.map(|v| STANDARD.encode(v)))).collect()
 }

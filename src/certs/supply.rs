@@ -6,25 +6,26 @@ use jiff::Timestamp;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::task::JoinSet;
 
-use super::args::{Args, ArgsError, Source};
+use super::args::{ArgsError, CertArgs, Source};
 use super::client_ca::ClientCaSlot;
 use super::clock::SystemClock;
 use super::expiry::warn_before_expiry;
 use super::issue::self_signed;
 use super::manager::{Manager, SystemRandom};
 use super::pem::CertError;
-use super::plan::Lives;
+use super::plan::Lifetimes;
 use super::readiness::Readiness;
-use super::slot::CertSlot;
+use super::resolver::CertResolver;
 use super::store::ClusterStore;
 use super::token::{AcceptedTokens, accepted_tokens};
 use super::watch::{read_pair, watch_client_ca, watch_files};
+use crate::kubernetes::ApiClient;
 
 /// What the listener and the router need; dropping it ends the background work.
 #[derive(Debug)]
 pub struct Supply {
     /// Resolves the certificate of each handshake.
-    pub slot: CertSlot,
+    pub slot: CertResolver,
     /// Verifies client certificates, when `--client-ca` was given.
     pub client_ca: Option<ClientCaSlot>,
     /// The tokens that paths must carry.
@@ -67,7 +68,7 @@ impl Supply {
     ///
     /// # Errors
     /// When flags are wrong or files cannot be used; what the cluster lacks is waited for instead.
-    pub async fn start(args: &Args, client: Option<kube::Client>) -> Result<Self, StartError> {
+    pub async fn start(args: &CertArgs, client: Option<ApiClient>) -> Result<Self, StartError> {
         let mut tasks = JoinSet::new();
         let source = args.source()?;
         let client_ca = match &args.client_ca {
@@ -88,7 +89,7 @@ impl Supply {
             }
         };
 
-        let slot = CertSlot::empty();
+        let slot = CertResolver::empty();
         let mut in_memory_ca = None;
         let mut tokens = AcceptedTokens::not_required();
         let mut readiness = Readiness::of_slot(slot.clone());
@@ -118,7 +119,7 @@ impl Supply {
                     SystemClock,
                     SystemRandom,
                     own.names,
-                    Lives::new(own.cert_life, own.ca_life),
+                    Lifetimes::new(own.cert_life, own.ca_life),
                     slot.clone(),
                     tokens.clone(),
                     readiness.clone(),

@@ -15,7 +15,7 @@ use super::client_ca::ClientCaSlot;
 use super::clock::Clock;
 use super::pair::{Pair, load_pair};
 use super::pem::CertError;
-use super::slot::CertSlot;
+use super::resolver::CertResolver;
 
 /// How often the files are read: two small reads cost nothing, and a deploy tool's swap is served
 /// within seconds.
@@ -38,12 +38,12 @@ pub async fn read_pair(cert: &Path, key: &Path, clock: &impl Clock) -> Result<Pa
 pub async fn watch_files(
     cert: &Path,
     key: &Path,
-    slot: CertSlot,
+    slot: CertResolver,
     interval: Duration,
     clock: impl Clock,
 ) {
     let files = format!("{} and {}", cert.display(), key.display());
-    let mut seen = Seen::default();
+    let mut seen = LastRead::default();
     loop {
         let (pair, content) = read_stable(cert, key, &clock).await;
         let fresh = seen.is_new(content, pair.as_ref().err());
@@ -73,7 +73,7 @@ pub async fn watch_files(
 
 /// Keeps `slot` at the content of the CA bundle file, read every `interval`. Never returns.
 pub async fn watch_client_ca(file: &Path, slot: ClientCaSlot, interval: Duration) {
-    let mut seen = Seen::default();
+    let mut seen = LastRead::default();
     loop {
         let bytes = read(file).await;
         let content = digest([bytes.as_ref().ok()]);
@@ -93,9 +93,9 @@ pub async fn watch_client_ca(file: &Path, slot: ClientCaSlot, interval: Duration
 
 /// What was seen last, so that each content and each problem is acted on once.
 #[derive(Default)]
-struct Seen(Option<([u8; 32], Option<CertError>)>);
+struct LastRead(Option<([u8; 32], Option<CertError>)>);
 
-impl Seen {
+impl LastRead {
     fn is_new(&mut self, content: [u8; 32], problem: Option<&CertError>) -> bool {
         let seen = (content, problem.cloned());
         let new = self.0.as_ref() != Some(&seen);

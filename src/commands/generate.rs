@@ -14,7 +14,7 @@ const CONFIG: &str = include_str!("generate/policies.yaml");
 
 /// The flags of `rejob generate`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct GenerateArgs {
     /// What to print.
     #[command(subcommand)]
     pub what: What,
@@ -45,7 +45,7 @@ pub enum What {
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: GenerateArgs) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Completions { shell } => {
             let mut script = Vec::new();

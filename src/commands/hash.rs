@@ -10,20 +10,20 @@ use crate::telemetry;
 
 /// The flags of `rejob hash`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct HashArgs {
     /// Manifests, YAML or JSON; standard input when there is none, or for `-`.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The flags for logs.
     #[command(flatten)]
-    pub log: telemetry::Args,
+    pub log: telemetry::LogArgs,
 }
 
 /// Runs `rejob hash`.
 ///
 /// # Errors
 /// When an input cannot be read; then nothing is written.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &HashArgs) -> anyhow::Result<ExitCode> {
     super::log_plainly(&args.log)?;
     let mut lines = String::new();
     for input in Input::read_all(&args.files)? {

@@ -12,7 +12,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::anyhow;
-use serde_json::Value;
 
 use crate::decide::{Verdict, create_offline};
 use crate::manifest::{Document, Input, Node, kinds};
@@ -25,7 +24,7 @@ use names::Names;
 
 /// The flags of `rejob mutate`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct MutateArgs {
     /// Manifests, YAML or JSON; standard input when there is none, or for `-`.
     #[arg(value_name = "FILE")]
     pub files: Vec<PathBuf>,
@@ -34,7 +33,7 @@ pub struct Args {
     pub policy: PolicyArg,
     /// The flags for logs.
     #[command(flatten)]
-    pub log: telemetry::Args,
+    pub log: telemetry::LogArgs,
 }
 
 /// Runs `rejob mutate`.
@@ -42,7 +41,7 @@ pub struct Args {
 /// # Errors
 /// When an input cannot be read, the policy does not exist, or a Job is refused; then nothing is
 /// written.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &MutateArgs) -> anyhow::Result<ExitCode> {
     super::log_plainly(&args.log)?;
     let policies = args.policy.set.load()?;
     let policy = policies::find(&policies, &args.policy.policy, "--policy")?;
@@ -149,9 +148,4 @@ fn decide(
             Ok((changed, warnings))
         }
     }
-}
-
-/// The text at a pointer, for the references of a KRM result.
-fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer).and_then(Value::as_str)
 }

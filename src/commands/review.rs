@@ -1,26 +1,30 @@
-//! `rejob review`: one AdmissionReview in, the answer out, nothing done.
+//! `rejob review`: one AdmissionReview in, the answer out, nothing done; or a server's answer in, its
+//! words out.
 
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
-use crate::cluster::ServerVersion;
 use crate::decide::{self, Decision, Verdict, decide};
+use crate::kubernetes::ServerVersion;
 use crate::manifest::Input;
+use crate::reason::Reason;
 use crate::review::{self, Request};
 use crate::telemetry;
 
+use super::DENIED;
 use super::policies::PolicyArg;
-
-/// The exit code for a review that is refused.
-const DENIED: u8 = 3;
 
 /// The flags of `rejob review`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
-    /// An AdmissionReview as JSON; standard input when none is given, or for `-`.
+pub struct ReviewArgs {
+    /// An AdmissionReview as JSON; standard input when none is given, or for `-`. One that a server has
+    /// answered is told in words.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub file: PathBuf,
     /// The policy to act on.
@@ -40,7 +44,7 @@ pub struct Args {
     pub explain: bool,
     /// The flags for logs.
     #[command(flatten)]
-    pub log: telemetry::Args,
+    pub log: telemetry::LogArgs,
 }
 
 fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
@@ -51,10 +55,14 @@ fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
 ///
 /// # Errors
 /// When the input cannot be read or is no AdmissionReview, or the policy does not exist.
-pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     super::log_plainly(&args.log)?;
     let policy = args.policy.load()?;
     let input = Input::read(&args.file)?;
+    if let Some((text, is_allowed)) = answered(&input.text) {
+        super::print(text.as_bytes())?;
+        return Ok(exit_code(is_allowed));
+    }
     let request = review::parse(input.text.as_bytes()).with_context(|| input.name.clone())?;
     let server_minor = args.kubernetes_version.map(|version| version.minor);
     let context = decide::Context { server_minor, ..decide::Context::default() };
@@ -67,7 +75,46 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let text = explanation(&request, &decision, &context, &args.policy.policy);
         let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
     }
-    Ok(if decision.is_allowed() { ExitCode::SUCCESS } else { ExitCode::from(DENIED) })
+    Ok(exit_code(decision.is_allowed()))
+}
+
+fn exit_code(is_allowed: bool) -> ExitCode {
+    if is_allowed { ExitCode::SUCCESS } else { ExitCode::from(DENIED) }
+}
+
+/// The answer of a server in words, and whether it allows the request; `None` where the review is
+/// none.
+fn answered(text: &str) -> Option<(String, bool)> {
+    let review: Value = serde_json::from_str(text).ok()?;
+    let response = review.get("response").filter(|_| review.get("request").is_none())?;
+    let at = |pointer| response.pointer(pointer).and_then(Value::as_str);
+    let is_allowed = response.get("allowed").and_then(Value::as_bool) == Some(true);
+    let mut text = String::new();
+    line(&mut text, "answer:", if is_allowed { "allowed" } else { "refused" });
+    if let Some(reason) = at("/auditAnnotations/reason").and_then(Reason::from_label) {
+        because(&mut text, reason);
+    }
+    if let Some(message) = at("/status/message") {
+        line(&mut text, "message:", message);
+    }
+    for warning in response.get("warnings").and_then(Value::as_array).into_iter().flatten() {
+        line(&mut text, "warning:", warning.as_str().unwrap_or_default());
+    }
+    let patch = at("/patch").and_then(|patch| STANDARD.decode(patch).ok());
+    let patch: Option<Vec<Value>> = patch.and_then(|patch| serde_json::from_slice(&patch).ok());
+    for operation in patch.into_iter().flatten() {
+        line(&mut text, "patch:", &operation.to_string());
+    }
+    Some((text, is_allowed))
+}
+
+fn line(text: &mut String, key: &str, value: &str) {
+    let _ = writeln!(text, "{key:<9} {value}");
+}
+
+fn because(text: &mut String, reason: Reason) {
+    line(text, "rule:", &format!("{} ({})", reason.rule(), reason.label()));
+    line(text, "because:", reason.sentence());
 }
 
 /// Why the answer is what it is, for people.
@@ -78,9 +125,6 @@ fn explanation(
     policy: &str,
 ) -> String {
     let mut text = String::new();
-    let mut line = |key: &str, value: &str| {
-        let _ = writeln!(text, "{key:<9} {value}");
-    };
     let subject = format!(
         "{} of {} {}/{} by {}",
         request.operation.label(),
@@ -89,34 +133,35 @@ fn explanation(
         request.name,
         request.user.username,
     );
-    line("request:", &subject);
-    line("policy:", policy);
+    line(&mut text, "request:", &subject);
+    line(&mut text, "policy:", policy);
     match &decision.verdict {
-        Verdict::Admit => line("answer:", "allowed"),
+        Verdict::Admit => line(&mut text, "answer:", "allowed"),
         Verdict::Deny(denial) => match denial.retry_after {
-            Some(seconds) => line("answer:", &format!("refused, try again in {seconds} s")),
-            None => line("answer:", "refused"),
+            Some(seconds) => {
+                line(&mut text, "answer:", &format!("refused, try again in {seconds} s"));
+            }
+            None => line(&mut text, "answer:", "refused"),
         },
-        Verdict::Replace(_) => line("answer:", "allowed, once the old job is replaced"),
+        Verdict::Replace(_) => line(&mut text, "answer:", "allowed, once the old job is replaced"),
     }
-    line("rule:", &format!("{} ({})", decision.reason.rule(), decision.reason.label()));
-    line("because:", decision.reason.sentence());
+    because(&mut text, decision.reason);
     if let Verdict::Deny(denial) = &decision.verdict {
-        line("message:", &denial.message);
+        line(&mut text, "message:", &denial.message);
     }
     for warning in &decision.warnings {
-        line("warning:", warning);
+        line(&mut text, "warning:", warning);
     }
     if decision.is_allowed() {
         for operation in decision.patch.operations() {
-            line("patch:", &serde_json::to_string(operation).unwrap_or_default());
+            line(&mut text, "patch:", &serde_json::to_string(operation).unwrap_or_default());
         }
         if decision.patch.is_empty() {
-            line("patch:", "none");
+            line(&mut text, "patch:", "none");
         }
     }
     for fact in unknown(context) {
-        line("unknown:", fact);
+        line(&mut text, "unknown:", fact);
     }
     text
 }

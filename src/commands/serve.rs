@@ -14,12 +14,12 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admission::{Admission, Identity};
-use crate::certs::{self, CertSlot, Supply, SystemClock};
-use crate::cluster::KubeCluster;
+use crate::certs::{self, CertResolver, Supply, SystemClock};
+use crate::kubernetes::KubeCluster;
 use crate::metrics::Metrics;
 use crate::policy::PolicySet;
 use crate::replace::{Reaper, reaper};
-use crate::server::admin::Readiness;
+use crate::server::admin::ReadinessChecks;
 use crate::server::{Limits, Server, Setup, tls};
 use crate::telemetry;
 use greeting::Greeting;
@@ -27,7 +27,7 @@ use greeting::Greeting;
 /// The flags of `rejob serve`.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-pub struct Args {
+pub struct ServeArgs {
     /// Address and port of the webhook (HTTPS); port 0 takes a free one.
     #[arg(
         long,
@@ -51,13 +51,13 @@ pub struct Args {
     pub policies: Option<PathBuf>,
     /// The flags about the cluster.
     #[command(flatten)]
-    pub cluster: connection::Args,
+    pub cluster: connection::ClusterArgs,
     /// The flags for logs.
     #[command(flatten)]
-    pub telemetry: telemetry::Args,
+    pub telemetry: telemetry::LogArgs,
     /// The flags for certificates.
     #[command(flatten)]
-    pub certs: certs::Args,
+    pub certs: certs::CertArgs,
     /// The bounds of the server.
     #[command(flatten)]
     pub limits: Limits,
@@ -75,7 +75,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 ///
 /// # Errors
 /// When the server cannot start; the message says what to do.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     if let Err(error) = args.certs.source() {
         eprintln!("rejob: {error}");
         return Ok(ExitCode::from(2));
@@ -92,7 +92,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         .block_on(serve(args, policies))
 }
 
-async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
+async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode> {
     // Before anything is announced: a signal that comes right after must already be handled.
     let mut signals = Signals::new()?;
     let metrics = Metrics::new();
@@ -117,8 +117,8 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
     let greeting = Greeting::new(supply.in_memory_ca.take(), &policies)?;
     let readiness = supply.readiness.clone();
     let identity = Identity {
-        user: connection.as_ref().map(|connection| connection.facts.own_user.clone()),
-        server: connection.as_ref().and_then(|connection| connection.facts.server),
+        user: connection.as_ref().map(|connection| connection.told.own_user.clone()),
+        server: connection.as_ref().and_then(|connection| connection.told.server),
         namespace: args.certs.pod_namespace.clone(),
     };
     let cluster = connection.map(|connection| connection.cluster);
@@ -133,7 +133,7 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
         tls: Arc::new(tls::config(Arc::new(supply.slot.clone()), supply.client_verifier())?),
         limits: args.limits,
         tokens: supply.tokens.clone(),
-        readiness: Readiness::of(vec![(
+        readiness: ReadinessChecks::of(vec![(
             "certificates",
             Box::new(move || readiness.check(&SystemClock)),
         )]),
@@ -169,7 +169,7 @@ async fn serve(args: Args, policies: PolicySet) -> anyhow::Result<ExitCode> {
 }
 
 /// Starts the reaper, which needs to know what guards dormant Jobs.
-fn reap(args: &Args, cluster: Arc<KubeCluster>, policies: &PolicySet, metrics: &Metrics) {
+fn reap(args: &ServeArgs, cluster: Arc<KubeCluster>, policies: &PolicySet, metrics: &Metrics) {
     let Some(configuration) = args.certs.webhook_configuration.clone() else {
         tracing::warn!(
             "dormant Jobs that a crash leaves behind are not deleted: give --webhook-configuration, \
@@ -188,7 +188,7 @@ fn reap(args: &Args, cluster: Arc<KubeCluster>, policies: &PolicySet, metrics: &
 }
 
 /// Keeps the metric at the end of the certificate that is served.
-async fn export_expiry(slot: CertSlot, metrics: Metrics) {
+async fn export_expiry(slot: CertResolver, metrics: Metrics) {
     let mut changes = slot.subscribe();
     loop {
         if let Some(validity) = *changes.borrow_and_update() {

@@ -75,13 +75,19 @@ pub(super) fn settle_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
 pub(super) fn wake(draft: &mut Draft<'_>) {
     draft.remove(&LABEL);
     draft.remove(&RECORD);
-    let entries = Job::new(draft.original()).managed_fields().len();
-    let field = format!("f:{}", keys::DORMANT);
-    for index in 0..entries {
+    disown(draft, "f:labels", keys::DORMANT);
+    disown(draft, "f:annotations", keys::DORMANT);
+}
+
+/// Makes the recorded hash nobody's field, as it is when it is written in admission.
+pub(super) fn disown_hash(draft: &mut Draft<'_>) {
+    disown(draft, "f:annotations", keys::TEMPLATE_HASH);
+}
+
+fn disown(draft: &mut Draft<'_>, map: &str, key: &str) {
+    let field = format!("f:{key}");
+    for index in 0..Job::new(draft.original()).managed_fields().len() {
         let entry = index.to_string();
-        for map in ["f:labels", "f:annotations"] {
-            let owned = ["metadata", "managedFields", &entry, "fieldsV1", "f:metadata", map];
-            draft.remove(&[owned.as_slice(), &[&field]].concat());
-        }
+        draft.remove(&["metadata", "managedFields", &entry, "fieldsV1", "f:metadata", map, &field]);
     }
 }

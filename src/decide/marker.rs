@@ -6,12 +6,12 @@
 
 use serde_json::{Value, json};
 
-use crate::job::{Job, entry_index, keys};
+use crate::job::{Job, LAST_APPLIED_CONFIGURATION, entry_index, keys};
 use crate::patch::{Draft, Patch, PatchError};
 use crate::reason::Reason;
-use crate::replace::{LAST_APPLIED, Mode};
+use crate::replace::Mode;
 
-use super::update::{Update, differ, put_back};
+use super::update::{Update, companions, differ, put_back};
 use super::{Decision, words};
 
 /// The longest marker, in characters: it stands in an annotation.
@@ -80,6 +80,7 @@ fn shown<'a>(old: Job<'_>, job: Job<'a>, described: &str) -> Draft<'a> {
         }
         draft.copy(&["spec", "parallelism"], old.value());
     }
+    told.extend(companions(old, job).map(|field| format!("spec.{field} changed")));
     told.extend(metadata_in_words(old, job));
     put_back_metadata(&mut draft, old);
     let marker = words::cut(&told.join(", "), LONGEST);
@@ -93,10 +94,10 @@ fn put_back_metadata(draft: &mut Draft<'_>, old: Job<'_>) {
     }
 }
 
-/// The labels, with values, and the annotations, by key, that change; clients' own records left out.
+/// The labels, with values, and the annotations, by key, that change; kubectl's own record left out.
 fn metadata_in_words(old: Job<'_>, job: Job<'_>) -> Vec<String> {
     let is_own = |key: &str| {
-        LAST_APPLIED.contains(&key)
+        key == LAST_APPLIED_CONFIGURATION
             || keys::ALL.iter().any(|own| *own != keys::RERUN && *own == key)
     };
     let labels = changed_keys(old.labels(), job.labels(), |key, old, new| {

@@ -25,6 +25,12 @@ pub(super) fn decide(
     Ok(None)
 }
 
+/// Whether the policy asks if the old Job works, and its status does not tell.
+pub(super) fn pods_tell(update: &Update<'_>) -> bool {
+    update.policy.while_running != WhileRunning::Replace
+        && progress(update.old) == Progress::Unclear
+}
+
 /// Whether the old Job works. Where its status does not tell, its Pods do; a look at them that is not
 /// answered counts as if one worked.
 fn works(update: &Update<'_>) -> Result<bool, Question> {

@@ -4,12 +4,12 @@ use serde_json::{Map, Value, json};
 
 use crate::job::{
     Acting, Change, Client, Job, TemplateHash, acting, applied_part, entry_index, owners,
-    suspended_by_a_queue, take_generated,
+    pod_selector, suspended_by_a_queue, take_generated,
 };
 use crate::replace::{Mode, Plan, Record, new_job};
 
 use super::update::{Update, has_plain_replacement_policy};
-use super::{left_alone, words};
+use super::{left_alone, obstacles, words};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.
 const LONGEST_DESCRIPTION: usize = 1024;
@@ -55,6 +55,7 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         field_manager: request.field_manager.clone(),
         mode,
         dry_run: request.dry_run,
+        pods: obstacles::pods_tell(update).then(|| pod_selector(old)),
         was_read_back: applied != applied_as_sent,
         applied,
         owners: recorded_owners(job, manager),

@@ -26,9 +26,7 @@ pub(super) fn decide(
     mut warnings: Warnings,
 ) -> Result<Decision, Question> {
     let (old, request, name) = (update.old, update.request, update.name());
-    // A write at another revision or uid than the stored one cannot succeed: nothing is deleted
-    // for it, and the API server gives its own answer.
-    if old.uid().is_none() || old.resource_version().is_none() || update.is_stale() {
+    if old.uid().is_none() || old.resource_version().is_none() {
         return Ok(marker::stale(old, update.job));
     }
     if update.job.uid().is_some() && request.field_manager.as_deref() == Some(NEVER_READS_AGAIN) {
@@ -53,7 +51,13 @@ pub(super) fn decide(
         warnings.add(format!(
             "job {name}: a dry run shows the stored template, and other admission judges that one"
         ));
-    } else if plan.mode == Mode::Apply {
+    } else {
+        // What fails from here on fails outside rejob: a policy that judges the put-back Job, a crash.
+        warnings.add(format!(
+            "job {name}: its old run is deleted; if this request fails, send it again"
+        ));
+    }
+    if plan.mode == Mode::Apply && !request.dry_run {
         // For any other request it is said when the new Job starts.
         warnings.add(format!("job {name} replaced: {}", plan.changed));
         if plan.was_read_back {

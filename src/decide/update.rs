@@ -15,7 +15,8 @@ use crate::review::Request;
 use super::ttl::PolicyTtl;
 use super::unchanged::{self, Difference};
 use super::{
-    Context, Decision, Question, Warnings, allowed, guard, left_alone, plan, replacement, words,
+    Context, Decision, Question, Warnings, allowed, guard, left_alone, marker, plan, replacement,
+    words,
 };
 
 /// An UPDATE with what the rules look at.
@@ -165,6 +166,11 @@ fn by_policy(
     mut warnings: Warnings,
 ) -> Result<Decision, Question> {
     let name = update.name();
+    // A write at another revision or uid than the stored one cannot succeed: nothing is done for it,
+    // and the API server gives its own answer.
+    if update.policy.on_change != OnChange::Ignore && update.is_stale() {
+        return Ok(marker::stale(update.old, update.job));
+    }
     Ok(match update.policy.on_change {
         OnChange::Ignore => Decision::patched(Reason::Ignored, draft, warnings),
         OnChange::Keep if !update.is_being_deleted() => {
@@ -237,7 +243,10 @@ pub(super) fn differ(old: Job<'_>, job: Job<'_>, fields: &[&str]) -> bool {
 }
 
 /// The companions that differ together with one of their immutable fields.
-fn companions<'a>(old: Job<'a>, job: Job<'a>) -> impl Iterator<Item = &'static str> + 'a {
+pub(super) fn companions<'a>(
+    old: Job<'a>,
+    job: Job<'a>,
+) -> impl Iterator<Item = &'static str> + 'a {
     COMPANIONS
         .iter()
         .filter(move |(companion, fields)| {
@@ -308,6 +317,8 @@ fn release(
         let status = update.job.managed_fields().iter().filter(|entry| is_of_status(entry));
         owners.extend(status.cloned());
         draft.set(&["metadata", "managedFields"], Value::Array(owners));
+    } else {
+        guard::disown_hash(&mut draft);
     }
     guard::settle_last_applied(&mut draft, update.old);
     // Where the request sets the parallelism itself, it stands already.

@@ -10,12 +10,11 @@ use http::Method;
 use k8s_openapi::api::core::v1::Namespace;
 use serde_json::{Value, json};
 
-use super::collect::words;
-use super::facts::{Calls, Facts, Outcome};
+use super::facts::{CallOutcome, Calls, Facts};
 use super::probe::Probe;
-use super::webhook::{Entry, opted_in};
 use crate::decide::SAME_USER_WARNING;
 use crate::job::keys;
+use crate::kubernetes::webhook::{Entry, opted_in};
 
 /// How many Jobs are sent for an entry.
 const TRIES: usize = 5;
@@ -29,7 +28,7 @@ pub(super) async fn send(probe: &impl Probe, facts: &Facts) -> Vec<Calls> {
     let mut all = Vec::new();
     for entry in facts.entries_of_policies().filter(|entry| !entry.is_paused()) {
         let outcome = match &facts.namespaces {
-            Err(error) => Outcome::NotTried(error.clone()),
+            Err(error) => CallOutcome::NotTried(error.clone()),
             Ok(_) => try_entry(probe, facts, &entry).await,
         };
         let (configuration, name) = (entry.configuration.to_owned(), entry.webhook.name.clone());
@@ -38,13 +37,13 @@ pub(super) async fn send(probe: &impl Probe, facts: &Facts) -> Vec<Calls> {
     all
 }
 
-async fn try_entry(probe: &impl Probe, facts: &Facts, entry: &Entry<'_>) -> Outcome {
-    let mut outcome = Outcome::NoNamespace;
+async fn try_entry(probe: &impl Probe, facts: &Facts, entry: &Entry<'_>) -> CallOutcome {
+    let mut outcome = CallOutcome::NoNamespace;
     let served = facts.namespaces().iter().filter(|namespace| is_served(entry, namespace));
     for namespace in served.take(NAMESPACES) {
         let name = namespace.metadata.name.as_deref().unwrap_or_default();
         outcome = try_namespace(probe, name).await;
-        if !matches!(outcome, Outcome::NotTried(_)) {
+        if !matches!(outcome, CallOutcome::NotTried(_)) {
             break;
         }
     }
@@ -56,20 +55,22 @@ fn is_served(entry: &Entry<'_>, namespace: &Namespace) -> bool {
     alive && opted_in(namespace) == Some(entry.policy) && entry.selects(namespace)
 }
 
-async fn try_namespace(probe: &impl Probe, namespace: &str) -> Outcome {
+async fn try_namespace(probe: &impl Probe, namespace: &str) -> CallOutcome {
     let (mut took, mut unmarked) = (Vec::new(), 0);
     let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs?dryRun=All");
     for _ in 0..TRIES {
         let job = job(probe.now().as_microsecond());
         let answer = match probe.call(Method::POST, &path, Some(&job)).await {
             Ok(answer) => answer,
-            Err(error) => return Outcome::NotTried(format!("no answer to a dry-run Job: {error}")),
+            Err(error) => {
+                return CallOutcome::NotTried(format!("no answer to a dry-run Job: {error}"));
+            }
         };
-        if !(200..300).contains(&answer.code) {
-            return refusal(namespace, words(&answer));
+        if !answer.is_success() {
+            return refusal(namespace, answer.message());
         }
         if answer.warnings.iter().any(|warning| warning.contains(SAME_USER_WARNING)) {
-            return Outcome::SameUser;
+            return CallOutcome::SameUser;
         }
         if is_marked(&answer.body) {
             took.push(answer.took);
@@ -80,17 +81,17 @@ async fn try_namespace(probe: &impl Probe, namespace: &str) -> Outcome {
             }
         }
     }
-    Outcome::Answered { namespace: namespace.to_owned(), took, unmarked }
+    CallOutcome::Answered { namespace: namespace.to_owned(), took, unmarked }
 }
 
 /// A failed call of rejob, or somebody else's refusal.
-fn refusal(namespace: &str, message: String) -> Outcome {
+fn refusal(namespace: &str, message: String) -> CallOutcome {
     // `failed calling webhook "replace.rejob.dev": …` (ToStatusErr and ErrCallingWebhook of
     // k8s.io/apiserver/pkg/admission/plugin/webhook), `admission webhook "…" denied the request`.
     if message.contains(".rejob.dev\"") {
-        Outcome::Failed { namespace: namespace.to_owned(), message }
+        CallOutcome::Failed { namespace: namespace.to_owned(), message }
     } else {
-        Outcome::NotTried(message)
+        CallOutcome::NotTried(message)
     }
 }
 
@@ -159,7 +160,7 @@ mod tests {
     fn a_refusal_is_rejobs_or_somebody_elses() {
         let of = |message: &str| refusal("shop", message.to_owned());
         let ours = "Internal error occurred: failed calling webhook \"ttl.rejob.dev\": refused";
-        assert!(matches!(of(ours), Outcome::Failed { .. }));
-        assert!(matches!(of("exceeded quota: compute"), Outcome::NotTried(_)));
+        assert!(matches!(of(ours), CallOutcome::Failed { .. }));
+        assert!(matches!(of("exceeded quota: compute"), CallOutcome::NotTried(_)));
     }
 }

@@ -38,7 +38,8 @@ pub const ALL: [Check; 13] = [
 ];
 
 /// A span of time as people say it: `45 s`, `12 min`, `3 h`, `20 days`.
-fn span(seconds: i64) -> String {
+#[must_use]
+pub fn span(seconds: i64) -> String {
     match seconds.abs() {
         0..120 => format!("{seconds} s"),
         120..7_200 => format!("{} min", seconds / 60),

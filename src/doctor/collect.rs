@@ -14,11 +14,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::calls;
-use super::facts::{Backend, Certificate, Facts, Installation, Known, Source};
+use super::facts::{Backend, Certificate, ChainSource, Facts, Installation, Known};
 use super::installation::Settings;
-use super::probe::{Answer, Probe};
+use super::probe::Probe;
 use super::rights;
-use super::webhook::{self, Target};
+use crate::kubernetes::ApiAnswer;
+use crate::kubernetes::webhook::{self, Target};
 use crate::policy::PolicySet;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -102,23 +103,13 @@ async fn get(probe: &impl Probe, path: &str) -> Known<Value> {
     success(probe.call(Method::GET, path, None).await?)
 }
 
-fn success(answer: Answer) -> Known<Value> {
-    if (200..300).contains(&answer.code) { Ok(answer.body) } else { Err(words(&answer)) }
+fn success(answer: ApiAnswer) -> Known<Value> {
+    answer.object().map_err(|error| error.message)
 }
 
-/// What the API server says about a failure.
-pub(super) fn words(answer: &Answer) -> String {
-    let message = answer.body.get("message").and_then(Value::as_str).unwrap_or_default();
-    if message.is_empty() {
-        format!("the API server answered with code {}", answer.code)
-    } else {
-        message.to_owned()
-    }
-}
-
-fn text(answer: &Answer, pointer: &str) -> Known<String> {
+fn text(answer: &ApiAnswer, pointer: &str) -> Known<String> {
     let value = answer.body.pointer(pointer).and_then(Value::as_str);
-    value.map(str::to_owned).ok_or_else(|| words(answer))
+    value.map(str::to_owned).ok_or_else(|| answer.message())
 }
 
 fn typed<T: DeserializeOwned>(value: Value) -> Known<T> {
@@ -195,6 +186,17 @@ async fn deployments(probe: &impl Probe, path: &str) -> Known<Vec<Deployment>> {
     list(probe, &format!("{path}?labelSelector=app.kubernetes.io%2Fname%3Drejob")).await
 }
 
+/// The policies of the installation that there is, as far as the caller can read them.
+///
+/// # Errors
+/// When they are not known: half a sentence.
+pub async fn served_policies(probe: &impl Probe) -> Known<PolicySet> {
+    match installations(probe, None, &BTreeSet::new()).await.first() {
+        Some(installation) => policies(probe, installation).await,
+        None => Err("no Deployment with the labels of the chart can be seen".to_owned()),
+    }
+}
+
 async fn policies(probe: &impl Probe, installation: &Installation) -> Known<PolicySet> {
     let Some(settings) = installation.settings() else { return installation.policies.clone() };
     let Some(name) = settings.policies else { return Ok(PolicySet::builtin()) };
@@ -210,7 +212,7 @@ async fn ask_for_rights(
     probe: &impl Probe,
     facts: &Facts,
     index: usize,
-) -> Vec<(rights::Right, Known<bool>)> {
+) -> Vec<(rights::NeededRight, Known<bool>)> {
     let Some(installation) = facts.installations.get(index) else { return Vec::new() };
     let Some(settings) = installation.settings() else { return Vec::new() };
     let replaces = match &installation.policies {
@@ -250,17 +252,17 @@ fn ready(slices: &[EndpointSlice]) -> usize {
 
 async fn certificate(probe: &impl Probe, facts: &Facts, target: &Target) -> Certificate {
     let instead = match probe.served(target).await {
-        Ok(chain) => return Certificate { chain: Ok(chain), source: Source::Handshake },
+        Ok(chain) => return Certificate { chain: Ok(chain), source: ChainSource::Handshake },
         Err(error) => error,
     };
     let installation = facts.installation_of(target);
     let settings = installation.and_then(Installation::settings);
     let secret = settings.and_then(|Settings { secret, .. }| secret);
     let (Some(installation), Some(name)) = (installation, secret) else {
-        return Certificate { chain: Err(instead), source: Source::Handshake };
+        return Certificate { chain: Err(instead), source: ChainSource::Handshake };
     };
     let chain = chain_of(probe, &installation.namespace, &name).await;
-    Certificate { chain, source: Source::Secret { name, instead } }
+    Certificate { chain, source: ChainSource::Secret { name, instead } }
 }
 
 async fn chain_of(probe: &impl Probe, namespace: &str, name: &str) -> Known<Vec<Vec<u8>>> {

@@ -15,8 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
 use super::installation::Settings;
-use super::rights::Right;
-use super::webhook::{self, Entry, Target};
+use super::rights::NeededRight;
+use crate::kubernetes::webhook::{self, Entry, Target};
 use crate::policy::PolicySet;
 
 /// Something that was asked for, or a sentence without its end on why it is not known: the API
@@ -68,7 +68,7 @@ pub struct Installation {
     /// The policies it serves.
     pub policies: Known<PolicySet>,
     /// Each right that its service account needs, and whether it has it.
-    pub rights: Vec<(Right, Known<bool>)>,
+    pub rights: Vec<(NeededRight, Known<bool>)>,
 }
 
 impl Installation {
@@ -94,12 +94,12 @@ pub struct Certificate {
     /// The chain, DER, leaf first.
     pub chain: Known<Vec<Vec<u8>>>,
     /// Where the chain comes from.
-    pub source: Source,
+    pub source: ChainSource,
 }
 
 /// Where a chain comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ChainSource {
     /// A TLS handshake from here.
     Handshake,
     /// `tls.crt` of a Secret, because no handshake was possible from here.
@@ -119,12 +119,12 @@ pub struct Calls {
     /// The entry's name.
     pub entry: String,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
 }
 
 /// What came of a few dry-run Jobs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// The API server took them.
     Answered {
         /// The namespace they were sent to.

@@ -3,12 +3,11 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::{Method, Request};
+use http::Method;
 use jiff::Timestamp;
-use kube::client::Body;
-use kube::{Client, Config};
+use kube::Config;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
@@ -17,7 +16,8 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::webhook::Target;
+use crate::kubernetes::webhook::Target;
+use crate::kubernetes::{ApiAnswer, ApiClient, ConnectError};
 
 /// How long a handshake may take. From outside a cluster its addresses often lead nowhere.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -26,30 +26,16 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(40);
 
-/// An answer of the API server.
-#[derive(Debug, Clone)]
-pub struct Answer {
-    /// The HTTP status.
-    pub code: u16,
-    /// The body; `null` when it is not JSON.
-    pub body: Value,
-    /// The `Date` header.
-    pub date: Option<Timestamp>,
-    /// The `Warning` headers.
-    pub warnings: Vec<String>,
-    /// How long it took.
-    pub took: Duration,
-}
-
 /// What the collecting asks of the world.
 pub trait Probe: Sync {
-    /// Sends one request to the API server; an error is half a sentence on why no answer came.
+    /// Sends one request to the API server, a PATCH as a merge patch; an error is half a sentence on
+    /// why no answer came.
     fn call(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> impl Future<Output = Result<Answer, String>>;
+    ) -> impl Future<Output = Result<ApiAnswer, String>>;
 
     /// The certificate chain that is served there, DER, leaf first; an error is half a sentence.
     fn served(&self, target: &Target) -> impl Future<Output = Result<Vec<Vec<u8>>, String>>;
@@ -59,49 +45,34 @@ pub trait Probe: Sync {
 }
 
 /// The real world.
-pub struct Cluster {
-    client: Client,
-}
+#[derive(Debug)]
+pub struct RealWorld(ApiClient);
 
-impl Cluster {
-    /// A connection by that configuration. Nothing is retried: a failing call is a finding.
+impl RealWorld {
+    /// A connection by that configuration.
     ///
     /// # Errors
     /// When the configuration makes no client.
-    pub fn new(mut config: Config) -> Result<Self, kube::Error> {
+    pub fn new(mut config: Config) -> Result<Self, ConnectError> {
         config.connect_timeout = Some(CONNECT);
         config.read_timeout = Some(ANSWER);
-        config.default_retry = false;
-        Ok(Self { client: Client::try_from(config)? })
+        ApiClient::new(config).map(Self)
     }
 }
 
-impl Probe for Cluster {
+impl Probe for RealWorld {
     async fn call(
         &self,
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer, String> {
-        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .header(http::header::ACCEPT, "application/json")
-            .body(Body::from(bytes))
-            .map_err(|error| error.to_string())?;
-        let begun = Instant::now();
-        let response = self.client.send(request).await.map_err(|error| with_causes(&error))?;
-        let code = response.status().as_u16();
-        let date = response.headers().get(http::header::DATE);
-        let date = date.and_then(|date| http_date(date.to_str().ok()?));
-        let warnings = response.headers().get_all(http::header::WARNING).iter();
-        let warnings = warnings.filter_map(|text| Some(text.to_str().ok()?.to_owned())).collect();
-        let bytes = response.into_body().collect_bytes().await;
-        let bytes = bytes.map_err(|error| with_causes(&error))?;
-        let body = serde_json::from_slice(&bytes).unwrap_or_default();
-        Ok(Answer { code, body, date, warnings, took: begun.elapsed() })
+    ) -> Result<ApiAnswer, String> {
+        match (method, body) {
+            (Method::PATCH, Some(patch)) => {
+                self.0.patch(path, "application/merge-patch+json", patch).await
+            }
+            (method, body) => self.0.call(method, path, body).await,
+        }
     }
 
     async fn served(&self, target: &Target) -> Result<Vec<Vec<u8>>, String> {
@@ -187,36 +158,5 @@ impl ServerCertVerifier for Witness {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// The time of an HTTP `Date` header: `Tue, 24 Nov 2026 14:54:00 GMT`.
-fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-}
-
-/// An error with what caused it, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_date_header_is_read_as_servers_write_it() {
-        let date = http_date("Tue, 24 Nov 2026 14:54:07 GMT");
-        assert_eq!(date, Some("2026-11-24T14:54:07Z".parse().unwrap()));
-        assert_eq!(http_date("yesterday"), None);
     }
 }

@@ -7,7 +7,7 @@ use super::installation::Settings;
 
 /// One right, as a SubjectAccessReview asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Right {
+pub struct NeededRight {
     /// The verb.
     pub verb: &'static str,
     /// The API group; empty is the core one.
@@ -20,7 +20,7 @@ pub struct Right {
     pub name: String,
 }
 
-impl Right {
+impl NeededRight {
     /// `delete jobs.batch in the namespace shop`.
     #[must_use]
     pub fn in_words(&self) -> String {
@@ -83,8 +83,8 @@ impl Right {
 
 /// All rights that an installation in `namespace` needs; `replaces`: whether some policy replaces.
 #[must_use]
-pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<Right> {
-    let right = |verb, group, resource, namespace: &str, name: &str| Right {
+pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<NeededRight> {
+    let right = |verb, group, resource, namespace: &str, name: &str| NeededRight {
         verb,
         group,
         resource,
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     fn words(settings: &Settings, replaces: bool) -> Vec<String> {
-        needed("sys", settings, replaces).iter().map(Right::in_words).collect()
+        needed("sys", settings, replaces).iter().map(NeededRight::in_words).collect()
     }
 
     #[test]

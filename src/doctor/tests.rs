@@ -13,10 +13,10 @@ use k8s_openapi::api::admissionregistration::v1::{MutatingWebhook, MutatingWebho
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::{Value, json};
 
-use super::facts::{Backend, Calls, Certificate, Facts, Installation, Outcome, Source};
+use super::facts::{Backend, CallOutcome, Calls, Certificate, ChainSource, Facts, Installation};
 use super::installation::Settings;
-use super::webhook::Target;
 use super::{Finding, Level, examine, rights};
+use crate::kubernetes::webhook::Target;
 use crate::policy::PolicySet;
 
 /// A certificate as PEM.
@@ -137,12 +137,12 @@ fn healthy() -> Facts {
         )]),
         certificates: BTreeMap::from([(
             target,
-            Certificate { chain: Ok(vec![leaf]), source: Source::Handshake },
+            Certificate { chain: Ok(vec![leaf]), source: ChainSource::Handshake },
         )]),
         calls: vec![Calls {
             configuration: "00-rejob".into(),
             entry: "replace.rejob.dev".into(),
-            outcome: Outcome::Answered {
+            outcome: CallOutcome::Answered {
                 namespace: "shop".into(),
                 took: vec![Duration::from_millis(7); 5],
                 unmarked: 0,

@@ -16,7 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// What a chain is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub struct ChainVerdict {
     /// The first second of the leaf's validity.
     pub not_before: Timestamp,
     /// The last second of the leaf's validity.
@@ -37,7 +37,7 @@ pub fn judge(
     host: &str,
     bundle: Option<&[u8]>,
     now: Timestamp,
-) -> Result<Verdict, String> {
+) -> Result<ChainVerdict, String> {
     let (leaf, rest) = chain.split_first().ok_or("no certificate is served")?;
     let unreadable = |reason: String| format!("the certificate cannot be read: {reason}");
     let (_, parsed) =
@@ -55,7 +55,7 @@ pub fn judge(
     // An expired leaf is a finding of its own: what the bundle says is asked inside its validity.
     let at = now.clamp(not_before, not_after);
     let untrusted = bundle.and_then(|bundle| distrust(&end_entity, leaf, rest, bundle, at));
-    Ok(Verdict { not_before, not_after, wrong_name, untrusted })
+    Ok(ChainVerdict { not_before, not_after, wrong_name, untrusted })
 }
 
 fn distrust(

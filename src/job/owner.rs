@@ -3,7 +3,7 @@
 //! It decides whether a Job may be renamed (a client that looks its Job up by the old name would
 //! not find it again), whether it gets the policy's TTL, and the `client` label of the metrics.
 
-use super::{Job, has_apply_entry};
+use super::{Job, LAST_APPLIED_CONFIGURATION, has_apply_entry};
 
 /// A client that applies manifests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,7 +68,7 @@ impl Client {
             Self::Kapp
         } else if manager == "helm" || annotated("meta.helm.sh/release-name") {
             Self::Helm
-        } else if annotated("kubectl.kubernetes.io/last-applied-configuration") {
+        } else if annotated(LAST_APPLIED_CONFIGURATION) {
             Self::KubectlApply
         } else if labeled("app.kubernetes.io/instance") {
             // On doubt the name is kept, which is never wrong.

@@ -13,8 +13,8 @@ use super::{Job, changes, keys};
 /// The most differences that are looked at.
 const MOST: usize = 256;
 
-/// Where kubectl records the last manifest.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// kubectl's own record of the manifest that it applied last, an annotation.
+pub const LAST_APPLIED_CONFIGURATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Whether the request gives `rejob.dev/rerun` another value. Removing it asks for nothing.
 #[must_use]
@@ -34,7 +34,7 @@ pub fn manifest(job: Job<'_>, manager: Option<&str>) -> Option<Value> {
 /// What kubectl's record says, if there is one.
 #[must_use]
 pub fn last_applied(job: Job<'_>) -> Option<Value> {
-    serde_json::from_str(job.annotation(LAST_APPLIED)?).ok()
+    serde_json::from_str(job.annotation(LAST_APPLIED_CONFIGURATION)?).ok()
 }
 
 /// Whether a request only brings a manifest back: wherever it differs from the stored Job, it says

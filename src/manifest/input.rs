@@ -3,10 +3,7 @@
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use super::split::{self, Document};
-
-/// The byte order mark, which some editors write in front of UTF-8.
-pub const BOM: &str = "\u{feff}";
+use super::split::{self, BOM, Document};
 
 /// A text that a command reads.
 #[derive(Debug)]

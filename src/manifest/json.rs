@@ -1,4 +1,4 @@
-//! Reads and writes one JSON document.
+//! Reads and writes one JSON document, and reads a node from whatever serde reads.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -8,8 +8,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::ser::PrettyFormatter;
 use serde_json::value::RawValue;
 
-use super::Problem;
 use super::node::{Mapping, Node, Number};
+use super::problem::Problem;
 
 /// Reads the only value in the text.
 ///
@@ -176,10 +176,6 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::String(text.to_owned()))
     }
 
-    fn visit_string<E>(self, text: String) -> Result<Node, E> {
-        Ok(Node::String(text))
-    }
-
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
         let mut nodes = Vec::new();
         while let Some(node) = items.next_element()? {
@@ -191,14 +187,33 @@ impl<'de> Visitor<'de> for NodeVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
         let mut nodes = Mapping::new();
         let mut known = HashSet::new();
-        while let Some(key) = members.next_key::<String>()? {
+        while let Some(key) = members.next_key()? {
+            let key = key_text(key).map_err(A::Error::custom)?;
             if !known.insert(key.clone()) {
-                let message = format!("the key {key:?} is given twice in one map: remove one");
-                return Err(A::Error::custom(message));
+                return Err(A::Error::custom(given_twice(&key)));
             }
             nodes.push((key, members.next_value()?));
         }
         Ok(Node::Mapping(nodes))
+    }
+}
+
+/// What is said of a key that a map has already.
+pub(super) fn given_twice(key: &str) -> String {
+    format!("the key {key:?} is given twice in one map: remove one")
+}
+
+/// The key of a map as JSON has it; a YAML key may be something else.
+fn key_text(key: Node) -> Result<String, &'static str> {
+    match key {
+        Node::String(text) => Ok(text),
+        Node::Bool(value) => Ok(value.to_string()),
+        Node::Number(number @ (Number::Int(_) | Number::Unsigned(_))) => Ok(number.spelling()),
+        Node::Number(Number::Float(..)) => Err("a key is a number with a fraction: quote it"),
+        Node::Null => Err("a key is empty: write the name of a field before the colon"),
+        Node::Sequence(_) | Node::Mapping(_) => {
+            Err("a list or map is used as a key: Kubernetes knows keys that are text only")
+        }
     }
 }
 

@@ -179,7 +179,8 @@ mod tests {
 
     #[test]
     fn an_update_keeps_order_and_puts_new_members_last() {
-        let mut node = yaml::read("z: 1\na: {x: 1.50, b: 2}\nl: [1, 2]\n").unwrap().unwrap();
+        let mut node =
+            crate::manifest::json::read(r#"{"z":1,"a":{"x":1.50,"b":2},"l":[1,2]}"#).unwrap();
         node.update(&json!({"a": {"b": 3, "c": 1, "x": 1.5}, "l": [1], "z": 1, "n": null}));
         let keys = |node: &Node| match node {
             Node::Mapping(members) => members.iter().map(|(k, _)| k.clone()).collect(),

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, ScalarStyle};
-
-use super::{scalar, yaml};
+use serde_saphyr::granit_parser::{Event, Parser};
 
 /// The line of each member of the maps of a document, from 1.
 #[derive(Debug, Default)]
@@ -21,14 +19,12 @@ impl Places {
         let mut path = Vec::new();
         // One for each open list or map: for a map, whether a key is awaited.
         let mut open: Vec<Option<bool>> = Vec::new();
-        for (event, span) in yaml::events(text).map_while(Result::ok) {
+        for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
             if event.is_node() && open.is_empty() {
                 places.first = span.start.line();
             }
-            if let (Event::Scalar(text, style, ..), Some(Some(true))) = (&event, open.last()) {
-                let plain = *style == ScalarStyle::Plain;
-                let key = scalar::resolve(text, plain, None).and_then(|node| scalar::key(&node));
-                path.push(key.unwrap_or_default());
+            if let (Event::Scalar(text, ..), Some(Some(true))) = (&event, open.last()) {
+                path.push(text.to_string());
                 places.lines.entry(path.clone()).or_insert(span.start.line());
                 open.pop();
                 open.push(Some(false));

@@ -7,7 +7,11 @@
 use std::borrow::Cow;
 
 use super::node::Node;
-use super::{BOM, ManifestError, Problem, emit, json, yaml};
+use super::problem::{ManifestError, Problem};
+use super::{json, yaml};
+
+/// The byte order mark, which some editors write in front of UTF-8.
+pub const BOM: &str = "\u{feff}";
 
 /// Why a document is not written.
 const UNWRITABLE: &str = "the changed document would read as another one because of what stands \
@@ -79,7 +83,7 @@ impl<'a> Document<'a> {
             let text = without_mark(self.text);
             let head = head(&text);
             let newline = if head.is_empty() || head.ends_with('\n') { "" } else { "\n" };
-            let mut written = format!("{head}{newline}{}{}", emit::document(node), tail(&text));
+            let mut written = format!("{head}{newline}{}{}", yaml::write(node), tail(&text));
             if let Some(at) = mark(self.text) {
                 written.insert_str(at, BOM);
             }
@@ -265,10 +269,8 @@ fn without_mark(text: &str) -> Cow<'_, str> {
 
 /// What stands before the content: directives, comments and the marker.
 fn head(text: &str) -> &str {
-    let start = yaml::start(text).unwrap_or_else(|| content_start(text));
-    let head = text.get(..start).unwrap_or_default();
-    // The content is written from the beginning of a line: what indented it goes, and so does what
-    // stood before it on its line, a tag or an anchor that only it had.
+    let head = text.get(..content_start(text)).unwrap_or_default();
+    // The content is written from the beginning of a line: what indented it goes.
     let line = head.rfind('\n').map_or(0, |at| at + 1);
     match head.get(line..) {
         Some(before) if is_marker(before, "---") => head.get(..line + 3).unwrap_or_default(),
@@ -345,8 +347,8 @@ mod tests {
             ("# s\n---\n# t\na: 1 # gone\n# u\n...\n", "# s\n---\n# t\na: 1\n# u\n...\n"),
             ("--- {a: 1}\n", "---\na: 1\n"),
             ("---\n\n  a: 1\n", "---\n\na: 1\n"),
-            ("--- # c\n&x\na: 1\n\n\n", "--- # c\n&x\na: 1\n"),
-            ("--- !!map\r\na: 1\r\n", "--- !!map\r\na: 1\r\n"),
+            ("--- # c\n&x\na: 1\n\n\n", "--- # c\na: 1\n"),
+            ("--- !!map\r\na: 1\r\n", "---\r\na: 1\r\n"),
             ("a: 1", "a: 1\n"),
             (" {\"a\": 1}\n", " {\"a\":1}\n"),
             ("a: |+\n  x\n\n# c\n", "a: |+\n  x\n\n# c\n"),

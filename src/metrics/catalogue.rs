@@ -74,6 +74,9 @@ const RESOURCE: Label = one_of("resource", ApiResource::labels);
 const API_CODE: Label = described("code", "the HTTP status, `0` when there was no answer");
 const CERTIFICATE: Label = one_of("certificate", || vec![labels::SERVING]);
 
+const VERSION: Label = described("version", "the version of rejob");
+const ARCHITECTURE: Label = described("architecture", "of the processor");
+
 const fn described(name: &'static str, words: &'static str) -> Label {
     Label { name, values: Values::Described(words) }
 }
@@ -82,166 +85,61 @@ const fn one_of(name: &'static str, values: fn() -> Vec<&'static str>) -> Label 
     Label { name, values: Values::OneOf(values) }
 }
 
-/// Answered reviews.
-pub const REVIEWS: Description = Description {
-    name: "rejob_reviews_total",
-    kind: Kind::Counter,
-    help: "Admission reviews answered, by the reason of the answer",
-    labels: &[POLICY, OPERATION, REASON],
-};
-/// How long reviews take.
-pub const REVIEW_DURATION: Description = Description {
-    name: "rejob_review_duration_seconds",
-    kind: Kind::Histogram,
-    help: "Time from the complete request to its answer",
-    labels: &[POLICY, OPERATION],
-};
-/// Reviews being worked on.
-pub const IN_FLIGHT: Description = Description {
-    name: "rejob_in_flight",
-    kind: Kind::Gauge,
-    help: "Admission reviews being worked on now",
-    labels: &[],
-};
-/// Reviews turned away.
-pub const SHED: Description = Description {
-    name: "rejob_shed_total",
-    kind: Kind::Counter,
-    help: "Admission reviews turned away with 503 because too many were in flight",
-    labels: &[],
-};
-/// Requests answered with an error.
-pub const HTTP_ERRORS: Description = Description {
-    name: "rejob_http_errors_total",
-    kind: Kind::Counter,
-    help: "Requests on the webhook's port answered with an HTTP error instead of a review",
-    labels: &[described("code", "the HTTP status")],
-};
-/// Open connections.
-pub const CONNECTIONS: Description = Description {
-    name: "rejob_open_connections",
-    kind: Kind::Gauge,
-    help: "Connections open on the webhook's port",
-    labels: &[],
-};
-/// Connections turned away.
-pub const CONNECTIONS_OVER_LIMIT: Description = Description {
-    name: "rejob_connections_over_limit_total",
-    kind: Kind::Counter,
-    help: "Connections turned away with 503 because as many were open as `--max-connections` allows",
-    labels: &[],
-};
-/// Failed handshakes.
-pub const TLS_HANDSHAKE_FAILURES: Description = Description {
-    name: "rejob_tls_handshake_failures_total",
-    kind: Kind::Counter,
-    help: "TLS handshakes that failed; one that grows while reviews stay away means a caBundle \
-           that does not match the certificate",
-    labels: &[],
-};
-/// Replacements.
-pub const REPLACEMENTS: Description = Description {
-    name: "rejob_replacements_total",
-    kind: Kind::Counter,
-    help: "Replacements of a Job inside a client's request",
-    labels: &[CLIENT, RESULT],
-};
-/// How long replacements take.
-pub const REPLACEMENT_DURATION: Description = Description {
-    name: "rejob_replacement_duration_seconds",
-    kind: Kind::Histogram,
-    help: "Time of the first turn of a replacement, effects included",
-    labels: &[CLIENT, RESULT],
-};
-/// Calls of the Kubernetes API.
-pub const API_REQUESTS: Description = Description {
-    name: "rejob_api_requests_total",
-    kind: Kind::Counter,
-    help: "Requests to the Kubernetes API",
-    labels: &[VERB, RESOURCE, API_CODE],
-};
-/// How long calls of the Kubernetes API take.
-pub const API_REQUEST_DURATION: Description = Description {
-    name: "rejob_api_request_duration_seconds",
-    kind: Kind::Histogram,
-    help: "Time of a request to the Kubernetes API",
-    labels: &[VERB, RESOURCE],
-};
-/// Dormant Jobs deleted.
-pub const DORMANT_JOBS_REAPED: Description = Description {
-    name: "rejob_dormant_jobs_reaped_total",
-    kind: Kind::Counter,
-    help: "Dormant Jobs deleted because their replacement was never finished",
-    labels: &[],
-};
-/// When certificates end.
-pub const CERTIFICATE_EXPIRY: Description = Description {
-    name: "rejob_certificate_expiry_timestamp_seconds",
-    kind: Kind::Gauge,
-    help: "When the certificate in use ends, in seconds since 1970",
-    labels: &[CERTIFICATE],
-};
-/// Whether the server is ready.
-pub const READY: Description = Description {
-    name: "rejob_ready",
-    kind: Kind::Gauge,
-    help: "Whether `/readyz` says that this Pod is ready: 1 or 0",
-    labels: &[],
-};
-/// What runs.
-pub const BUILD: Description = Description {
-    name: "rejob_build_info",
-    kind: Kind::Gauge,
-    help: "The program that runs; the value is always 1",
-    labels: &[
-        described("version", "the version of rejob"),
-        described("architecture", "of the processor"),
-    ],
-};
-/// Memory of the process.
-pub const RESIDENT_MEMORY: Description = Description {
-    name: "process_resident_memory_bytes",
-    kind: Kind::Gauge,
-    help: "Resident memory size in bytes",
-    labels: &[],
-};
-/// Processor time of the process.
-pub const CPU: Description = Description {
-    name: "process_cpu_seconds_total",
-    kind: Kind::Counter,
-    help: "Total user and system CPU time spent in seconds",
-    labels: &[],
-};
-/// Start of the process.
-pub const START_TIME: Description = Description {
-    name: "process_start_time_seconds",
-    kind: Kind::Gauge,
-    help: "Start time of the process since unix epoch in seconds",
-    labels: &[],
-};
+/// The constants, and all of them.
+macro_rules! descriptions {
+    ($($name:ident = $kind:ident $metric:literal [$($label:expr),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $name: Description = Description {
+                name: $metric, kind: Kind::$kind, help: $help, labels: &[$($label),*],
+            };
+        )*
+        /// All of them, in the order of the exposition.
+        pub const ALL: &[&Description] = &[$(&$name,)*];
+    };
+}
 
-/// All of them, in the order of the exposition.
-pub const ALL: [&Description; 19] = [
-    &REVIEWS,
-    &REVIEW_DURATION,
-    &IN_FLIGHT,
-    &SHED,
-    &HTTP_ERRORS,
-    &CONNECTIONS,
-    &CONNECTIONS_OVER_LIMIT,
-    &TLS_HANDSHAKE_FAILURES,
-    &REPLACEMENTS,
-    &REPLACEMENT_DURATION,
-    &API_REQUESTS,
-    &API_REQUEST_DURATION,
-    &DORMANT_JOBS_REAPED,
-    &CERTIFICATE_EXPIRY,
-    &READY,
-    &BUILD,
-    &RESIDENT_MEMORY,
-    &CPU,
-    &START_TIME,
-];
+descriptions! {
+    REVIEWS = Counter "rejob_reviews_total" [POLICY, OPERATION, REASON]
+        "Admission reviews answered, by the reason of the answer";
+    REVIEW_DURATION = Histogram "rejob_review_duration_seconds" [POLICY, OPERATION]
+        "Time from the complete request to its answer";
+    IN_FLIGHT = Gauge "rejob_in_flight" []
+        "Admission reviews being worked on now";
+    SHED = Counter "rejob_shed_total" []
+        "Admission reviews turned away with 503 because too many were in flight";
+    HTTP_ERRORS = Counter "rejob_http_errors_total" [described("code", "the HTTP status")]
+        "Requests on the webhook's port answered with an HTTP error instead of a review";
+    CONNECTIONS = Gauge "rejob_open_connections" []
+        "Connections open on the webhook's port";
+    CONNECTIONS_OVER_LIMIT = Counter "rejob_connections_over_limit_total" []
+        "Connections turned away with 503 because as many were open as `--max-connections` allows";
+    TLS_HANDSHAKE_FAILURES = Counter "rejob_tls_handshake_failures_total" []
+        "TLS handshakes that failed; one that grows while reviews stay away means a caBundle \
+         that does not match the certificate";
+    REPLACEMENTS = Counter "rejob_replacements_total" [CLIENT, RESULT]
+        "Replacements of a Job inside a client's request";
+    REPLACEMENT_DURATION = Histogram "rejob_replacement_duration_seconds" [CLIENT, RESULT]
+        "Time of the first turn of a replacement, effects included";
+    API_REQUESTS = Counter "rejob_api_requests_total" [VERB, RESOURCE, API_CODE]
+        "Requests to the Kubernetes API";
+    API_REQUEST_DURATION = Histogram "rejob_api_request_duration_seconds" [VERB, RESOURCE]
+        "Time of a request to the Kubernetes API";
+    DORMANT_JOBS_REAPED = Counter "rejob_dormant_jobs_reaped_total" []
+        "Dormant Jobs deleted because their replacement was never finished";
+    CERTIFICATE_EXPIRY = Gauge "rejob_certificate_expiry_timestamp_seconds" [CERTIFICATE]
+        "When the certificate in use ends, in seconds since 1970";
+    READY = Gauge "rejob_ready" []
+        "Whether `/readyz` says that this Pod is ready: 1 or 0";
+    BUILD = Gauge "rejob_build_info" [VERSION, ARCHITECTURE]
+        "The program that runs; the value is always 1";
+    RESIDENT_MEMORY = Gauge "process_resident_memory_bytes" []
+        "Resident memory size in bytes";
+    CPU = Counter "process_cpu_seconds_total" []
+        "Total user and system CPU time spent in seconds";
+    START_TIME = Gauge "process_start_time_seconds" []
+        "Start time of the process since unix epoch in seconds";
+}
 
 /// The page `docs/metrics.md`.
 #[must_use]

@@ -1,4 +1,4 @@
-//! The effects of rejob on a cluster, as a trait: a real API server behind [`crate::cluster`],
+//! The effects of rejob on a cluster, as a trait: a real API server behind [`crate::kubernetes`],
 //! a model of one in the tests.
 
 use std::future::Future;

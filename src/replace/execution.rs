@@ -46,6 +46,8 @@ pub enum Effect {
     DryRunCreate,
     /// Ask whether the new Job would be accepted as it is made, dormant.
     DryRunDormant,
+    /// Look once more whether the old Job works: its status does not change as soon as a container runs.
+    Look,
     /// Delete the old Job.
     Delete,
     /// Create the new Job, dormant.
@@ -75,6 +77,8 @@ pub enum Reply {
     May(Result<bool, ApiError>),
     /// The uid of the Job that a creation stored or would store.
     Created(Result<String, ApiError>),
+    /// Whether some Pod of the old Job works.
+    Works(Result<bool, ApiError>),
     /// The deletion.
     Deleted(Result<(), ApiError>),
 }
@@ -88,6 +92,8 @@ pub enum Outcome {
     WouldReplace,
     /// The Job changed meanwhile: nothing is touched, the API server comes back.
     StaleView,
+    /// The old Job has begun to work meanwhile, or nothing tells that it has not: nothing is touched.
+    Working,
     /// Refused before anything was deleted.
     Refused(Reason, String),
     /// The API server could not answer at this moment; nothing was deleted, and the same request
@@ -100,6 +106,7 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum State {
     Checking,
+    Looking,
     Deleting,
     /// `deleted` is false when the deletion was not answered: a creation that succeeds tells that
     /// it happened, a name that is taken tells nothing.
@@ -132,6 +139,7 @@ impl<'a> Execution<'a> {
     pub fn effects(&self) -> &'static [Effect] {
         match self.state {
             State::Checking => self.checks(),
+            State::Looking => &[Effect::Look],
             State::Deleting => &[Effect::Delete],
             State::Creating { .. } => &[Effect::Create],
             State::Ended(_) => &[],
@@ -158,6 +166,7 @@ impl<'a> Execution<'a> {
     pub fn resume(&mut self, replies: Vec<(Effect, Reply)>, time: Time) {
         self.state = match self.state {
             State::Checking => self.after_checks(replies, time),
+            State::Looking => self.after_look(replies, time),
             State::Deleting => self.after_delete(replies, time.left),
             State::Creating { deleted } => self.after_create(replies, time.left, deleted),
             State::Ended(_) => return,
@@ -182,11 +191,22 @@ impl<'a> Execution<'a> {
         }
         if plan.dry_run {
             State::Ended(Outcome::WouldReplace)
-        } else if time.left < time.reserve() {
-            out_of_time(plan)
+        } else if plan.pods.is_some() {
+            State::Looking
         } else {
-            State::Deleting
+            self.delete(time)
         }
+    }
+
+    fn after_look(&self, replies: Vec<(Effect, Reply)>, time: Time) -> State {
+        match replies.into_iter().next() {
+            Some((_, Reply::Works(Ok(false)))) => self.delete(time),
+            _ => State::Ended(Outcome::Working),
+        }
+    }
+
+    fn delete(&self, time: Time) -> State {
+        if time.left < time.reserve() { out_of_time(self.plan) } else { State::Deleting }
     }
 
     /// Why a check does not let the replacement go on.
@@ -228,8 +248,9 @@ impl<'a> Execution<'a> {
                     Reason::InvalidDenied,
                     format!(
                         "{not_replaced}: the API server refuses the new one in the form \
-                         in which rejob makes it, with parallelism 0 until it is started (let that \
-                         policy pass Jobs with the label rejob.dev/dormant): {}",
+                         in which rejob makes it, with parallelism 0 and the stored annotations until \
+                         it is started (let that policy pass Jobs with the label \
+                         rejob.dev/dormant): {}",
                         error.message
                     ),
                 ))
@@ -247,10 +268,17 @@ impl<'a> Execution<'a> {
                 Reply::OptIn(Err(error))
                 | Reply::May(Err(error))
                 | Reply::Created(Err(error))
+                | Reply::Works(Err(error))
                 | Reply::Deleted(Err(error)),
             ) => Some(self.unanswered_check(&error)),
             // A reply to another question.
-            (_, Reply::May(Ok(true)) | Reply::Created(Ok(_)) | Reply::Deleted(Ok(()))) => {
+            (
+                _,
+                Reply::May(Ok(true))
+                | Reply::Created(Ok(_))
+                | Reply::Works(Ok(_))
+                | Reply::Deleted(Ok(())),
+            ) => {
                 Some(self.unanswered_check(&ApiError::unanswered("another question was answered")))
             }
         }

@@ -25,6 +25,7 @@ pub(super) fn hit(effect: Effect, step: Step) {
         Effect::MayCreate => "may-create",
         Effect::DryRunCreate => "dry-run-create",
         Effect::DryRunDormant => "dry-run-dormant",
+        Effect::Look => "look",
         Effect::Delete => "delete",
         Effect::Create => "create",
     };

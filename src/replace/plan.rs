@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::job::{Client, Job, TemplateHash, keys, take_generated};
+use crate::job::{Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take_generated};
 use crate::review::UserInfo;
 
 use super::Record;
@@ -12,8 +12,7 @@ use super::record::identity;
 /// kubectl's record of the last manifest, and the annotation that Helm sets on every object. In a
 /// dormant Job they have a space in front, so that whoever is left with one after a crash and
 /// sends the same manifest again does send it, and starts the Job by it.
-pub const LAST_APPLIED: [&str; 2] =
-    ["kubectl.kubernetes.io/last-applied-configuration", "meta.helm.sh/release-name"];
+pub const LAST_APPLIED: [&str; 2] = [LAST_APPLIED_CONFIGURATION, "meta.helm.sh/release-name"];
 
 /// How the new Job comes to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +45,8 @@ pub struct Plan {
     pub mode: Mode,
     /// Whether only the checks are made.
     pub dry_run: bool,
+    /// The selector of the old Job's Pods, where only they tell that it does not work.
+    pub pods: Option<String>,
     /// What the client applies, for [`Mode::Apply`]: the API server creates the Job from that alone.
     pub applied: Option<Value>,
     /// Whether the client applies what it has read of the old Job, with what was generated for that.

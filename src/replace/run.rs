@@ -10,7 +10,7 @@ use super::effects::{ApiError, Cluster, Right};
 use super::execution::{Effect, Execution, Outcome, Reply, Time};
 use super::fail_point::{self, Step};
 use super::{Mode, Plan, Record};
-use crate::job::Job;
+use crate::job::{Job, pod_works};
 
 /// The first pause before a creation is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -92,6 +92,11 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
         Effect::DryRunDormant => Reply::Created(
             cluster.create(namespace, dormant, manager, true).await.map(|job| uid(&job)),
         ),
+        Effect::Look => {
+            let selector = plan.pods.as_deref().unwrap_or_default();
+            let pods = cluster.pods(namespace, selector).await;
+            Reply::Works(pods.map(|pods| pods.iter().any(|pod| pod_works(pod, &plan.uid))))
+        }
         Effect::Delete => {
             Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
         }
@@ -131,6 +136,7 @@ fn unanswered(effect: Effect) -> Reply {
         Effect::OptIn => Reply::OptIn(Err(error)),
         Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
         Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
+        Effect::Look => Reply::Works(Err(error)),
         Effect::Delete => Reply::Deleted(Err(error)),
     }
 }

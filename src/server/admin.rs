@@ -10,16 +10,16 @@ use super::drain::Drain;
 use crate::metrics::{Format, Metrics};
 
 /// A named condition of readiness: the error says why it is not met.
-type Check = (&'static str, Box<dyn Fn() -> Result<(), String> + Send + Sync>);
+type ReadinessCheck = (&'static str, Box<dyn Fn() -> Result<(), String> + Send + Sync>);
 
 /// What must hold for the server to be ready.
 #[derive(Default, Clone)]
-pub struct Readiness(Arc<Vec<Check>>);
+pub struct ReadinessChecks(Arc<Vec<ReadinessCheck>>);
 
-impl Readiness {
-    /// Readiness that is the sum of these named checks. They run at each probe, so they only look.
+impl ReadinessChecks {
+    /// ReadinessChecks that is the sum of these named checks. They run at each probe, so they only look.
     #[must_use]
-    pub fn of(checks: Vec<Check>) -> Self {
+    pub fn of(checks: Vec<ReadinessCheck>) -> Self {
         Self(Arc::new(checks))
     }
 
@@ -45,7 +45,7 @@ impl Readiness {
     }
 }
 
-impl std::fmt::Debug for Readiness {
+impl std::fmt::Debug for ReadinessChecks {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
     }
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Readiness {
 /// What the admin port serves.
 #[derive(Debug, Clone)]
 pub(super) struct Admin {
-    pub readiness: Readiness,
+    pub readiness: ReadinessChecks,
     pub metrics: Metrics,
     pub drain: Drain,
 }
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn one_failed_check_is_enough_to_be_unready() {
-        let readiness = Readiness::of(vec![
+        let readiness = ReadinessChecks::of(vec![
             ("policies", Box::new(|| Ok(()))),
             ("certificate", Box::new(|| Err("expired".to_owned()))),
         ]);
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn draining_is_unready_but_alive() {
-        assert!(Readiness::default().probe(false).0);
-        assert!(!Readiness::default().probe(true).0);
+        assert!(ReadinessChecks::default().probe(false).0);
+        assert!(!ReadinessChecks::default().probe(true).0);
     }
 }

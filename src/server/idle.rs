@@ -3,62 +3,44 @@
 //!
 //! Between two requests a client may be silent for long; once it has begun one, it must get to the
 //! end of the headers soon. HTTP libraries know one timer for both, so the stream itself keeps
-//! these. Nothing is done to the timer while requests simply come and go: it is only moved when a
-//! read or a write has to wait.
+//! these, and only while a read or a write waits.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Sleep, sleep};
 
-/// What a connection is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// Nothing of a next request has come.
-    Idle = 0,
-    /// Some of a request's headers have come.
-    Headers = 1,
-    /// A request is being served; its own deadline counts.
-    Serving = 2,
-}
+/// Nothing of a next request has come.
+const IDLE: u8 = 0;
+/// Some of a request's headers have come. So a connection begins: who connects wants something.
+const HEADERS: u8 = 1;
+/// A request is being served; its own deadline counts.
+const SERVING: u8 = 2;
 
-/// The phase of one connection, shared between its reader and its service.
-#[derive(Debug, Clone, Default)]
+/// What a connection is doing, shared between its reader and its service.
+#[derive(Debug, Clone)]
 pub struct Activity(Arc<AtomicU8>);
 
-impl Activity {
-    /// The headers of a request are complete. Idle again when the guard is dropped.
-    #[must_use]
-    pub fn serve(&self) -> Serving {
-        self.set(Phase::Serving);
-        Serving(self.clone())
-    }
-
-    fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
-    }
-
-    fn get(&self) -> Phase {
-        match self.0.load(Ordering::Relaxed) {
-            0 => Phase::Idle,
-            1 => Phase::Headers,
-            _ => Phase::Serving,
-        }
+impl Default for Activity {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU8::new(HEADERS)))
     }
 }
 
-/// A request is being served while this lives.
-#[derive(Debug)]
-pub struct Serving(Activity);
+impl Activity {
+    /// The headers of a request are complete.
+    pub fn begins(&self) {
+        self.0.store(SERVING, Ordering::Relaxed);
+    }
 
-impl Drop for Serving {
-    fn drop(&mut self) {
-        self.0.set(Phase::Idle);
+    /// The request is answered.
+    pub fn ends(&self) {
+        self.0.store(IDLE, Ordering::Relaxed);
     }
 }
 
@@ -69,45 +51,23 @@ pub struct Timed<S> {
     activity: Activity,
     idle: Duration,
     headers: Duration,
-    read_timer: Pin<Box<Sleep>>,
-    /// The phase that the read timer runs for.
-    armed: Option<Phase>,
+    /// Runs while a read waits in that phase; in the headers, from when one first had to.
+    reading: Option<(u8, Pin<Box<Sleep>>)>,
+    /// Runs while a write waits.
+    writing: Option<Pin<Box<Sleep>>>,
     /// Whether a read waited too long.
     expired: bool,
-    /// Runs while a write waits.
-    write_timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Timed<S> {
-    /// The stream with its timeouts. The first request must begin within the `headers` timeout
-    /// too: who connects wants something.
+    /// The stream with its timeouts.
     pub fn new(stream: S, activity: Activity, idle: Duration, headers: Duration) -> Self {
-        activity.set(Phase::Headers);
-        let read_timer = Box::pin(tokio::time::sleep(headers));
-        let armed = Some(Phase::Headers);
-        let (expired, write_timer) = (false, None);
-        Self { stream, activity, idle, headers, read_timer, armed, expired, write_timer }
+        Self { stream, activity, idle, headers, reading: None, writing: None, expired: false }
     }
 
     /// The stream without timeouts, and whether a read waited too long.
     pub fn into_inner(self) -> (S, bool) {
         (self.stream, self.expired)
-    }
-
-    /// A read has to wait, for at most `limit` from when it first had to in this phase.
-    fn wait(
-        &mut self,
-        phase: Phase,
-        limit: Duration,
-        context: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.armed != Some(phase) {
-            self.armed = Some(phase);
-            self.read_timer.as_mut().reset(Instant::now() + limit);
-        }
-        std::task::ready!(self.read_timer.as_mut().poll(context));
-        self.expired = true;
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// The outcome of a write, unless it has waited too long: the client has as long to take an
@@ -118,11 +78,11 @@ impl<S> Timed<S> {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
-            self.write_timer = None;
+            self.writing = None;
             return outcome;
         }
         let limit = self.headers;
-        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let timer = self.writing.get_or_insert_with(|| Box::pin(sleep(limit)));
         timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -134,20 +94,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let phase = this.activity.get();
+        let phase = this.activity.0.load(Ordering::Relaxed);
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
-        match (outcome, phase) {
-            // The request's own deadline counts.
-            (Poll::Pending, Phase::Serving) => Poll::Pending,
-            (Poll::Pending, Phase::Idle) => this.wait(phase, this.idle, context),
-            (Poll::Pending, Phase::Headers) => this.wait(phase, this.headers, context),
-            (ready, Phase::Idle) => {
-                this.activity.set(Phase::Headers);
-                this.armed = None;
-                ready
-            }
-            (ready, Phase::Headers | Phase::Serving) => ready,
+        if outcome.is_ready() && phase == IDLE {
+            this.activity.0.store(HEADERS, Ordering::Relaxed);
+            this.reading = None;
         }
+        if outcome.is_ready() || phase == SERVING {
+            return outcome;
+        }
+        let limit = if phase == IDLE { this.idle } else { this.headers };
+        let timer = match &mut this.reading {
+            Some((of, timer)) if *of == phase => timer,
+            reading => &mut reading.insert((phase, Box::pin(sleep(limit)))).1,
+        };
+        ready!(timer.as_mut().poll(context));
+        this.expired = true;
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -220,7 +183,7 @@ mod tests {
         let (mut client, mut server, activity) = connection(10 * SHORT, LONG);
         // Ten times most of the idle timeout: as one it would be far over.
         for _ in 0..10 {
-            drop(activity.serve());
+            activity.ends();
             let write = async {
                 tokio::time::sleep(3 * SHORT).await;
                 client.write_all(b"x").await
@@ -229,17 +192,17 @@ mod tests {
             assert_eq!(read.unwrap(), b'x');
             written.unwrap();
         }
-        drop(activity.serve());
+        activity.ends();
         assert_eq!(kind(server.read_u8().await), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
     async fn while_a_request_is_served_nothing_is_counted() {
         let (_client, mut server, activity) = connection(SHORT, SHORT);
-        let serving = activity.serve();
+        activity.begins();
         let read = tokio::time::timeout(6 * SHORT, server.read_u8()).await;
         assert!(read.is_err(), "{read:?}");
-        drop(serving);
+        activity.ends();
         assert_eq!(kind(server.read_u8().await), io::ErrorKind::TimedOut);
     }
 

@@ -21,7 +21,7 @@ use super::drain::Drain;
 use super::idle::{Activity, Timed};
 use super::limits::Limits;
 use super::prompt::Prompt;
-use super::refusal::{Muted, Refusal};
+use super::refusal::{Refusal, given_by_hyper, read_away};
 
 /// Buffer for the headers of a request, in bytes; a body is read in pieces up to this size.
 const MAX_BUFFER: usize = 64 * 1024;
@@ -142,12 +142,13 @@ where
     let activity = Activity::default();
     let stream = Timed::new(stream, activity.clone(), limits.idle_timeout, limits.header_timeout);
     let service = service_fn(|request: Request<Incoming>| {
-        let serving = activity.serve();
+        activity.begins();
         // A router is always ready.
         let answer = router.clone().call(request);
+        let activity = activity.clone();
         async move {
             let answer = answer.await;
-            drop(serving);
+            activity.ends();
             answer
         }
     });
@@ -155,7 +156,7 @@ where
         .header_read_timeout(None)
         .half_close(true) // who ends its side after the request still gets the answer
         .max_buf_size(MAX_BUFFER)
-        .serve_connection(TokioIo::new(Muted::new(stream)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         biased;
         ended = Prompt::new(&mut connection) => ended,
@@ -167,8 +168,12 @@ where
     let error = ended.err()?;
     tracing::debug!(%error, "a connection ended early");
     let parts = connection.into_parts();
-    let (stream, timed_out) = parts.io.into_inner().into_inner().into_inner();
-    let refusal = Refusal::of(&error, &parts.read_buf, MAX_BUFFER, timed_out)?;
+    let (stream, timed_out) = parts.io.into_inner().into_inner();
+    if let Some(status) = given_by_hyper(&error) {
+        read_away(stream).await;
+        return Some(status);
+    }
+    let refusal = Refusal::of(&error, &parts.read_buf, timed_out)?;
     refusal.send(stream).await;
     Some(refusal.status)
 }

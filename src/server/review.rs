@@ -21,8 +21,8 @@ use super::answer::{self, Answer};
 use super::body::{self, BodyError, Budget};
 use super::drain::Drain;
 use super::limits::Limits;
+use super::reviewer::{ReviewError, Reviewer};
 use super::timeout::{self, Deadline};
-use super::{ReviewError, Reviewer};
 use crate::certs::AcceptedTokens;
 use crate::metrics::Metrics;
 
@@ -39,7 +39,7 @@ pub(super) struct Webhook<R> {
 
 /// What a path names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Target {
+pub(super) enum Route {
     /// A policy.
     Review {
         /// The capability, if the path has one.
@@ -54,22 +54,22 @@ pub(super) enum Target {
 }
 
 /// What a reviewer made of a body; the error is a panic.
-type Outcome = Result<Result<Bytes, ReviewError>, Box<dyn std::any::Any + Send>>;
+type Reviewed = Result<Result<Bytes, ReviewError>, Box<dyn std::any::Any + Send>>;
 
 impl<R: Reviewer> Webhook<R> {
     /// Answers one request.
-    pub async fn answer(&self, target: Target, request: Request<Body>) -> Answer {
+    pub async fn answer(&self, target: Route, request: Request<Body>) -> Answer {
         let received = Instant::now();
         let (head, mut body) = request.into_parts();
         let answer = match target {
-            Target::Review { token, policy } if self.admits(token.as_deref()) => {
+            Route::Review { token, policy } if self.admits(token.as_deref()) => {
                 self.review(&head, policy, &mut body, received).await
             }
-            Target::Live if matches!(head.method, Method::GET | Method::HEAD) => {
+            Route::Live if matches!(head.method, Method::GET | Method::HEAD) => {
                 answer::text(StatusCode::OK, "text/plain", "ok")
             }
-            Target::Live => answer::method_not_allowed("GET, HEAD"),
-            Target::Review { .. } | Target::Unknown => answer::error(
+            Route::Live => answer::method_not_allowed("GET, HEAD"),
+            Route::Review { .. } | Route::Unknown => answer::error(
                 StatusCode::NOT_FOUND,
                 "no such path; reviews are posted to /v1/policies/{policy}",
             ),
@@ -140,7 +140,7 @@ impl<R: Reviewer> Webhook<R> {
     /// Runs a review to its end, in the background if it does not end at once.
     async fn finish(
         &self,
-        review: impl Future<Output = Outcome> + Send + 'static,
+        review: impl Future<Output = Reviewed> + Send + 'static,
         deadline: Deadline,
     ) -> Answer {
         let mut review = Box::pin(review);

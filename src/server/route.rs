@@ -9,10 +9,10 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::routing::any;
 
-use super::Reviewer;
 use super::admin::Admin;
 use super::answer::Answer;
-use super::review::{Target, Webhook};
+use super::review::{Route, Webhook};
+use super::reviewer::Reviewer;
 
 type Shared<R> = State<Arc<Webhook<R>>>;
 
@@ -27,7 +27,7 @@ pub(super) fn webhook<R: Reviewer>(webhook: Arc<Webhook<R>>) -> Router {
 }
 
 async fn live<R: Reviewer>(State(webhook): Shared<R>, request: Request) -> Answer {
-    webhook.answer(Target::Live, request).await
+    webhook.answer(Route::Live, request).await
 }
 
 async fn review<R: Reviewer>(
@@ -36,8 +36,8 @@ async fn review<R: Reviewer>(
     request: Request,
 ) -> Answer {
     let target = match path {
-        Ok(Path(policy)) => Target::Review { token: None, policy },
-        Err(_) => Target::Unknown,
+        Ok(Path(policy)) => Route::Review { token: None, policy },
+        Err(_) => Route::Unknown,
     };
     webhook.answer(target, request).await
 }
@@ -48,14 +48,14 @@ async fn review_with_token<R: Reviewer>(
     request: Request,
 ) -> Answer {
     let target = match path {
-        Ok(Path((token, policy))) => Target::Review { token: Some(token), policy },
-        Err(_) => Target::Unknown,
+        Ok(Path((token, policy))) => Route::Review { token: Some(token), policy },
+        Err(_) => Route::Unknown,
     };
     webhook.answer(target, request).await
 }
 
 async fn unknown<R: Reviewer>(State(webhook): Shared<R>, request: Request) -> Answer {
-    webhook.answer(Target::Unknown, request).await
+    webhook.answer(Route::Unknown, request).await
 }
 
 /// The admin port: probes and metrics.

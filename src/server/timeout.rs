@@ -1,12 +1,13 @@
 //! How long a review may take: the request's own `?timeout=`, less a margin.
 //!
 //! The API server gives up at its timeout and then a late answer is worth nothing, so whoever
-//! carries out effects must know when to stop beginning them. Durations are written as Go's
-//! `time.Duration` prints them, because that is what the API server sends.
+//! carries out effects must know when to stop beginning them.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::duration;
 
 /// The time a request has that names none: the default `timeoutSeconds` of a webhook.
 pub const DEFAULT: Duration = Duration::from_secs(10);
@@ -45,8 +46,7 @@ impl Deadline {
     }
 }
 
-/// The timeout that a query string asks for; the last one counts if there are several. One that is
-/// longer than anyone can wait is a long one, whatever Go would say: see [`MAX`].
+/// The timeout that a query string asks for; the last one counts if there are several.
 ///
 /// # Errors
 /// The sentence for the client when the value is not a positive duration.
@@ -55,7 +55,7 @@ pub fn from_query(query: Option<&str>) -> Result<Option<Duration>, String> {
     for pair in query.unwrap_or_default().split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if name == "timeout" {
-            timeout = Some(read(value).filter(|d| !d.is_zero()).ok_or_else(|| {
+            timeout = Some(duration::parse_positive(value).map_err(|_| {
                 format!(
                     "timeout={value} is not a positive duration; write it as 10s, 1m30s or 500ms"
                 )
@@ -65,103 +65,9 @@ pub fn from_query(query: Option<&str>) -> Result<Option<Duration>, String> {
     Ok(timeout)
 }
 
-/// Reads a duration as Go's `time.ParseDuration` does: `10s`, `1m30s`, `1.5h`, `500ms`; no sign.
-#[must_use]
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    // Go counts nanoseconds in an int64.
-    read(text).filter(|duration| *duration <= Duration::from_nanos(i64::MAX.unsigned_abs()))
-}
-
-/// A duration of any length; [`Duration::MAX`] for what is longer still.
-fn read(text: &str) -> Option<Duration> {
-    if text == "0" {
-        return Some(Duration::ZERO);
-    }
-    let mut rest = text;
-    let mut total = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let seconds_per_unit = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" | "μs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        if !number.starts_with(|c: char| c.is_ascii_digit()) && number.len() < 2 {
-            return None;
-        }
-        let part = number.parse::<f64>().ok()? * seconds_per_unit;
-        // No sign and no NaN can be in it: what does not fit is too long.
-        total = total.saturating_add(Duration::try_from_secs_f64(part).unwrap_or(Duration::MAX));
-        rest = tail;
-    }
-    (!text.is_empty()).then_some(total)
-}
-
-/// The longest duration that a flag takes; nothing here is meant to last longer.
-const MAX_FLAG: Duration = Duration::from_hours(24);
-
-/// A duration of the command line, zero included.
-///
-/// # Errors
-/// When the text is not a duration or longer than a day.
-pub fn parse_flag(text: &str) -> Result<Duration, String> {
-    parse_duration(text)
-        .filter(|duration| *duration <= MAX_FLAG)
-        .ok_or_else(|| "write a duration of at most 24h as 10s, 1m30s or 500ms".to_owned())
-}
-
-/// A duration of the command line that cannot be zero.
-///
-/// # Errors
-/// As [`parse_flag`], and for zero.
-pub fn parse_positive_flag(text: &str) -> Result<Duration, String> {
-    match parse_flag(text)? {
-        Duration::ZERO => Err("write a duration above zero".to_owned()),
-        duration => Ok(duration),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_go_durations() {
-        for (text, millis) in [
-            ("10s", 10_000),
-            ("1m30s", 90_000),
-            ("500ms", 500),
-            ("1h", 3_600_000),
-            ("1.5s", 1_500),
-            (".5s", 500),
-            ("1s500ms", 1_500),
-            ("2000us", 2),
-            ("0s", 0),
-            ("0", 0),
-        ] {
-            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
-        }
-        for text in
-            ["", "10", "s", ".s", "1.2.3s", "-1s", "10 s", "10sec", "1e3s", "999999999999999h"]
-        {
-            assert_eq!(parse_duration(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn flags_have_bounds() {
-        assert_eq!(parse_flag("0s"), Ok(Duration::ZERO));
-        assert!(parse_flag("25h").is_err() && parse_flag("x").is_err());
-        assert!(parse_positive_flag("0s").is_err());
-        assert_eq!(parse_positive_flag("1s"), Ok(Duration::from_secs(1)));
-    }
 
     #[test]
     fn the_query_names_the_timeout() {
@@ -170,13 +76,19 @@ mod tests {
         assert_eq!(from_query(Some("a=b&timeout=3s")), Ok(Some(Duration::from_secs(3))));
         let now = Instant::now();
         let longest = Deadline::new(now, MAX);
-        let endless = format!("{}s", "9".repeat(400));
-        for long in ["31s", "9999999h", "999999999999999h9s", &endless] {
+        for long in ["31s", "9999999h"] {
             let timeout = from_query(Some(&format!("timeout={long}"))).unwrap().unwrap();
             let deadline = Deadline::new(now, timeout);
             assert_eq!((deadline.review, deadline.answer), (longest.review, longest.answer));
         }
-        for query in ["timeout", "timeout=", "timeout=soon", "timeout=0s", "timeout=3s&timeout=x"] {
+        for query in [
+            "timeout",
+            "timeout=",
+            "timeout=soon",
+            "timeout=0s",
+            "timeout=3s&timeout=x",
+            "timeout=9999999999999999999s",
+        ] {
             assert!(from_query(Some(query)).unwrap_err().contains("10s, 1m30s"), "{query}");
         }
     }

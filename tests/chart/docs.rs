@@ -111,7 +111,8 @@ fn alerts() -> String {
 # Alerts
 
 `metrics.prometheusRule.enabled: true` makes a PrometheusRule with these (it needs the Prometheus operator). Each can be
-switched off and tuned alone; its `runbook_url` leads to its section here, or to a page of yours:
+switched off and tuned alone; its `runbook_url` leads to its section of the [runbook](../operate/runbook.md), or to a page of
+yours:
 
 ```yaml
 metrics:
@@ -133,8 +134,8 @@ silent where Prometheus does not read those.
 
 This page is made from the alerts: `UPDATE_DOCS=1 cargo test --test chart`.
 
-| alert | severity | must hold for | threshold |
-|---|---|---|---|
+| alert | it says | severity | must hold for | threshold |
+|---|---|---|---|---|
 "
     .to_owned();
     let rules = alerts["rules"].as_array().expect("rules");
@@ -145,13 +146,9 @@ This page is made from the alerts: `UPDATE_DOCS=1 cargo test --test chart`.
         let threshold = if of["threshold"].is_null() { "-" } else { &of["threshold"].to_string() };
         let (severity, wait) = (text(&of["severity"]), text(&of["for"]));
         let anchor = name.to_lowercase();
-        let _ = writeln!(page, "| [{name}](#{anchor}) | {severity} | {wait} | {threshold} |");
-    }
-    for rule in rules {
-        let name = text(&rule["alert"]);
-        let [summary, description] =
-            ["summary", "description"].map(|key| plain(&text(&rule["annotations"][key])));
-        let _ = write!(page, "\n## {name}\n\n{summary}\n\n{description}\n");
+        let summary = plain(&text(&rule["annotations"]["summary"]));
+        let link = format!("[{name}](../operate/runbook.md#{anchor})");
+        let _ = writeln!(page, "| {link} | {summary} | {severity} | {wait} | {threshold} |");
     }
     page
 }

@@ -1,5 +1,5 @@
-//! The manifests in `examples/` and the commands and values in `docs/install/` and `certs/`: what a
-//! reader copies works.
+//! The manifests in `examples/`, the commands in `docs/install/`, `docs/tools/`, `docs/operate/` and
+//! `certs/`, and the values in those about the installation: what a reader copies works.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -145,8 +145,8 @@ fn the_values_in_the_gitops_manifests_render() {
     }
 }
 
-/// The pages whose commands and values are tested here.
-fn pages() -> Vec<PathBuf> {
+/// The pages about the installation.
+fn install_pages() -> Vec<PathBuf> {
     let mut pages = files("docs/install");
     for page in ["certs/README.md", "charts/rejob/README.md", "examples/README.md"] {
         pages.push(root().join(page));
@@ -154,10 +154,15 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
+/// All pages whose commands and links are tested here.
+fn pages() -> Vec<PathBuf> {
+    [install_pages(), files("docs/tools"), files("docs/operate")].concat()
+}
+
 /// The fenced blocks of a language, with the page they are on.
-fn blocks(language: &str) -> Vec<(PathBuf, String)> {
+fn blocks(pages: Vec<PathBuf>, language: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    for page in pages() {
+    for page in pages {
         let text = read(&page);
         let mut lines = text.lines();
         while let Some(line) = lines.next() {
@@ -177,7 +182,7 @@ fn blocks(language: &str) -> Vec<(PathBuf, String)> {
 
 #[test]
 fn every_block_of_values_in_the_pages_renders() {
-    let blocks = blocks("yaml");
+    let blocks = blocks(install_pages(), "yaml");
     assert!(blocks.len() > 8, "{}", blocks.len());
     for (page, values) in blocks {
         let output = template_with(Helm::V4_3, &[], &values);
@@ -188,7 +193,7 @@ fn every_block_of_values_in_the_pages_renders() {
 #[test]
 fn every_setting_of_a_helm_command_in_the_pages_renders() {
     let mut seen = 0;
-    for (page, block) in blocks("console") {
+    for (page, block) in blocks(install_pages(), "console") {
         for command in block.replace("\\\n", " ").lines().filter(|line| line.starts_with("$ helm"))
         {
             let words: Vec<_> = command.split_whitespace().collect();
@@ -214,7 +219,7 @@ fn every_setting_of_a_helm_command_in_the_pages_renders() {
 fn every_kubectl_command_in_the_pages_is_one_that_kubectl_understands() {
     let kubectl = &support::binaries::Binaries::get().kubectl;
     let mut seen = 0;
-    for (page, block) in blocks("console") {
+    for (page, block) in blocks(pages(), "console") {
         for command in
             block.replace("\\\n", " ").lines().filter_map(|line| line.strip_prefix("$ kubectl "))
         {
@@ -240,8 +245,11 @@ fn every_link_between_the_pages_leads_somewhere() {
             let file =
                 if path.is_empty() { page.clone() } else { page.parent().unwrap().join(path) };
             assert!(file.exists(), "{}: {target}", page.display());
-            let slug =
-                |line: &str| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            // As GitHub makes it.
+            let slug = |line: &str| {
+                let text = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+                text.replace(|c: char| !c.is_alphanumeric() && c != '-' && c != '_', "")
+            };
             let headings =
                 |text: &str| text.lines().any(|line| line.starts_with('#') && slug(line) == anchor);
             assert!(anchor.is_empty() || headings(&read(&file)), "{}: {target}", page.display());

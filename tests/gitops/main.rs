@@ -12,6 +12,7 @@
     reason = "tests may"
 )]
 
+mod action;
 mod argocd;
 mod flux;
 mod program;

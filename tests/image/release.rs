@@ -61,6 +61,9 @@ fn the_archive_has_a_program_that_runs_with_completions_and_man_pages() {
     let root = folder.path().join(name());
     let version = Output::of(Command::new(root.join("rejob")).arg("--version"), "").ok();
     assert_eq!(version.line(), format!("rejob {VERSION}"));
+    let plugin =
+        Output::of(Command::new(root.join("kubectl-rejob")).args(["status", "-h"]), "").ok();
+    assert!(plugin.stdout.contains("Usage: kubectl rejob status"), "{}", plugin.stdout);
     for file in ["LICENSE", "completions/rejob.bash", "man/rejob.1", "man/rejob-doctor.1"] {
         assert!(fs::metadata(root.join(file)).unwrap().len() > 0, "{file}");
     }

@@ -14,6 +14,7 @@
 
 mod audit;
 mod clients;
+mod demo;
 mod helm_test;
 mod lifecycle;
 mod load;

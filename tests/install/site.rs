@@ -177,7 +177,7 @@ impl<'p> Site<'p> {
 
     /// `rejob doctor`, asked by the admin.
     pub fn doctor(&self) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rejob"));
+        let mut command = Command::new(support::paths::rejob());
         let kubeconfig = self.plane.admin().kubeconfig().to_owned();
         command.env_clear().args(["doctor", "--kubeconfig"]).arg(kubeconfig);
         Output::of(&mut command, "")

@@ -303,3 +303,26 @@ fn the_generated_configuration_is_the_built_in_one() {
         assert_eq!(from_file.stdout, rejob(&["mutate", "--policy", policy], JOB).stdout);
     }
 }
+
+#[test]
+fn an_answer_is_told_in_words_with_its_exit_code() {
+    for (policy, image, code, words) in [
+        ("hash-name", "busybox:1.36", 0, ["answer:   allowed", "rule:     create (renamed)"]),
+        ("replace", "busybox:1.37", 3, ["answer:   refused", "invalid_annotation"]),
+    ] {
+        let annotations = match code {
+            0 => json!({}),
+            _ => json!({ "rejob.dev/on-change": "Perhaps" }),
+        };
+        let request = review("CREATE", image, &annotations);
+        let answer = rejob(&["review", "--policy", policy], &request);
+        let told = rejob(&["review"], stdout(&answer));
+        assert_eq!(told.status.code(), Some(code), "{}", stderr(&told));
+        for word in words {
+            assert!(stdout(&told).contains(word), "{word} is missing in {}", stdout(&told));
+        }
+        // What a refusal says is its message; what is allowed says what changes.
+        let last = if code == 0 { "patch:    {\"op\":" } else { "message:  job backup: " };
+        assert!(stdout(&told).contains(last), "{}", stdout(&told));
+    }
+}

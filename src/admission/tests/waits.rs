@@ -85,6 +85,29 @@ async fn a_put_that_waited_is_no_conflict_when_its_job_changes_once_more() {
     assert_eq!(fake.count("delete"), 0);
 }
 
+/// The status of the Job does not tell as soon as a container runs.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_begins_to_work_during_the_checks_is_not_deleted() {
+    let works = json!([{
+        "metadata": { "ownerReferences": [{ "uid": "old" }] },
+        "status": { "phase": "Running", "containerStatuses": [{ "state": { "running": {} } }] }
+    }]);
+    for second in [Ok(works), Err(error(403, "Forbidden", "no"))] {
+        let second = second.clone();
+        let fake = Arc::new(Fake::new(move |name, nth| {
+            (name == "pods" && nth > 0).then(|| (Duration::ZERO, second.clone()))
+        }));
+        let (service, _) = service(Some(Arc::clone(&fake)));
+        let told = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+        assert_eq!(told["status"]["code"], 429, "{told}");
+        assert_eq!(fake.count("delete"), 0, "{:?}", fake.names());
+    }
+    let fake = Arc::new(Fake::new(|_, _| None));
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+    assert_eq!((fake.count("pods"), fake.count("delete")), (2, 1), "{:?}", fake.names());
+}
+
 /// Else the one that has waited for many others' Jobs to start loses the race for the next one too.
 #[tokio::test(start_paused = true)]
 async fn those_that_wait_for_a_start_do_so_in_turn() {

@@ -5,14 +5,13 @@ use serde_json::Value;
 
 use crate::commands::job_name;
 use crate::job::Job;
+use crate::kubernetes::names::{MAX_SUBDOMAIN, is_subdomain};
 use crate::policy::knobs::shown;
 use crate::policy::{Naming, Policy};
 use crate::reason::Reason;
 
 /// The prefix of rejob's own annotations.
 const OWN: &str = "rejob.dev/";
-/// The longest DNS-1123 subdomain.
-const MAX_NAME: usize = 253;
 
 /// Refuses an annotation of rejob that is no string: `rejob.dev/wait-seconds: 30`.
 ///
@@ -45,37 +44,10 @@ pub(super) fn name(job: &Value, policy: &Policy, reason: Reason) -> Result<(), S
         None => Ok(()),
         Some(Value::String(name)) => Err(format!(
             "metadata.name of job {name:?} is no DNS-1123 subdomain: use a-z, 0-9, - and ., \
-             beginning and ending with a letter or digit, at most {MAX_NAME} characters"
+             beginning and ending with a letter or digit, at most {MAX_SUBDOMAIN} characters"
         )),
         Some(other) => {
             Err(format!("metadata.name of a job is {}, not a string: quote it", shown(other)))
-        }
-    }
-}
-
-/// `IsDNS1123Subdomain` of k8s.io/apimachinery/pkg/util/validation.
-fn is_subdomain(name: &str) -> bool {
-    let edge = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    name.len() <= MAX_NAME
-        && name.split('.').all(|label| {
-            label.bytes().next().is_some_and(edge)
-                && label.bytes().last().is_some_and(edge)
-                && label.bytes().all(|byte| edge(byte) || byte == b'-')
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_subdomains_as_kubernetes_takes_them() {
-        for name in ["a", "0", "a-b.c1", &"x".repeat(253)] {
-            assert!(is_subdomain(name), "{name}");
-        }
-        for name in ["", "A", "a_b", "-a", "a-", "a..b", ".a", "a.", "a b", "é", &"x".repeat(254)]
-        {
-            assert!(!is_subdomain(name), "{name}");
         }
     }
 }

@@ -7,10 +7,10 @@
 use serde_json::{Map, Value, json};
 
 use crate::commands::policies;
-use crate::manifest::{Node, scalar};
+use crate::manifest::Node;
 use crate::policy::{Policy, PolicySet};
 
-use super::text_at;
+use crate::commands::text_at;
 
 /// What a configuration has besides the policy.
 const ENVELOPE: [&str; 7] =
@@ -58,7 +58,7 @@ fn knobs(config: &Value) -> Result<Map<String, Value>, String> {
             // The values of a ConfigMap are strings; knobs are numbers, too.
             let value = match value {
                 Value::String(text) if key != "policy" => {
-                    scalar::resolve(text, true, None)?.to_value()
+                    text.parse().map_or_else(|_| value.clone(), |number: i64| json!(number))
                 }
                 value => value.clone(),
             };

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::text_at;
+use crate::commands::text_at;
 
 /// The Jobs so far, by namespace and the name that they end with; with each the name it had.
 #[derive(Debug, Default)]

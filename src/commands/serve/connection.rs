@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use kube::config::KubeConfigOptions;
 use tokio::time::sleep;
 
-use crate::cluster::{self, Facts, KubeCluster};
+use crate::kubernetes::{self, Introduction, KubeCluster};
 use crate::metrics::Metrics;
 use crate::replace::reaper;
 
@@ -18,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The flags about the cluster.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-pub struct Args {
+pub struct ClusterArgs {
     /// How to reach the cluster; without it the Pod's service account, and without that nothing
     /// that needs the cluster is done.
     #[arg(long, env = "REJOB_KUBECONFIG", value_name = "FILE")]
@@ -41,26 +42,28 @@ pub struct Args {
 pub struct Connection {
     /// The effects.
     pub cluster: Arc<KubeCluster>,
-    /// Who rejob is there.
-    pub facts: Facts,
+    /// What the API server told.
+    pub told: Introduction,
 }
 
-impl Args {
+impl ClusterArgs {
     /// Connects; `None` when there is nothing to connect to.
     ///
     /// # Errors
     /// When there is a kubeconfig or service account and it cannot be used, or the API server does
     /// not answer for half a minute.
     pub async fn connect(&self, metrics: &Metrics) -> anyhow::Result<Option<Connection>> {
-        let Some(config) = cluster::config(self.kubeconfig.as_deref()).await? else {
+        let Some(config) =
+            kubernetes::config(self.kubeconfig.as_deref(), &KubeConfigOptions::default()).await?
+        else {
             return Ok(None);
         };
         let server = config.cluster_url.to_string();
         let cluster = KubeCluster::new(config, self.namespaces.clone(), metrics.clone())?;
         let mut tries = 0;
-        let facts = loop {
-            match cluster.facts().await {
-                Ok(facts) => break facts,
+        let told = loop {
+            match cluster.introduce().await {
+                Ok(told) => break told,
                 Err(error) => {
                     tries += 1;
                     if tries >= TRIES {
@@ -76,8 +79,8 @@ impl Args {
                 }
             }
         };
-        let kubernetes = facts.server.map(|version| version.to_string()).unwrap_or_default();
-        tracing::info!(server, user = facts.own_user, kubernetes, "connected");
-        Ok(Some(Connection { cluster: Arc::new(cluster), facts }))
+        let kubernetes = told.server.map(|version| version.to_string()).unwrap_or_default();
+        tracing::info!(server, user = told.own_user, kubernetes, "connected");
+        Ok(Some(Connection { cluster: Arc::new(cluster), told }))
     }
 }

@@ -54,9 +54,11 @@ impl Greeting {
             format!("rejob {version} is listening on https://{webhook} (admin: http://{admin})\n");
         let Some(ToTry { ca, example, .. }) = &self.to_try else { return listening };
         format!(
-            "{listening}The certificate lives in memory only; its CA is {}\nTry it:\n  {}\n",
+            "{listening}The certificate lives in memory only; its CA is {}\n\
+             Try it; the second program tells the answer in words:\n  {} | {} review\n",
             ca.display(),
-            curl(ca, example, webhook, &self.policy)
+            curl(ca, example, webhook, &self.policy),
+            quoted(&program())
         )
     }
 }
@@ -84,6 +86,11 @@ impl ToTry {
     }
 }
 
+/// This program, as a shell finds it.
+fn program() -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| PathBuf::from("rejob"))
+}
+
 /// The line to try, for a shell in the directory that the server was started in.
 fn curl(ca: &Path, example: &Path, webhook: SocketAddr, policy: &str) -> String {
     // The in-memory certificate names localhost and its two addresses.
@@ -94,7 +101,7 @@ fn curl(ca: &Path, example: &Path, webhook: SocketAddr, policy: &str) -> String 
         IpAddr::V6(other) => ("localhost", format!(" --connect-to '::[{other}]:'")),
     };
     format!(
-        "curl --cacert {}{to} -H 'Content-Type: application/json' \
+        "curl --silent --show-error --cacert {}{to} -H 'Content-Type: application/json' \
          --data @{} 'https://{host}:{}/v1/policies/{policy}'",
         quoted(ca),
         quoted(example),

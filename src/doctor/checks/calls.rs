@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::calls::median;
-use crate::cluster::POLICY_LABEL;
-use crate::doctor::facts::{Calls, Facts, Outcome};
+use crate::doctor::facts::{CallOutcome, Calls, Facts};
 use crate::doctor::finding::{Finding, plural};
+use crate::kubernetes::POLICY_LABEL;
 
 const CHECK: &str = "calls";
 
@@ -14,7 +14,7 @@ const SLOW: Duration = Duration::from_secs(1);
 
 pub fn calls(facts: &Facts, findings: &mut Vec<Finding>) {
     let (untried, tried): (Vec<_>, Vec<_>) =
-        facts.calls.iter().partition(|calls| calls.outcome == Outcome::NoNamespace);
+        facts.calls.iter().partition(|calls| calls.outcome == CallOutcome::NoNamespace);
     findings.extend(tried.into_iter().map(|calls| judge(facts, calls)));
     let policy = |calls: &&Calls| calls.entry.trim_end_matches(".rejob.dev").to_owned();
     let policies: Vec<_> = untried.iter().map(policy).collect();
@@ -33,11 +33,13 @@ fn judge(facts: &Facts, calls: &Calls) -> Finding {
     let why = "kubectl get --raw /metrics | grep 'apiserver_admission_webhook.*rejob' \
                (docs/install/troubleshooting.md)";
     match &calls.outcome {
-        Outcome::NoNamespace => {
+        CallOutcome::NoNamespace => {
             Finding::unchecked(CHECK, &subject, "calls of rejob", "no namespace opts in")
         }
-        Outcome::NotTried(error) => Finding::unchecked(CHECK, &subject, "calls of rejob", error),
-        Outcome::SameUser => {
+        CallOutcome::NotTried(error) => {
+            Finding::unchecked(CHECK, &subject, "calls of rejob", error)
+        }
+        CallOutcome::SameUser => {
             let user = facts.user.as_deref().unwrap_or("this user");
             Finding::problem(
                 CHECK,
@@ -48,13 +50,13 @@ fn judge(facts: &Facts, calls: &Calls) -> Finding {
                 "run rejob with a service account of its own, as the chart does",
             )
         }
-        Outcome::Failed { namespace, message } => Finding::problem(
+        CallOutcome::Failed { namespace, message } => Finding::problem(
             CHECK,
             &subject,
             format!("a dry-run Job in {namespace} failed: {message}"),
             why,
         ),
-        Outcome::Answered { namespace, took, unmarked } if *unmarked > 0 => {
+        CallOutcome::Answered { namespace, took, unmarked } if *unmarked > 0 => {
             let all = took.len() + unmarked;
             let user = facts.user.as_deref().unwrap_or("this user");
             let own = is_own(facts, user);
@@ -75,7 +77,7 @@ fn judge(facts: &Facts, calls: &Calls) -> Finding {
                 why,
             )
         }
-        Outcome::Answered { namespace, took, .. } => {
+        CallOutcome::Answered { namespace, took, .. } => {
             let median = median(took).unwrap_or_default();
             let times = plural(took.len(), "dry-run Job");
             let message =

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::span;
-use crate::doctor::facts::{Certificate, Facts, Source};
+use crate::doctor::facts::{Certificate, ChainSource, Facts};
 use crate::doctor::finding::Finding;
 use crate::doctor::installation::Settings;
-use crate::doctor::trust::{self, Verdict};
-use crate::doctor::webhook::{Entry, Target};
+use crate::doctor::trust::{self, ChainVerdict};
+use crate::kubernetes::webhook::{Entry, Target};
 
 /// Certificates that end sooner than this, in seconds, end soon; shorter-lived ones when less than
 /// a sixth of their life is left. Whatever renews them should have done so at two thirds.
@@ -58,7 +58,7 @@ fn judge(
     target: &Target,
     certificate: &Certificate,
     bundle: Option<&[u8]>,
-) -> Result<Verdict, String> {
+) -> Result<ChainVerdict, String> {
     let chain = certificate.chain.as_ref().map_err(Clone::clone)?;
     trust::judge(chain, &target.host, bundle, facts.now())
 }
@@ -91,14 +91,14 @@ fn bundle(
         return;
     };
     let against = match &certificate.source {
-        Source::Handshake => format!("the certificate that {target} serves"),
-        Source::Secret { name, instead } => {
+        ChainSource::Handshake => format!("the certificate that {target} serves"),
+        ChainSource::Secret { name, instead } => {
             format!("the certificate in the Secret {name} ({instead})")
         }
     };
     findings.push(match judge(facts, target, certificate, Some(bundle)) {
         Err(error) => Finding::unchecked(CHECK, &subject, "its caBundle", &error),
-        Ok(Verdict { untrusted: Some(why), .. }) => Finding::problem(
+        Ok(ChainVerdict { untrusted: Some(why), .. }) => Finding::problem(
             CHECK,
             &subject,
             format!("its caBundle does not match {against}: {why}"),

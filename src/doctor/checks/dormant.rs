@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::span;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
-use crate::doctor::webhook::opted_in;
 use crate::job::Job;
+use crate::kubernetes::webhook::opted_in;
 use crate::replace::Record;
 use crate::replace::reaper;
 

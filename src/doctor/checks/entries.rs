@@ -1,11 +1,11 @@
 //! The webhook configuration and its entries: present, called for the right Jobs and namespaces.
 
 use super::certificates;
-use crate::cluster::POLICY_LABEL;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
-use crate::doctor::webhook::{self, Entry, covers_jobs};
 use crate::job::keys;
+use crate::kubernetes::POLICY_LABEL;
+use crate::kubernetes::webhook::{self, Entry, covers_jobs};
 use crate::policy::{Policy, RERUN, RESERVED};
 
 /// A replacement makes several calls to the API server inside one review, in seconds.
@@ -245,7 +245,7 @@ fn path(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
         ));
         return;
     };
-    match entry.path_policy() {
+    match entry.path().map(|path| path.policy) {
         Some(policy) if policy == entry.policy => {}
         Some(policy) => findings.push(Finding::problem(
             "entry",

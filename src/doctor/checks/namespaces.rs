@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Namespace;
 
-use crate::cluster::POLICY_LABEL;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::{Finding, plural};
-use crate::doctor::webhook::opted_in;
+use crate::kubernetes::POLICY_LABEL;
+use crate::kubernetes::webhook::opted_in;
 
 const CHECK: &str = "namespace";
 

@@ -7,7 +7,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
-use crate::doctor::webhook::{self, covers_jobs};
+use crate::kubernetes::webhook::{self, covers_jobs};
 
 const CHECK: &str = "order";
 

@@ -87,7 +87,7 @@ fn endpoint(facts: &Facts, namespace: &str, name: &str, backend: &Backend) -> Fi
     };
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_ref());
     let has = |wanted: u16| ports.into_iter().flatten().any(|port| port.port == i32::from(wanted));
-    let is_here = |target: &super::super::webhook::Target| {
+    let is_here = |target: &crate::kubernetes::webhook::Target| {
         target.service.as_ref().is_some_and(|(at, of)| at == namespace && of == name)
     };
     let targets = facts.entries().filter_map(|entry| entry.target()).filter(is_here);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::facts::{Facts, Outcome};
+use super::super::facts::{CallOutcome, Facts};
 use super::{from, hint, label, one, problem};
 use crate::doctor::Level;
 use crate::replace::record::{make_dormant, recorded};
@@ -103,20 +103,20 @@ fn a_forged_dormant_label_is_a_hint() {
     }
 }
 
-fn outcome(outcome: Outcome) -> impl FnOnce(&mut Facts) {
+fn outcome(outcome: CallOutcome) -> impl FnOnce(&mut Facts) {
     move |facts| facts.calls[0].outcome = outcome
 }
 
 #[test]
 fn a_call_that_fails_says_what_the_api_server_says() {
     let message = "failed calling webhook \"replace.rejob.dev\": connection refused";
-    let failed = Outcome::Failed { namespace: "shop".into(), message: message.into() };
+    let failed = CallOutcome::Failed { namespace: "shop".into(), message: message.into() };
     problem("calls", message, outcome(failed));
 }
 
-fn answered(took: &[u64], unmarked: usize) -> Outcome {
+fn answered(took: &[u64], unmarked: usize) -> CallOutcome {
     let took = took.iter().map(|millis| Duration::from_millis(*millis)).collect();
-    Outcome::Answered { namespace: "shop".into(), took, unmarked }
+    CallOutcome::Answered { namespace: "shop".into(), took, unmarked }
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn rejobs_own_user_cannot_try_the_calls() {
 
 #[test]
 fn rejob_that_runs_as_the_user_who_asks_is_a_problem() {
-    problem("calls", "it leaves all Jobs of this user alone", outcome(Outcome::SameUser));
+    problem("calls", "it leaves all Jobs of this user alone", outcome(CallOutcome::SameUser));
 }
 
 #[test]
@@ -146,8 +146,8 @@ fn slow_calls_are_a_hint() {
 #[test]
 fn calls_that_could_not_be_tried_say_why() {
     let why = "jobs.batch is forbidden: User \"eve\" cannot create resource \"jobs\"";
-    hint("calls", why, outcome(Outcome::NotTried(why.into())));
-    hint("calls", "not tried for replace: no namespace opts in", outcome(Outcome::NoNamespace));
+    hint("calls", why, outcome(CallOutcome::NotTried(why.into())));
+    hint("calls", "not tried for replace: no namespace opts in", outcome(CallOutcome::NoNamespace));
 }
 
 #[test]

@@ -7,11 +7,13 @@ use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::facts::{Facts, Outcome, Source};
-use super::super::probe::{Answer, Probe};
-use super::super::webhook::Target;
+use super::super::facts::{CallOutcome, ChainSource, Facts};
+use super::super::probe::Probe;
+
 use super::{configuration, deployment};
 use crate::doctor::collect;
+use crate::kubernetes::ApiAnswer;
+use crate::kubernetes::webhook::Target;
 
 /// Answers by method and path; anything else is forbidden.
 struct Fake<F> {
@@ -35,14 +37,19 @@ impl<F: Fn(&str) -> Option<(u16, Value)> + Sync> Fake<F> {
 }
 
 impl<F: Fn(&str) -> Option<(u16, Value)> + Sync> Probe for Fake<F> {
-    async fn call(&self, method: Method, path: &str, _: Option<&Value>) -> Result<Answer, String> {
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        _: Option<&Value>,
+    ) -> Result<ApiAnswer, String> {
         let line = format!("{method} {path}");
         let (code, body) = (self.answers)(&line).unwrap_or_else(|| {
             (403, json!({ "message": "it is forbidden: User \"eve\" cannot do that" }))
         });
         self.asked.lock().unwrap().push(line);
         let (date, took) = (None, Duration::from_millis(3));
-        Ok(Answer { code, body, date, warnings: Vec::new(), took })
+        Ok(ApiAnswer { code, body, date, warnings: Vec::new(), took })
     }
 
     async fn served(&self, _: &Target) -> Result<Vec<Vec<u8>>, String> {
@@ -99,7 +106,7 @@ fn what_is_forbidden_is_noted_and_the_rest_goes_on() {
     assert_eq!((backend.service.as_ref().unwrap(), backend.ready.is_err()), (&None, true));
     let certificate = facts.certificates.values().next().unwrap();
     let instead = "it cannot be reached from here".to_owned();
-    assert_eq!(certificate.source, Source::Secret { name: "rejob-tls".into(), instead });
+    assert_eq!(certificate.source, ChainSource::Secret { name: "rejob-tls".into(), instead });
     assert_eq!(facts.there, None);
 }
 
@@ -108,7 +115,7 @@ fn five_jobs_are_sent_for_an_entry_and_all_are_dry() {
     let fake = Fake::new(|line: &str| cluster(line, |_| marked()));
     let facts = fake.collect(None).unwrap();
     let took = vec![Duration::from_millis(3); 5];
-    let expected = Outcome::Answered { namespace: "a".into(), took, unmarked: 0 };
+    let expected = CallOutcome::Answered { namespace: "a".into(), took, unmarked: 0 };
     assert_eq!(facts.calls[0].outcome, expected);
     assert_eq!((fake.asked("POST /apis/batch/"), fake.asked("dryRun=All")), (5, 5));
 }
@@ -117,7 +124,7 @@ fn five_jobs_are_sent_for_an_entry_and_all_are_dry() {
 fn after_two_unmarked_jobs_it_is_over() {
     let fake = Fake::new(|line: &str| cluster(line, |_| (201, json!({ "metadata": {} }))));
     let facts = fake.collect(None).unwrap();
-    let expected = Outcome::Answered { namespace: "a".into(), took: Vec::new(), unmarked: 2 };
+    let expected = CallOutcome::Answered { namespace: "a".into(), took: Vec::new(), unmarked: 2 };
     assert_eq!(facts.calls[0].outcome, expected);
     assert_eq!(fake.asked("dryRun=All"), 2);
 }
@@ -130,7 +137,7 @@ fn where_something_else_refuses_the_next_namespace_is_tried() {
     });
     let facts = fake.collect(None).unwrap();
     assert!(
-        matches!(&facts.calls[0].outcome, Outcome::Answered { namespace, .. } if namespace == "b")
+        matches!(&facts.calls[0].outcome, CallOutcome::Answered { namespace, .. } if namespace == "b")
     );
 }
 
@@ -139,7 +146,7 @@ fn a_failed_call_of_rejob_is_not_tried_elsewhere() {
     let message = "Internal error occurred: failed calling webhook \"replace.rejob.dev\": no";
     let fake = Fake::new(|line: &str| cluster(line, |_| (500, json!({ "message": message }))));
     let facts = fake.collect(None).unwrap();
-    let expected = Outcome::Failed { namespace: "a".into(), message: message.into() };
+    let expected = CallOutcome::Failed { namespace: "a".into(), message: message.into() };
     assert_eq!(facts.calls[0].outcome, expected);
     assert_eq!(fake.asked("dryRun=All"), 1);
 }

@@ -6,7 +6,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 use serde_json::json;
 
-use super::super::facts::{Facts, Source};
+use super::super::facts::{ChainSource, Facts};
 use super::{entry, from, hint, one, pki, problem, spoiled, the_configuration};
 use crate::doctor::Level;
 use crate::policy::PolicySet;
@@ -144,7 +144,7 @@ fn a_given_certificate_is_mended_by_a_patch() {
 #[test]
 fn without_a_handshake_the_secret_is_compared_and_said_so() {
     let other = pki().0;
-    let source = Source::Secret {
+    let source = ChainSource::Secret {
         name: "rejob-tls".into(),
         instead: "rejob.rejob.svc:443 cannot be reached from here".into(),
     };

@@ -30,6 +30,7 @@ fn plan(mode: Mode) -> Plan {
         field_manager: Some("kubectl".into()),
         mode,
         dry_run: false,
+        pods: None,
         job: new_job(Job::new(&job), &hash, Some(2)),
         hash,
         parallelism: Some(2),

@@ -10,9 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use rejob::certs::manager::{Manager, SystemRandom};
-use rejob::certs::plan::Lives;
+use rejob::certs::plan::Lifetimes;
 use rejob::certs::store::ClusterStore;
-use rejob::certs::{CertSlot, Clock, Readiness, SystemClock, accepted_tokens};
+use rejob::certs::{CertResolver, Clock, Readiness, SystemClock, accepted_tokens};
 use rejob::metrics::Metrics;
 use rejob::server::{Limits, ReviewError, Reviewer, Server, Setup, admin, tls};
 use rustls::server::NoClientAuth;
@@ -43,9 +43,9 @@ impl Clock for DayClock {
 }
 
 /// A leaf a day, a CA every three days, and time for API servers to notice.
-pub fn lives() -> Lives {
+pub fn lives() -> Lifetimes {
     let day = Duration::from_hours(24);
-    Lives {
+    Lifetimes {
         cert: day * 100,
         ca: day * 300,
         renew: (1, 100),
@@ -79,7 +79,7 @@ impl Reviewer for Allow {
 
 /// A webhook server with its manager.
 pub struct Replica {
-    pub slot: CertSlot,
+    pub slot: CertResolver,
     pub readiness: Readiness,
     pub reviews: Arc<Allow>,
     pub clock: DayClock,
@@ -110,7 +110,7 @@ impl<'p> Site<'p> {
 
     /// A replica whose server listens; its manager waits for [`Replica::start`].
     pub fn replica(&self) -> Replica {
-        let slot = CertSlot::empty();
+        let slot = CertResolver::empty();
         let (tokens, readiness) = (accepted_tokens(), Readiness::when_published(slot.clone()));
         let reviews = Arc::new(Allow::default());
         let (server, port) = self.runtime.block_on(async {
@@ -121,7 +121,7 @@ impl<'p> Site<'p> {
                 tls: Arc::new(tls::config(Arc::new(slot.clone()), Arc::new(NoClientAuth)).unwrap()),
                 limits: Limits::default(),
                 tokens: tokens.clone(),
-                readiness: admin::Readiness::of(vec![]),
+                readiness: admin::ReadinessChecks::of(vec![]),
                 metrics: Metrics::new(),
                 reviewer: Arc::clone(&reviews),
             });
@@ -137,8 +137,10 @@ impl<'p> Site<'p> {
         let (own_slot, own_readiness) = (slot.clone(), readiness.clone());
         let start = move || {
             handle.spawn(async move {
-                let config = rejob::cluster::config(Some(&kubeconfig)).await.unwrap().unwrap();
-                let client = kube::Client::try_from(config).unwrap();
+                let options = kube::config::KubeConfigOptions::default();
+                let config = rejob::kubernetes::config(Some(&kubeconfig), &options);
+                let config = config.await.unwrap().unwrap();
+                let client = rejob::kubernetes::ApiClient::new(config).unwrap();
                 let store = ClusterStore::new(client, &secret_namespace, "tls", &configuration);
                 let names = vec!["rejob.test".to_owned()];
                 Manager::new(

@@ -83,7 +83,11 @@ impl Place {
             _ => {
                 let answer = self.request(client, manifest, "");
                 let text = answer.body.to_string();
-                if (200..300).contains(&answer.status) { Ok(text) } else { Err(text) }
+                if (200..300).contains(&answer.status) {
+                    Ok(text)
+                } else {
+                    Err(format!("{text} {:?}", answer.warnings))
+                }
             }
         }
     }

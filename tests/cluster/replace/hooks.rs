@@ -69,23 +69,25 @@ fn a_hook_after_rejob_that_pins_on_create_and_update() {
 fn an_applied_helm_hook_behind_a_hook_that_pins_runs_once_a_change() {
     let plane = ControlPlane::shared();
     let rejob = start(&plane);
-    let _hook = Hook::start(&plane, &rejob, BEFORE, &["CREATE", "UPDATE"]);
-    for apply in [&["apply", "-f", "-"][..], &["apply", "--server-side", "-f", "-"]] {
-        let place = Place::new(rejob.namespace("replace"));
-        let deploy = |image| {
-            let manifest = annotated(job(JOB, image), "helm.sh/hook", "post-install");
-            place.namespace.kubectl_with(&manifest.to_string(), apply).ok();
-            place.uid()
-        };
-        let mut last = String::new();
-        for image in ["busybox:1", "busybox:2", "busybox:3"] {
-            let uid = deploy(image);
-            assert_ne!(uid, last, "{apply:?}: {image} does not run");
-            for _ in 0..3 {
-                assert_eq!(deploy(image), uid, "{apply:?}: {image} ran again");
+    for hook in [BEFORE, AFTER] {
+        let _hook = Hook::start(&plane, &rejob, hook, &["CREATE", "UPDATE"]);
+        for apply in [&["apply", "-f", "-"][..], &["apply", "--server-side", "-f", "-"]] {
+            let place = Place::new(rejob.namespace("replace"));
+            let deploy = |image| {
+                let manifest = annotated(job(JOB, image), "helm.sh/hook", "post-install");
+                place.namespace.kubectl_with(&manifest.to_string(), apply).ok();
+                place.uid()
+            };
+            let mut last = String::new();
+            for image in ["busybox:1", "busybox:2", "busybox:3"] {
+                let uid = deploy(image);
+                assert_ne!(uid, last, "{hook} {apply:?}: {image} does not run");
+                for _ in 0..3 {
+                    assert_eq!(deploy(image), uid, "{hook} {apply:?}: {image} ran again");
+                }
+                place.assert_runs(&pinned(image));
+                last = uid;
             }
-            place.assert_runs(&pinned(image));
-            last = uid;
         }
     }
 }

@@ -238,3 +238,23 @@ fn a_new_job_is_suspended_as_its_manifest_says() {
         assert_eq!(image(&job), "app:2", "{way:?}");
     });
 }
+
+/// Whoever pauses a Job and resumes it is no queue: the new Job is not suspended for one to come.
+#[test]
+fn a_job_that_was_paused_by_hand_is_replaced_by_one_that_runs() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    for client in [Client::Apply, Client::ServerSideApply, Client::Helm3] {
+        let place = Place::new(rejob.namespace("replace"));
+        place.deploy(client, "app:1");
+        for suspended in [true, false] {
+            let change = json!({ "spec": { "suspend": suspended } }).to_string();
+            place.namespace.kubectl(&["patch", "job", JOB, "-p", &change]).ok();
+        }
+        place.namespace.started_pods(JOB);
+        place.namespace.kubectl(&["set", "image", &format!("job/{JOB}"), "*=app:2"]).ok();
+        assert_ne!(place.job()["spec"]["suspend"], true, "{client:?}");
+        place.assert_runs("app:2");
+        place.assert_ran(2);
+    }
+}

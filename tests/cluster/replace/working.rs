@@ -1,8 +1,12 @@
 //! A Job works when any container of its Pods runs, ready or not, and then `whileRunning` says what
 //! a change does; a Job that hangs is replaced at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use support::hook::{self, Hook};
 use support::kubelet::{self, State, status};
 use support::manifest::image;
 use support::namespace::Namespace;
@@ -334,4 +338,48 @@ fn a_job_whose_pods_cannot_be_looked_at_counts_as_working() {
             assert_eq!(place.uid(), uid, "{way:?}");
         }
     });
+}
+
+/// Whether another webhook has been asked about a new Job, and whether it may answer.
+static ASKED: AtomicBool = AtomicBool::new(false);
+static MAY_ANSWER: AtomicBool = AtomicBool::new(false);
+
+/// Takes until the test says so over the creation of the new Job.
+fn takes_until_told(job: &Value) -> Duration {
+    if image(job) == "app:2" {
+        ASKED.store(true, Ordering::SeqCst);
+        wait::until("the test lets the hook answer", || {
+            MAY_ANSWER.load(Ordering::SeqCst).then_some(())
+        });
+    }
+    Duration::ZERO
+}
+
+/// The Job controller writes the status of a Job about a second after a container of it has begun to
+/// run, and where the Pod is not ready, it never does.
+#[test]
+fn a_container_that_starts_during_the_checks_is_waited_for() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::start(&plane, &Options { timeout_seconds: 30, ..Options::default() });
+    let options = hook::Options {
+        operations: &["CREATE"],
+        takes: takes_until_told,
+        ..hook::Options::default()
+    };
+    let _hook = Hook::with(&plane, &rejob, &options);
+    let hangs = hanging().into_iter().find(|situation| situation.what.contains("being created"));
+    let hangs = hangs.unwrap();
+    let place = hangs.place(&rejob, "replace");
+    let (uid, pods) = (place.uid(), place.namespace.pods(&place.uid()));
+    let changed = hangs.manifest("app:2");
+    let answer = std::thread::scope(|scope| {
+        let request = scope.spawn(|| Way::Merge.send(&place.namespace, &changed, ""));
+        wait::until("the checks are under way", || ASKED.load(Ordering::SeqCst).then_some(()));
+        every(&place.namespace, &pods, "Running", &[("app", RUNS_UNREADY)]);
+        MAY_ANSWER.store(true, Ordering::SeqCst);
+        request.join().unwrap()
+    });
+    assert_eq!(answer.status, 429, "{}", answer.body);
+    assert!(answer.message().contains("is still running"), "{}", answer.body);
+    assert_eq!((place.uid(), image(&place.job())), (uid, "app:1"));
 }

@@ -50,6 +50,7 @@ fn failed(effect: Effect, error: ApiError) -> Reply {
         Effect::OptIn => Reply::OptIn(Err(error)),
         Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
         Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
+        Effect::Look => Reply::Works(Err(error)),
         Effect::Delete => Reply::Deleted(Err(error)),
     }
 }
@@ -76,6 +77,7 @@ pub fn carry_out(
         }
         Effect::DryRunCreate => Reply::Created(dry_run(world, plan.job.clone())),
         Effect::DryRunDormant => Reply::Created(dry_run(world, plan.dormant("replace"))),
+        Effect::Look => Reply::Works(Ok(false)),
         Effect::Delete => Reply::Deleted(delete(model, world, plan, by).map_err(|r| error(&r))),
         Effect::Create => Reply::Created(create(model, world, plan).map_err(|r| error(&r))),
     }

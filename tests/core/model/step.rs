@@ -268,7 +268,9 @@ fn effect(model: &Checked, world: &mut World, client: usize, fault: Fault) {
             let phase = Phase::Writes(run.answer);
             world.clients[client] = Client::Turn(turn, phase);
         }
-        Some(Outcome::Busy(_)) => api::fail(model, world, client, turn, denied(429)),
+        Some(Outcome::Busy(_) | Outcome::Working) => {
+            api::fail(model, world, client, turn, denied(429))
+        }
         Some(Outcome::Refused(..) | Outcome::Failed(_) | Outcome::WouldReplace) => {
             api::fail(model, world, client, turn, denied(403));
         }

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use rejob::admission::{Admission, Identity};
-use rejob::cluster::ServerVersion;
+use rejob::kubernetes::ServerVersion;
 use rejob::metrics::Metrics;
 use rejob::policy::PolicySet;
 use rejob::server::Reviewer;

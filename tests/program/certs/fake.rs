@@ -13,13 +13,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use rejob::certs::change::TokenSource;
-use rejob::certs::inject::{Entry, Published, Target};
+use rejob::certs::configuration::WebhookConfiguration;
 use rejob::certs::manager::{Manager, Random};
-use rejob::certs::plan::Lives;
+use rejob::certs::plan::Lifetimes;
 use rejob::certs::state::SecretData;
-use rejob::certs::store::{SecretChange, Store, StoreError, Versioned};
-use rejob::certs::{AcceptedTokens, CertError, CertSlot, Clock, Readiness, accepted_tokens};
-use serde_json::Value;
+use rejob::certs::store::{SecretPatch, Store, StoreError, Versioned};
+use rejob::certs::{AcceptedTokens, CertError, CertResolver, Clock, Readiness, accepted_tokens};
+use serde_json::{Value, json};
 
 /// For how long a read may miss what was written: an API server whose etcd member lags.
 const STALE: Duration = Duration::from_secs(10);
@@ -48,6 +48,13 @@ impl World {
     fn stale(&self, written: Duration) -> usize {
         if self.elapsed < written + STALE { self.stale_by } else { 0 }
     }
+}
+
+/// Where an entry points to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Service { host: String, path: Option<String> },
+    Url(String),
 }
 
 /// An entry of the webhook configuration.
@@ -177,7 +184,7 @@ impl Store for Cluster {
         Ok(found)
     }
 
-    async fn create_secret(&self, data: SecretChange) -> Result<(), StoreError> {
+    async fn create_secret(&self, data: SecretPatch) -> Result<(), StoreError> {
         Yield::default().await;
         self.check()?;
         if self.secret_data().is_some() {
@@ -188,7 +195,7 @@ impl Store for Cluster {
         Ok(())
     }
 
-    async fn update_secret(&self, version: &str, data: SecretChange) -> Result<(), StoreError> {
+    async fn update_secret(&self, version: &str, data: SecretPatch) -> Result<(), StoreError> {
         Yield::default().await;
         self.check()?;
         let current = self.0.lock().unwrap().secrets.len().to_string();
@@ -206,7 +213,7 @@ impl Store for Cluster {
         Ok(())
     }
 
-    async fn configuration(&self) -> Result<Option<Versioned<Published>>, StoreError> {
+    async fn configuration(&self) -> Result<Option<Versioned<WebhookConfiguration>>, StoreError> {
         Yield::default().await;
         self.check()?;
         let found = {
@@ -234,9 +241,25 @@ impl Store for Cluster {
 }
 
 /// The entries as the store's reader gives them.
-pub fn published(raw: &[Raw]) -> Published {
-    let entry = |raw: &Raw| Entry::new(&raw.name, raw.ca_bundle.clone(), raw.target.clone());
-    Published { entries: raw.iter().filter_map(entry).collect() }
+pub fn published(raw: &[Raw]) -> WebhookConfiguration {
+    let entry = |raw: &Raw| {
+        let mut client = match &raw.target {
+            Target::Url(url) => json!({ "url": url }),
+            Target::Service { host, path } => {
+                let mut parts = host.split('.');
+                let (name, namespace) = (parts.next(), parts.next());
+                json!({ "service": { "name": name, "namespace": namespace, "path": path } })
+            }
+        };
+        client["caBundle"] = json!(STANDARD.encode(&raw.ca_bundle));
+        json!({
+            "name": raw.name, "clientConfig": client, "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+        })
+    };
+    let webhooks: Vec<_> = raw.iter().map(entry).collect();
+    let object = json!({ "metadata": {}, "webhooks": webhooks });
+    WebhookConfiguration::new(serde_json::from_value(object).unwrap())
 }
 
 /// A strategic merge patch by name, for the fields that may be touched; any other is an error.
@@ -302,16 +325,16 @@ impl Random for Counter {
 /// A replica: its manager and what its server would use.
 pub struct Replica {
     pub manager: Manager<Cluster, FakeClock, Counter>,
-    pub slot: CertSlot,
+    pub slot: CertResolver,
     pub tokens: AcceptedTokens,
     pub readiness: Readiness,
     pub clock: FakeClock,
 }
 
 impl Replica {
-    pub fn new(cluster: &Cluster, number: u64, skew: SignedDuration, lives: &Lives) -> Self {
+    pub fn new(cluster: &Cluster, number: u64, skew: SignedDuration, lives: &Lifetimes) -> Self {
         let clock = FakeClock { cluster: cluster.clone(), skew };
-        let slot = CertSlot::empty();
+        let slot = CertResolver::empty();
         let (tokens, readiness) = (accepted_tokens(), Readiness::when_published(slot.clone()));
         let manager = Manager::new(
             cluster.clone(),

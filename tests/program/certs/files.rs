@@ -12,7 +12,7 @@ use super::handshake::{client, client_with, handshake, server};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rejob::certs::{
-    CertSlot, ClientCaSlot, SystemClock, load_pair, self_signed, watch_client_ca, watch_files,
+    CertResolver, ClientCaSlot, SystemClock, load_pair, self_signed, watch_client_ca, watch_files,
 };
 use rustls::server::NoClientAuth;
 use support::verify::{roots, verifies};
@@ -182,7 +182,7 @@ fn kubelet_writes(volume: &Path, generation: usize, files: &[(&str, &str)]) {
 async fn fifty_symlink_swaps_in_a_row_are_all_served() {
     let volume = tempfile::tempdir().unwrap();
     let path = volume.path().to_owned();
-    let slot = CertSlot::empty();
+    let slot = CertResolver::empty();
     let first = files("0.example");
     kubelet_writes(&path, 0, &[("tls.crt", &first.cert), ("tls.key", &first.key)]);
     let (cert, key, watched) = (path.join("tls.crt"), path.join("tls.key"), slot.clone());
@@ -208,7 +208,7 @@ async fn a_bad_pair_leaves_the_old_one_in_use_until_it_is_repaired() {
     let (good, next) = (files("good.example"), files("next.example"));
     fs::write(&cert, &good.cert).unwrap();
     fs::write(&key, &good.key).unwrap();
-    let slot = CertSlot::empty();
+    let slot = CertResolver::empty();
     let (watched, paths) = (slot.clone(), (cert.clone(), key.clone()));
     let task = tokio::spawn(async move {
         watch_files(&paths.0, &paths.1, watched, INTERVAL, SystemClock).await;
@@ -236,7 +236,7 @@ async fn a_bad_pair_leaves_the_old_one_in_use_until_it_is_repaired() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_clients_of_the_current_ca_bundle_are_served() {
     let issued = self_signed(&["rejob.test"]).unwrap();
-    let slot = CertSlot::new(issued.pair);
+    let slot = CertResolver::new(issued.pair);
     let trust = || roots(issued.ca_pem.as_bytes());
     let (old, new) = (files("old.client"), files("new.client"));
     let cas = ClientCaSlot::new(old.ca.as_bytes()).unwrap();
@@ -266,7 +266,7 @@ async fn only_clients_of_the_current_ca_bundle_are_served() {
 
 #[test]
 fn handshakes_succeed_while_certificates_are_swapped() {
-    let slot = CertSlot::empty();
+    let slot = CertResolver::empty();
     let server = server(&slot, Arc::new(NoClientAuth));
     let generations: Vec<_> = (0..8).map(|_| self_signed(&["rejob.test"]).unwrap()).collect();
     let bundle: String = generations.iter().map(|issued| issued.ca_pem.as_str()).collect();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use rejob::certs::CertSlot;
+use rejob::certs::CertResolver;
 use rustls::crypto::CryptoProvider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{
@@ -17,7 +17,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// A server that serves from `slot` and verifies clients with `verifier`.
-pub fn server(slot: &CertSlot, verifier: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
+pub fn server(slot: &CertResolver, verifier: Arc<dyn ClientCertVerifier>) -> Arc<ServerConfig> {
     let builder = ServerConfig::builder_with_provider(provider());
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     let slot = Arc::new(slot.clone());

@@ -12,26 +12,26 @@ use super::replicas::{LAG, NAME, entries, lives};
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use rejob::certs::bundle::Fingerprint;
-use rejob::certs::inject::Published;
-use rejob::certs::manager::{Step, StepError};
-use rejob::certs::plan::Lives;
-use rejob::certs::{AcceptedTokens, CertSlot};
+use rejob::certs::configuration::WebhookConfiguration;
+use rejob::certs::manager::{StepError, StepOutcome};
+use rejob::certs::plan::Lifetimes;
+use rejob::certs::{AcceptedTokens, CertResolver};
 use support::verify::verifies;
 
-type Running = Pin<Box<dyn Future<Output = (Replica, Result<Step, StepError>)>>>;
+type Running = Pin<Box<dyn Future<Output = (Replica, Result<StepOutcome, StepError>)>>>;
 
 /// A replica between or inside steps, and what its server uses meanwhile.
 struct Process {
     number: u64,
     skew: SignedDuration,
-    slot: CertSlot,
+    slot: CertResolver,
     tokens: AcceptedTokens,
     step: Running,
     finished: usize,
 }
 
 impl Process {
-    fn start(cluster: &Cluster, number: u64, skew: SignedDuration, lives: &Lives) -> Self {
+    fn start(cluster: &Cluster, number: u64, skew: SignedDuration, lives: &Lifetimes) -> Self {
         let replica = Replica::new(cluster, number, skew, lives);
         let (slot, tokens) = (replica.slot.clone(), replica.tokens.clone());
         Self { number, skew, slot, tokens, step: begin(replica), finished: 0 }
@@ -61,7 +61,7 @@ struct Checker {
     /// Verifications done, by leaf and configuration version.
     known: HashMap<(Fingerprint, usize), Result<(), String>>,
     /// Configurations by version.
-    parsed: HashMap<usize, Published>,
+    parsed: HashMap<usize, WebhookConfiguration>,
     /// The first configuration that was complete.
     first: Option<usize>,
     served: BTreeSet<Fingerprint>,
@@ -94,11 +94,10 @@ impl Checker {
                 }
                 let leaf = Fingerprint::of(&pair.key.cert[0]);
                 self.served.insert(leaf);
-                for entry in &published.entries {
-                    let verdict = self
-                        .known
-                        .entry((leaf, index))
-                        .or_insert_with(|| verifies(&pair, &entry.ca_bundle, NAME, now));
+                for entry in published.entries() {
+                    let verdict = self.known.entry((leaf, index)).or_insert_with(|| {
+                        verifies(&pair, entry.ca_bundle().unwrap_or_default(), NAME, now)
+                    });
                     assert_eq!(*verdict, Ok(()), "replica {} at {now}", process.number);
                 }
                 let token = published.token().expect("a published path carries a token");
@@ -191,7 +190,7 @@ proptest! {
         prop_assert!(checker.served.len() >= 28, "only {} certificates", checker.served.len());
         prop_assert!(checker.cas.len() >= 8, "only {} CAs", checker.cas.len());
         prop_assert!(checker.tokens.len() >= 20, "only {} tokens", checker.tokens.len());
-        let anchors = published(&cluster.entries()).entries[0].anchors.len();
+        let anchors = published(&cluster.entries()).anchors()[0].len();
         prop_assert!(anchors <= 3, "{} CAs pile up in the caBundle", anchors);
         prop_assert!(cluster.entries()[2].ca_bundle.is_empty(), "a foreign entry was touched");
     }

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use rejob::certs::CertError;
 use rejob::certs::bundle::Fingerprint;
 use rejob::certs::change::{TokenSource, apply};
-use rejob::certs::inject::{Entry, Published, Target};
-use rejob::certs::plan::{Action, Change, Lives, Seen, Waiting, next};
-use rejob::certs::state::State;
+use rejob::certs::configuration::WebhookConfiguration;
+use rejob::certs::plan::{Action, Lifetimes, SecretChange, Situation, Waiting, next};
+use rejob::certs::state::CertSecret;
+use serde_json::json;
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -24,10 +27,10 @@ impl TokenSource for Same {
 /// A situation, changed step by step.
 struct Case {
     now: Timestamp,
-    lives: Lives,
+    lives: Lifetimes,
     names: Vec<String>,
-    state: Option<State>,
-    published: Option<Published>,
+    secret: Option<CertSecret>,
+    published: Option<WebhookConfiguration>,
     published_for: BTreeMap<Fingerprint, Duration>,
 }
 
@@ -36,23 +39,23 @@ impl Case {
     fn settled() -> Self {
         let mut case = Self {
             now: Timestamp::from_second(1_800_000_000).unwrap(),
-            lives: Lives::new(DAY * 90, DAY * 365),
+            lives: Lifetimes::new(DAY * 90, DAY * 365),
             names: vec!["rejob.ns.svc".to_owned()],
-            state: None,
+            secret: None,
             published: None,
             published_for: BTreeMap::new(),
         };
-        case.act(&Change::Create);
+        case.act(&SecretChange::Create);
         case.publish();
         case
     }
 
-    fn seen(&self) -> Seen<'_> {
-        Seen {
+    fn seen(&self) -> Situation<'_> {
+        Situation {
             now: self.now,
             lives: &self.lives,
             names: &self.names,
-            state: self.state.as_ref(),
+            secret: self.secret.as_ref(),
             published: self.published.as_ref(),
             published_for: &self.published_for,
         }
@@ -62,29 +65,40 @@ impl Case {
         next(self.seen())
     }
 
-    fn act(&mut self, change: &Change) {
-        self.state = Some(apply(change, self.seen(), &mut Same).unwrap());
+    fn act(&mut self, change: &SecretChange) {
+        self.secret = Some(apply(change, self.seen(), &mut Same).unwrap());
     }
 
-    fn state(&mut self) -> &mut State {
-        self.state.as_mut().unwrap()
+    fn secret(&mut self) -> &mut CertSecret {
+        self.secret.as_mut().unwrap()
     }
 
     /// As every API server sees it, for an hour.
     fn publish(&mut self) {
-        let state = self.state.as_ref().unwrap();
-        let token = &state.book.as_ref().unwrap().tokens.current;
+        let secret = self.secret.as_ref().unwrap();
+        let token = &secret.state.as_ref().unwrap().tokens.current;
         let path = Some(format!("/v1/t/{token}/policies/ttl"));
-        let target = Target::Service { host: "rejob.ns.svc".to_owned(), path };
-        let entry = Entry::new("ttl.rejob.dev", state.bundle().into_bytes(), target).unwrap();
-        let published = Published { entries: vec![entry] };
+        let published = configuration(&secret.bundle(), path);
         let hour = Duration::from_hours(1);
         self.published_for = published.trusted_by_all().map(|ca| (ca, hour)).collect();
         self.published = Some(published);
     }
 }
 
-fn writes(action: &Action) -> &Change {
+/// A configuration with one entry.
+fn configuration(bundle: &str, path: Option<String>) -> WebhookConfiguration {
+    let entry = json!({
+        "name": "ttl.rejob.dev", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+        "clientConfig": {
+            "caBundle": STANDARD.encode(bundle),
+            "service": { "name": "rejob", "namespace": "ns", "path": path },
+        },
+    });
+    let object = json!({ "metadata": {}, "webhooks": [entry] });
+    WebhookConfiguration::new(serde_json::from_value(object).unwrap())
+}
+
+fn writes(action: &Action) -> &SecretChange {
     let Action::Write(change) = action else { panic!("{action:?} is not a write") };
     change
 }
@@ -101,11 +115,11 @@ fn nothing_is_done_while_everything_is_in_order() {
 fn each_defect_has_its_repair() {
     type Spoil = fn(&mut Case);
     let cases: &[(&str, Spoil, &str)] = &[
-        ("no Secret", |case| case.state = None, "Create"),
-        ("a bad CA", |case| case.state().ca = Err("x".to_owned()), "ReplaceCa"),
+        ("no Secret", |case| case.secret = None, "Create"),
+        ("a bad CA", |case| case.secret().ca = Err("x".to_owned()), "ReplaceCa"),
         ("an expired CA", |case| case.now += DAY * 366, "ReplaceCa"),
-        ("a bad book", |case| case.state().book = Err("x".to_owned()), "RepairBook"),
-        ("a bad leaf", |case| case.state().leaf = Err("x".to_owned()), "RenewLeaf"),
+        ("a bad state", |case| case.secret().state = Err("x".to_owned()), "RepairState"),
+        ("a bad leaf", |case| case.secret().leaf = Err("x".to_owned()), "RenewLeaf"),
         ("a missing name", |case| case.names.push("other".to_owned()), "RenewLeaf"),
         ("two thirds of the life gone", |case| case.now += DAY * 60, "RenewLeaf"),
         (
@@ -128,7 +142,7 @@ fn each_defect_has_its_repair() {
         case.published.is_none().then(|| case.publish());
         for _ in 0..3 {
             match case.next() {
-                Action::Write(change @ Change::Adopt(_)) => case.act(&change),
+                Action::Write(change @ SecretChange::Adopt(_)) => case.act(&change),
                 Action::Publish => case.publish(),
                 _ => break,
             }
@@ -140,14 +154,11 @@ fn each_defect_has_its_repair() {
 #[test]
 fn a_configuration_is_waited_for_and_written() {
     let mut case = Case::settled();
-    let published = case.published.take().unwrap();
+    case.published = None;
     assert_eq!(case.next(), Action::Wait(Waiting::NoConfiguration));
-    case.published = Some(Published::default());
+    case.published = Some(WebhookConfiguration::default());
     assert_eq!(case.next(), Action::Wait(Waiting::NoConfiguration));
-    let mut without = published.clone();
-    let target = Target::Service { host: "rejob.ns.svc".to_owned(), path: None };
-    without.entries[0] = Entry::new("ttl.rejob.dev", Vec::new(), target).unwrap();
-    case.published = Some(without);
+    case.published = Some(configuration("", None));
     assert_eq!(case.next(), Action::Publish);
 }
 
@@ -165,42 +176,44 @@ fn a_ca_is_staged_published_awaited_promoted_and_its_forerunner_dropped() {
     for _ in 0..2 {
         // The leaf first, and the token that changes with it.
         let change = writes(&case.next()).clone();
-        assert!(matches!(change, Change::RenewLeaf(_) | Change::StageCa), "{change:?}");
+        assert!(matches!(change, SecretChange::RenewLeaf(_) | SecretChange::StageCa), "{change:?}");
         case.act(&change);
     }
-    assert!(case.state().next.is_some());
+    assert!(case.secret().next.is_some());
     assert_eq!(case.next(), Action::Publish);
     case.publish();
-    let ca = case.state().next.as_ref().unwrap().anchor.fingerprint;
+    let ca = case.secret().next.as_ref().unwrap().anchor.fingerprint;
     case.published_for.insert(ca, case.lives.settle / 2);
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "not yet for long enough");
     case.published_for.insert(ca, case.lives.settle);
-    assert_eq!(case.next(), Action::Write(Change::PromoteCa));
-    case.act(&Change::PromoteCa);
+    assert_eq!(case.next(), Action::Write(SecretChange::PromoteCa));
+    case.act(&SecretChange::PromoteCa);
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "the bundle stays as it is");
 
-    let book = case.state().book.clone().unwrap();
+    let state = case.secret().state.clone().unwrap();
     case.now += case.lives.settle;
-    assert_eq!(case.next(), Action::Write(Change::RotateToken));
-    case.act(&Change::RotateToken);
-    let tokens = &case.state().book.as_ref().unwrap().tokens;
-    assert_eq!(tokens.previous.as_ref(), Some(&book.tokens.current));
+    assert_eq!(case.next(), Action::Write(SecretChange::RotateToken));
+    case.act(&SecretChange::RotateToken);
+    let tokens = &case.secret().state.as_ref().unwrap().tokens;
+    assert_eq!(tokens.previous.as_ref(), Some(&state.tokens.current));
     case.publish();
 
-    case.now = book.retired[0].until + case.lives.skew;
-    while let Action::Write(change @ (Change::RenewLeaf(_) | Change::RotateToken)) = case.next() {
+    case.now = state.retired[0].until + case.lives.skew;
+    while let Action::Write(change @ (SecretChange::RenewLeaf(_) | SecretChange::RotateToken)) =
+        case.next()
+    {
         case.act(&change);
     }
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "a leaf of it may still be served");
     case.now += Duration::from_secs(1);
     let change = writes(&case.next()).clone();
-    assert!(matches!(change, Change::Drop(_)), "{change:?}");
+    assert!(matches!(change, SecretChange::Drop(_)), "{change:?}");
     case.act(&change);
     assert_eq!(case.next(), Action::Publish);
     case.publish();
     let change = writes(&case.next()).clone();
-    assert!(matches!(change, Change::Forget(_)), "{change:?}");
+    assert!(matches!(change, SecretChange::Forget(_)), "{change:?}");
     case.act(&change);
-    assert!(case.state().book.as_ref().unwrap().retired.is_empty());
+    assert!(case.secret().state.as_ref().unwrap().retired.is_empty());
     assert_eq!(case.next(), Action::Wait(Waiting::Settled));
 }

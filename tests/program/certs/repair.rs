@@ -14,9 +14,9 @@ use rejob::certs::manager::StepError;
 fn a_ca_issues_only_after_it_was_published_for_a_while() {
     let (cluster, mut replicas) = installed();
     let mut staged_for = 0;
-    while published(&cluster.entries()).entries[0].anchors.len() < 2 || staged_for < 100 {
+    while published(&cluster.entries()).anchors()[0].len() < 2 || staged_for < 100 {
         run(&cluster, &mut replicas, 5);
-        let anchors = published(&cluster.entries()).entries[0].anchors.len();
+        let anchors = published(&cluster.entries()).anchors()[0].len();
         staged_for += if anchors == 2 { 5 } else { 0 };
         // Whoever starts now serves what every API server accepts.
         let mut fresh = Replica::new(&cluster, 9, SignedDuration::ZERO, &lives());
@@ -99,7 +99,7 @@ fn what_somebody_takes_out_of_the_configuration_is_put_back() {
         |entries| {
             let host = NAME.to_owned();
             let path = Some("/v1/t/guessed/policies/replace".to_owned());
-            entries[0].target = rejob::certs::inject::Target::Service { host, path };
+            entries[0].target = fake::Target::Service { host, path };
         },
     ];
     for edit in edits {
@@ -116,10 +116,8 @@ fn what_somebody_takes_out_of_the_configuration_is_put_back() {
     settle(&mut replicas[1]);
     let entries = cluster.entries();
     assert_eq!(entries[3].ca_bundle, good[0].ca_bundle);
-    assert!(
-        matches!(&entries[3].target, rejob::certs::inject::Target::Service { path: Some(path), .. }
-        if path.ends_with("/policies/hash-name"))
-    );
+    assert!(matches!(&entries[3].target, fake::Target::Service { path: Some(path), .. }
+        if path.ends_with("/policies/hash-name")));
 }
 
 #[test]
@@ -156,7 +154,7 @@ fn after_a_long_sleep_everything_is_made_anew() {
         assert_eq!(replica.ready(), Ok(()));
         verify_now(&cluster, replica);
     }
-    assert_eq!(published(&cluster.entries()).entries[0].anchors.len(), 1);
+    assert_eq!(published(&cluster.entries()).anchors()[0].len(), 1);
 }
 
 #[test]
@@ -186,7 +184,7 @@ fn a_url_keeps_its_own_path_and_names_the_certificate() {
             format!("https://hooks.example.com:8443/rejob/v1/t/{token}/policies/replace"),
             format!("https://[::1]:8443/v1/t/{token}/policies/ttl"),
         ];
-        assert_eq!(urls, expected.map(rejob::certs::inject::Target::Url));
+        assert_eq!(urls, expected.map(fake::Target::Url));
         // Another token takes the old one's place.
         let before = token.clone();
         for _ in 0..60 {

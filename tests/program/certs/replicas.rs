@@ -4,8 +4,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use rejob::certs::manager::Step;
-use rejob::certs::plan::Lives;
+use rejob::certs::manager::StepOutcome;
+use rejob::certs::plan::Lifetimes;
 
 use super::fake::{Cluster, Raw, Replica, published};
 use support::verify::verifies;
@@ -16,9 +16,9 @@ pub const LAG: Duration = Duration::from_secs(10);
 /// The name the entries call.
 pub const NAME: &str = "rejob.rejob.svc";
 
-/// Lives of minutes, so that many rotations are few steps.
-pub fn lives() -> Lives {
-    Lives {
+/// Lifetimes of minutes, so that many rotations are few steps.
+pub fn lives() -> Lifetimes {
+    Lifetimes {
         cert: Duration::from_mins(5),
         ca: Duration::from_mins(15),
         renew: (2, 3),
@@ -39,7 +39,7 @@ pub fn entries() -> Vec<Raw> {
 /// Runs steps of `replica` to the end of its work.
 pub fn settle(replica: &mut Replica) {
     for _ in 0..50 {
-        if block_on(replica.manager.step()) == Ok(Step::Idle) {
+        if block_on(replica.manager.step()) == Ok(StepOutcome::Idle) {
             return;
         }
     }
@@ -91,7 +91,8 @@ pub fn verify_lagging(cluster: &Cluster, replica: &Replica) {
             continue; // before the installation
         }
         let pair = replica.slot.current().unwrap();
-        assert_eq!(verifies(&pair, &published.entries[0].ca_bundle, NAME, now), Ok(()));
+        let bundle = published.entries().next().unwrap().ca_bundle().unwrap_or_default();
+        assert_eq!(verifies(&pair, bundle, NAME, now), Ok(()));
         assert!(replica.tokens.accepts(published.token().unwrap()));
     }
 }
@@ -99,8 +100,9 @@ pub fn verify_lagging(cluster: &Cluster, replica: &Replica) {
 pub fn verify_now(cluster: &Cluster, replica: &Replica) {
     let pair = replica.slot.current().unwrap();
     let published = published(&cluster.entries());
-    for entry in &published.entries {
-        assert_eq!(verifies(&pair, &entry.ca_bundle, NAME, cluster.now()), Ok(()));
+    for entry in published.entries() {
+        let bundle = entry.ca_bundle().unwrap_or_default();
+        assert_eq!(verifies(&pair, bundle, NAME, cluster.now()), Ok(()));
     }
     assert!(replica.tokens.accepts(published.token().unwrap()));
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use rejob::certs::{AcceptedTokens, CertSlot, self_signed};
+use rejob::certs::{AcceptedTokens, CertResolver, self_signed};
 use rejob::metrics::{Format, Metrics};
-use rejob::server::admin::Readiness;
+use rejob::server::admin::ReadinessChecks;
 use rejob::server::{Limits, ReviewError, Reviewer, Server, Setup, tls};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -84,7 +84,7 @@ impl TestServer {
 
     pub async fn with(limits: Limits, tokens: AcceptedTokens) -> Self {
         let issued = self_signed(&["127.0.0.1"]).unwrap();
-        let slot = Arc::new(CertSlot::new(issued.pair));
+        let slot = Arc::new(CertResolver::new(issued.pair));
         let tls = tls::config(slot, Arc::new(rustls::server::NoClientAuth)).unwrap();
         let metrics = Metrics::new();
         let stub = Arc::new(Stub {
@@ -98,7 +98,7 @@ impl TestServer {
             tls: Arc::new(tls),
             limits,
             tokens,
-            readiness: Readiness::default(),
+            readiness: ReadinessChecks::default(),
             metrics: metrics.clone(),
             reviewer: Arc::clone(&stub),
         })

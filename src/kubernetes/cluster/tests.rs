@@ -1,6 +1,6 @@
 //! Each call: its path, query and body, and what its answers become.
 
-use http::Response;
+use http::{Request, Response};
 use kube::client::Body;
 use tower_test::mock::Handle;
 
@@ -15,7 +15,7 @@ fn connected(namespaces: &[&str]) -> (KubeCluster, Server, Metrics) {
     let (service, handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let metrics = Metrics::new();
     let cluster = KubeCluster {
-        client: Client::new(service, "default"),
+        client: ApiClient::of(kube::Client::new(service, "default")),
         metrics: metrics.clone(),
         namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
     };
@@ -47,11 +47,6 @@ fn counted(metrics: &Metrics, labels: &str) -> bool {
         .exposition(Format::Prometheus)
         .lines()
         .any(|line| line.starts_with("rejob_api_requests_total") && line.contains(labels))
-}
-
-#[test]
-fn names_are_escaped_in_paths() {
-    assert_eq!(encode("a-b.c/../d?e=%"), "a-b.c%2F..%2Fd%3Fe%3D%25");
 }
 
 #[tokio::test]
@@ -244,16 +239,16 @@ async fn a_replacement_is_told_in_an_event_on_the_new_job() {
 }
 
 #[tokio::test]
-async fn the_facts_are_the_version_and_the_own_name() {
+async fn an_introduction_is_the_version_and_the_own_name() {
     for (version, expected) in [("v1.37.2", Some((37, 2))), ("", None)] {
         let (cluster, mut server, _) = connected(&[]);
         let who = json!({ "status": { "userInfo": { "username": "me" } } });
-        let (facts, _) = tokio::join!(cluster.facts(), async {
+        let (told, _) = tokio::join!(cluster.introduce(), async {
             server.answers(200, json!({ "gitVersion": version })).await;
             server.answers(201, who.clone()).await
         });
-        let facts = facts.unwrap();
-        let server = facts.server.map(|server| (server.minor, server.patch));
-        assert_eq!((server, facts.own_user.as_str()), (expected, "me"));
+        let told = told.unwrap();
+        let server = told.server.map(|server| (server.minor, server.patch));
+        assert_eq!((server, told.own_user.as_str()), (expected, "me"));
     }
 }

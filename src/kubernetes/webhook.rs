@@ -1,25 +1,36 @@
-//! A look at webhook configurations: which are rejob's, whom an entry selects, where it points to.
+//! The model of a webhook configuration: which entries are rejob's, where they point to, and the
+//! path by which rejob is called.
 //!
 //! Pure. Selectors are matched as the API server does, so that "this namespace is served" means what
 //! it means there.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use k8s_openapi::api::admissionregistration::v1::{
-    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations,
+    MutatingWebhook, MutatingWebhookConfiguration, RuleWithOperations, WebhookClientConfig,
 };
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
-use crate::cluster::POLICY_LABEL;
+use super::client::encode;
 use crate::policy::{DORMANT, RERUN, RESERVED};
+
+/// The label by which a namespace opts in.
+pub const POLICY_LABEL: &str = "rejob.dev/policy";
 
 /// The suffix of the names of rejob's entries; what comes before it is the policy.
 const ENTRY_SUFFIX: &str = ".rejob.dev";
 
 /// The labels by which the chart's objects are found.
 const LABELS: [&str; 2] = ["app.kubernetes.io/name", "app.kubernetes.io/part-of"];
+
+/// The path of the configuration of that name.
+#[must_use]
+pub fn configuration_path(name: &str) -> String {
+    format!("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}", encode(name))
+}
 
 /// An entry of rejob's in a webhook configuration.
 #[derive(Debug, Clone, Copy)]
@@ -53,11 +64,46 @@ impl std::fmt::Display for Target {
     }
 }
 
+/// The path by which rejob is called for a policy: `/v1/policies/<policy>`, or with a capability
+/// token `/v1/t/<token>/policies/<policy>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReviewPath<'a> {
+    /// What stands before it in a URL: scheme, host, and a proxy's own path.
+    pub base: &'a str,
+    /// The capability token.
+    pub token: Option<&'a str>,
+    /// The policy.
+    pub policy: &'a str,
+}
+
+impl<'a> ReviewPath<'a> {
+    /// Reads it off the end of a path or URL; `None` when it is not one of rejob's.
+    #[must_use]
+    pub fn parse(path: &'a str) -> Option<Self> {
+        let is_segment = |text: &str| !text.is_empty() && !text.contains('/');
+        let (before, policy) = path.rsplit_once("/policies/").filter(|(_, p)| is_segment(p))?;
+        if let Some(base) = before.strip_suffix("/v1") {
+            return Some(Self { base, token: None, policy });
+        }
+        let (base, token) = before.rsplit_once("/v1/t/").filter(|(_, t)| is_segment(t))?;
+        Some(Self { base, token: Some(token), policy })
+    }
+}
+
+impl std::fmt::Display for ReviewPath<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { base, token, policy } = self;
+        match token {
+            Some(token) => write!(f, "{base}/v1/t/{token}/policies/{policy}"),
+            None => write!(f, "{base}/v1/policies/{policy}"),
+        }
+    }
+}
+
 /// Whether it is rejob's: by its label, or by an entry's name.
 #[must_use]
 pub fn is_ours(configuration: &MutatingWebhookConfiguration) -> bool {
-    is_labeled(configuration.metadata.labels.as_ref())
-        || webhooks(configuration).iter().any(|webhook| policy_of(&webhook.name).is_some())
+    is_labeled(configuration.metadata.labels.as_ref()) || entries(configuration).next().is_some()
 }
 
 /// Whether these are the labels of the chart's objects.
@@ -68,7 +114,7 @@ pub fn is_labeled(labels: Option<&BTreeMap<String, String>>) -> bool {
     LABELS.iter().any(is)
 }
 
-/// The entries of a configuration.
+/// All entries of a configuration, rejob's or not.
 #[must_use]
 pub fn webhooks(configuration: &MutatingWebhookConfiguration) -> &[MutatingWebhook] {
     configuration.webhooks.as_deref().unwrap_or_default()
@@ -86,7 +132,7 @@ pub fn entries(configuration: &MutatingWebhookConfiguration) -> impl Iterator<It
 /// The policy of an entry's name; `None` when it is not rejob's.
 fn policy_of(name: &str) -> Option<&str> {
     let policy = name.strip_suffix(ENTRY_SUFFIX)?;
-    (!policy.is_empty() && !policy.contains('.')).then_some(policy)
+    (!policy.is_empty() && !policy.contains(['.', '/'])).then_some(policy)
 }
 
 impl<'a> Entry<'a> {
@@ -134,22 +180,27 @@ impl<'a> Entry<'a> {
         }
         let uri: http::Uri = client.url.as_ref()?.parse().ok()?;
         let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
-        Some(Target { host: host.to_owned(), port: uri.port_u16().unwrap_or(443), service: None })
+        // As it is written in a certificate.
+        let host = match host.parse::<IpAddr>() {
+            Ok(address) => address.to_string(),
+            Err(_) => host.to_ascii_lowercase(),
+        };
+        Some(Target { host, port: uri.port_u16().unwrap_or(443), service: None })
     }
 
-    /// The policy that its path names; `None` when the path is not one of rejob's.
+    /// The path by which it calls; `None` when it is not one of rejob's.
     #[must_use]
-    pub fn path_policy(&self) -> Option<&'a str> {
+    pub fn path(&self) -> Option<ReviewPath<'a>> {
+        ReviewPath::parse(path_or_url(&self.webhook.client_config)?)
+    }
+
+    /// What stands before rejob's own path in the URL it points to; empty for a Service.
+    #[must_use]
+    pub fn base(&self) -> &'a str {
         let client = &self.webhook.client_config;
-        let path = match (&client.service, &client.url) {
-            (Some(service), _) => service.path.as_deref()?,
-            (None, url) => url.as_deref()?,
-        };
-        // Whatever stands before /v1 is a proxy's business.
-        let (before, policy) = path.rsplit_once("/policies/")?;
-        let token = before.rsplit_once("/v1/t/").map(|(_, token)| token);
-        let ours = before.ends_with("/v1") || token.is_some_and(|token| !token.contains('/'));
-        (ours && !policy.is_empty() && !policy.contains('/')).then_some(policy)
+        let url = if client.service.is_some() { None } else { client.url.as_deref() };
+        url.map_or("", |url| ReviewPath::parse(url).map_or(url, |path| path.base))
+            .trim_end_matches('/')
     }
 
     /// The CA bundle, PEM; `None` when there is none.
@@ -202,6 +253,14 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// What it calls: the path of a Service, or a URL.
+fn path_or_url(client: &WebhookClientConfig) -> Option<&str> {
+    match &client.service {
+        Some(service) => service.path.as_deref(),
+        None => client.url.as_deref(),
+    }
+}
+
 /// Whether a namespaceSelector selects this namespace; one that is not given selects all.
 #[must_use]
 pub fn selects(selector: Option<&LabelSelector>, namespace: &Namespace) -> bool {
@@ -237,105 +296,4 @@ pub fn covers_jobs<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn configuration(webhook: &Value) -> MutatingWebhookConfiguration {
-        let mut whole = json!({
-            "name": "ttl.rejob.dev", "sideEffects": "None", "admissionReviewVersions": ["v1"],
-            "clientConfig": {},
-        });
-        for (key, value) in webhook.as_object().unwrap() {
-            whole[key] = value.clone();
-        }
-        serde_json::from_value(json!({ "metadata": { "name": "c" }, "webhooks": [whole] })).unwrap()
-    }
-
-    fn namespace(labels: &Value) -> Namespace {
-        serde_json::from_value(json!({ "metadata": { "name": "n", "labels": labels } })).unwrap()
-    }
-
-    #[test]
-    fn a_configuration_is_ours_by_label_or_by_an_entry() {
-        assert!(is_ours(&configuration(&json!({}))));
-        for name in ["a.b.rejob.dev", ".rejob.dev", "rejob.dev", "ttl.example.com"] {
-            assert!(!is_ours(&configuration(&json!({ "name": name }))), "{name}");
-        }
-        let mut labeled = configuration(&json!({ "name": "other.example.com" }));
-        labeled.metadata.labels =
-            Some(BTreeMap::from([("app.kubernetes.io/name".into(), "rejob".into())]));
-        assert!(is_ours(&labeled));
-    }
-
-    #[test]
-    fn a_target_is_a_service_or_a_url() {
-        let target = |client: Value| {
-            let configuration = configuration(&json!({ "clientConfig": client }));
-            let entry = entries(&configuration).next().unwrap();
-            (
-                entry.target().map(|t| (t.to_string(), t.host, t.port)),
-                entry.path_policy().map(str::to_owned),
-            )
-        };
-        let of = |shown: &str, host: &str, port| Some((shown.to_owned(), host.to_owned(), port));
-        let some = |policy: &str| Some(policy.to_owned());
-        let service = json!({ "service": { "name": "rejob", "namespace": "sys", "path": "/v1/t/a1/policies/ttl" } });
-        assert_eq!(target(service), (of("sys/rejob", "rejob.sys.svc", 443), some("ttl")));
-        let service = json!({ "service": { "name": "rejob", "namespace": "sys", "port": 8443 } });
-        assert_eq!(target(service), (of("sys/rejob", "rejob.sys.svc", 8443), None));
-        let url = json!({ "url": "https://hook.example.com/v1/policies/ttl" });
-        assert_eq!(target(url), (of("hook.example.com:443", "hook.example.com", 443), some("ttl")));
-        let url = json!({ "url": "https://[::1]:9/proxy/v1/policies/x" });
-        assert_eq!(target(url), (of("[::1]:9", "::1", 9), some("x")));
-        let url = json!({ "url": "https://127.0.0.1:9" });
-        assert_eq!(target(url), (of("127.0.0.1:9", "127.0.0.1", 9), None));
-    }
-
-    #[test]
-    fn the_opt_in_is_read_from_labels_and_expressions() {
-        let check = |selector: Value, labels: Value| {
-            let configuration = configuration(&json!({ "namespaceSelector": selector }));
-            let entry = entries(&configuration).next().unwrap();
-            (
-                entry.asks_for_opt_in(),
-                entry.selected_policies().join(","),
-                entry.selects(&namespace(&labels)),
-            )
-        };
-        let label = json!({ "rejob.dev/policy": "ttl" });
-        let by_label = json!({ "matchLabels": { "rejob.dev/policy": "ttl" } });
-        assert_eq!(check(by_label.clone(), label.clone()), (true, "ttl".into(), true));
-        assert_eq!(check(by_label, json!({})), (true, "ttl".into(), false));
-        let chart = json!({ "matchExpressions": [
-            { "key": "rejob.dev/policy", "operator": "In", "values": ["ttl"] },
-            { "key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"] },
-        ]});
-        assert_eq!(check(chart.clone(), label), (true, "ttl".into(), true));
-        let system =
-            json!({ "rejob.dev/policy": "ttl", "kubernetes.io/metadata.name": "kube-system" });
-        assert_eq!(check(chart, system), (true, "ttl".into(), false));
-        let absent = json!({ "matchExpressions": [{ "key": "rejob.dev/policy", "operator": "DoesNotExist" }] });
-        assert_eq!(check(absent, json!({})), (false, String::new(), true));
-        assert_eq!(check(json!({}), json!({})), (false, String::new(), true));
-    }
-
-    #[test]
-    fn rules_cover_jobs_by_name_or_by_star() {
-        let covers = |rule: Value, operation| {
-            let configuration = configuration(&json!({ "rules": [rule] }));
-            covers_jobs(webhooks(&configuration)[0].rules.iter().flatten(), &[operation])
-        };
-        let rule = |group: &str, resource: &str, operation: &str| {
-            json!({
-                "apiGroups": [group], "apiVersions": ["v1"], "resources": [resource], "operations": [operation]
-            })
-        };
-        assert!(covers(rule("batch", "jobs", "CREATE"), "CREATE"));
-        assert!(!covers(rule("batch", "jobs", "CREATE"), "UPDATE"));
-        assert!(covers(rule("*", "*", "*"), "UPDATE"));
-        assert!(!covers(rule("", "pods", "*"), "CREATE"));
-        assert!(!covers(rule("batch", "jobs/status", "*"), "UPDATE"));
-    }
-}
+mod tests;

@@ -3,39 +3,29 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use jiff::Timestamp;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
 
-use super::pair::Pair;
-
-/// The time a certificate is valid in, both ends included (RFC 5280 section 4.1.2.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Validity {
-    /// The first second.
-    pub not_before: Timestamp,
-    /// The last second.
-    pub not_after: Timestamp,
-}
+use super::pair::{Pair, Validity};
 
 /// Holds the pair that is served; clones share it.
 ///
 /// An empty slot refuses handshakes. Each handshake resolves by one atomic load, so a swap never
 /// disturbs one that has begun.
 #[derive(Clone, Debug)]
-pub struct CertSlot {
+pub struct CertResolver {
     current: Arc<ArcSwapOption<Pair>>,
     validity: Arc<watch::Sender<Option<Validity>>>,
 }
 
-impl Default for CertSlot {
+impl Default for CertResolver {
     fn default() -> Self {
         Self::empty()
     }
 }
 
-impl CertSlot {
+impl CertResolver {
     /// A slot that serves nothing yet.
     #[must_use]
     pub fn empty() -> Self {
@@ -76,7 +66,7 @@ impl CertSlot {
     }
 }
 
-impl ResolvesServerCert for CertSlot {
+impl ResolvesServerCert for CertResolver {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current.load().as_ref().map(|pair| Arc::clone(&pair.key))
     }

@@ -1,0 +1,357 @@
+//! `rejob explain`: what would happen to each Job of some manifests, and which rule says so.
+//!
+//! Against a cluster the API server is asked by a dry run, which rejob and all other admission take
+//! part in; the rule comes from the same decision made here, with the stored Job. Without a cluster
+//! each Job is decided as a new one, and what is not known is said.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use http::Method;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::connection::{ClusterArg, Connection, NamespaceArg, jobs_path, namespace_path};
+use super::policies::{self, PolicyArg};
+use super::{DENIED, Output, job_name, json_line, table};
+use crate::decide::{Context, Decision, Verdict, decide};
+use crate::kubernetes::{ApiAnswer, POLICY_LABEL, ServerVersion};
+
+use crate::doctor::served_policies;
+use crate::job::{GENERATED_LABELS, Job, keys, last_applied};
+use crate::manifest::{Input, kinds};
+use crate::policy::{Policy, PolicySet};
+use crate::reason::Reason;
+use crate::review::Operation;
+
+/// The flags of `rejob explain`.
+#[derive(Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// Manifests, YAML or JSON; standard input for `-`.
+    #[arg(short, long = "filename", value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Which cluster to ask.
+    #[command(flatten)]
+    pub cluster: ClusterArg,
+    /// The namespace of Jobs that name none.
+    #[command(flatten)]
+    pub namespace: NamespaceArg,
+    /// Ask no cluster.
+    #[arg(long)]
+    pub offline: bool,
+    /// The policy to assume without a cluster, and the file that policies come from.
+    #[command(flatten)]
+    pub policy: PolicyArg,
+    /// Print a table, or JSON whose fields docs/kubectl-rejob.md describes.
+    #[arg(short, long, env = "REJOB_OUTPUT", value_name = "FORMAT", default_value = "text")]
+    pub output: Output,
+}
+
+#[derive(Debug, Serialize)]
+struct Explanation {
+    jobs: Vec<Row>,
+    /// What could not be found out, and what was assumed instead.
+    unknown: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    namespace: Option<String>,
+    name: String,
+    outcome: Outcome,
+    /// The label of the rule that decides, as metrics and logs name it; `null` where it is not known.
+    rule: Option<&'static str>,
+    /// What changes, or why not.
+    because: String,
+    warnings: Vec<String>,
+}
+
+/// What would become of a Job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Created,
+    Replaced,
+    /// The stored Job stays, with what may be changed in it.
+    Updated,
+    Unchanged,
+    Refused,
+}
+
+/// Runs `rejob explain`: exit code 0 when no Job would be refused, else 3.
+///
+/// # Errors
+/// When an input cannot be read, the policy does not exist, or the cluster does not answer.
+pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
+    let jobs = jobs(args)?;
+    let connection = if args.offline { None } else { args.cluster.connect().await? };
+    let explanation = match &connection {
+        Some(connection) => online(args, connection, jobs).await?,
+        None => offline(args, &jobs)?,
+    };
+    let text = match args.output {
+        Output::Text => text(&explanation),
+        Output::Json => json_line(&explanation),
+    };
+    super::print(text.as_bytes())?;
+    let refused = explanation.jobs.iter().any(|job| job.outcome == Outcome::Refused);
+    Ok(if refused { ExitCode::from(DENIED) } else { ExitCode::SUCCESS })
+}
+
+fn jobs(args: &ExplainArgs) -> anyhow::Result<Vec<Value>> {
+    let mut jobs = Vec::new();
+    for input in Input::read_all(&args.files)? {
+        for document in input.documents() {
+            let Some(mut root) = document.read()? else { continue };
+            kinds::refuse_bare_list(&mut root).map_err(|message| document.refuse(message))?;
+            kinds::for_each_job(&mut root, &mut |job| {
+                jobs.push(job.to_value());
+                anyhow::Ok(())
+            })?;
+        }
+    }
+    Ok(jobs)
+}
+
+fn offline(args: &ExplainArgs, jobs: &[Value]) -> anyhow::Result<Explanation> {
+    let policy = args.policy.load()?;
+    let decide = |job: &Value| {
+        let request = super::request(Operation::Create, "", job.clone(), None);
+        let decision = decide(&request, &policy, &Context::default());
+        let outcome = if decision.is_allowed() { Outcome::Created } else { Outcome::Refused };
+        let namespace = job.pointer("/metadata/namespace").and_then(Value::as_str);
+        Row {
+            namespace: args.namespace.namespace.as_deref().or(namespace).map(str::to_owned),
+            name: job_name(job).to_owned(),
+            outcome,
+            rule: Some(decision.reason.label()),
+            because: because(&decision),
+            warnings: decision.warnings,
+        }
+    };
+    let unknown = vec![
+        "whether the Jobs exist, and what changes in them then: there is no connection to a cluster".to_owned(),
+        format!("the policies of the namespaces: {} is assumed", args.policy.policy),
+        "what the API server and other admission say, and what you may do".to_owned(),
+    ];
+    Ok(Explanation { jobs: jobs.iter().map(decide).collect(), unknown })
+}
+
+async fn online(
+    args: &ExplainArgs,
+    connection: &Connection,
+    jobs: Vec<Value>,
+) -> anyhow::Result<Explanation> {
+    let mut unknown = Vec::new();
+    let policies = if args.policy.set.policies.is_some() {
+        args.policy.set.load()?
+    } else {
+        served_policies(&connection.world).await.unwrap_or_else(|why| {
+            unknown.push(format!("the policies of rejob: {why}; the built-in ones are assumed"));
+            PolicySet::builtin()
+        })
+    };
+    let version = connection.get("/version").await?.and_then(|version| ServerVersion::of(&version));
+    let context =
+        Context { server_minor: version.map(|version| version.minor), ..Context::default() };
+    let mut rows = Vec::new();
+    for mut job in jobs {
+        let own = job.pointer("/metadata/namespace").and_then(Value::as_str).map(str::to_owned);
+        let namespace = own.unwrap_or_else(|| connection.namespace(&args.namespace));
+        put(&mut job, "/metadata/namespace", json!(namespace));
+        let stored = match Job::new(&job).name() {
+            Some(name) => connection.get(&jobs_path(&namespace, Some(name))).await?,
+            None => None,
+        };
+        if let Some(stored) = &stored {
+            keep_stored(&mut job, stored);
+        }
+        let answer = dry_run(connection, &namespace, &job, stored.is_some()).await?;
+        let policy = policy_of(connection, &namespace, &policies, &mut unknown).await?;
+        let operation = if stored.is_some() { Operation::Update } else { Operation::Create };
+        let decision = policy.map(|policy| match policy {
+            Some(policy) => {
+                let request = super::request(operation, &namespace, job.clone(), stored.clone());
+                decide(&request, policy, &context)
+            }
+            None => Decision::admit(Reason::NotOptedIn),
+        });
+        rows.push(row(&namespace, &job, stored.as_ref(), &answer, decision));
+    }
+    unknown.dedup();
+    Ok(Explanation { jobs: rows, unknown })
+}
+
+/// What the API server says to the manifest, as `kubectl replace` or `kubectl create` would send it.
+async fn dry_run(
+    connection: &Connection,
+    namespace: &str,
+    job: &Value,
+    exists: bool,
+) -> anyhow::Result<ApiAnswer> {
+    let name = if exists { Job::new(job).name() } else { None };
+    let path = format!("{}?dryRun=All&fieldManager=rejob-explain", jobs_path(namespace, name));
+    let method = if exists { Method::PUT } else { Method::POST };
+    connection.call(method, &path, Some(job)).await
+}
+
+/// The policy of a namespace; the outer `None` where it is not known, the inner one where it has none.
+async fn policy_of<'p>(
+    connection: &Connection,
+    namespace: &str,
+    policies: &'p PolicySet,
+    unknown: &mut Vec<String>,
+) -> anyhow::Result<Option<Option<&'p Policy>>> {
+    let label = match connection.get(&namespace_path(namespace)).await {
+        Ok(Some(found)) => Job::new(&found).label(POLICY_LABEL).map(str::to_owned),
+        Ok(None) => None,
+        Err(why) => {
+            unknown.push(format!(
+                "the policy of the namespace {namespace}, and so the rules: {why:#}"
+            ));
+            return Ok(None);
+        }
+    };
+    let Some(label) = label else { return Ok(Some(None)) };
+    match policies::find(policies, &label, "--policies") {
+        Ok(policy) => Ok(Some(Some(policy))),
+        Err(why) => {
+            unknown.push(format!("the rules of the namespace {namespace}: {why}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Gives the manifest what an apply would find in the stored Job and keep: labels and annotations that
+/// no earlier version of the manifest brought, the selector, the generated labels of the template.
+fn keep_stored(job: &mut Value, stored: &Value) {
+    let before = last_applied(Job::new(stored)).unwrap_or_default();
+    let map = |value: &Value, path: &str| {
+        value.pointer(path).and_then(Value::as_object).cloned().unwrap_or_default()
+    };
+    for path in ["/metadata/labels", "/metadata/annotations", "/spec/template/metadata/labels"] {
+        let (mut kept, brought) = (map(stored, path), map(&before, path));
+        let generated = path.starts_with("/spec");
+        kept.retain(|key, _| {
+            if generated {
+                GENERATED_LABELS.contains(&key.as_str())
+            } else {
+                !brought.contains_key(key)
+            }
+        });
+        kept.extend(map(job, path));
+        if !kept.is_empty() {
+            put(job, path, Value::Object(kept));
+        }
+    }
+    if job.pointer("/spec/selector").is_none()
+        && let Some(selector) = stored.pointer("/spec/selector")
+    {
+        put(job, "/spec/selector", selector.clone());
+    }
+}
+
+/// Sets a field, whose parents are made where they do not exist; a parent that is no map is the API
+/// server's to refuse.
+fn put(job: &mut Value, path: &str, value: Value) {
+    let mut at = job;
+    for key in path.split('/').skip(1) {
+        if at.is_null() {
+            *at = json!({});
+        }
+        let Value::Object(map) = at else { return };
+        at = map.entry(key).or_insert(Value::Null);
+    }
+    *at = value;
+}
+
+fn row(
+    namespace: &str,
+    job: &Value,
+    stored: Option<&Value>,
+    answer: &ApiAnswer,
+    decision: Option<Decision>,
+) -> Row {
+    let marker = Job::new(&answer.body).annotation(keys::REPLACING);
+    let outcome = match stored {
+        _ if !answer.is_success() => Outcome::Refused,
+        None => Outcome::Created,
+        Some(_) if marker.is_some() => Outcome::Replaced,
+        Some(stored) if is_same(stored, &answer.body) => Outcome::Unchanged,
+        Some(_) => Outcome::Updated,
+    };
+    // The API server has the last word: it knows rights, other admission, and the policy of this moment.
+    let decision = decision.filter(|decision| agrees(decision, outcome));
+    let because = match (outcome, marker, &decision) {
+        (Outcome::Refused, ..) => answer.message(),
+        (_, Some(marker), _) => marker.to_owned(),
+        (_, None, Some(decision)) => because(decision),
+        (_, None, None) => "The API server accepts it.".to_owned(),
+    };
+    let warnings = answer.warnings.iter().map(|header| warning(header)).collect();
+    Row {
+        namespace: Some(namespace.to_owned()),
+        name: job_name(job).to_owned(),
+        outcome,
+        rule: decision.map(|decision| decision.reason.label()),
+        because,
+        warnings,
+    }
+}
+
+/// Whether the decision made here can be the one that the API server was told.
+fn agrees(decision: &Decision, outcome: Outcome) -> bool {
+    match &decision.verdict {
+        Verdict::Replace(_) => outcome == Outcome::Replaced,
+        Verdict::Deny(_) => outcome == Outcome::Refused,
+        // What rejob leaves alone, the API server may still refuse.
+        Verdict::Admit => outcome != Outcome::Replaced,
+    }
+}
+
+/// Whether nothing that people write differs.
+fn is_same(stored: &Value, answered: &Value) -> bool {
+    ["/spec", "/metadata/labels", "/metadata/annotations"]
+        .iter()
+        .all(|part| stored.pointer(part) == answered.pointer(part))
+}
+
+fn because(decision: &Decision) -> String {
+    match &decision.verdict {
+        Verdict::Deny(denial) => denial.message.clone(),
+        Verdict::Replace(plan) => plan.described.clone(),
+        Verdict::Admit if decision.reason == Reason::NotOptedIn => {
+            format!("Its namespace does not opt in: {POLICY_LABEL} is not set.")
+        }
+        Verdict::Admit => decision.reason.sentence().to_owned(),
+    }
+}
+
+/// The text of a `Warning` header: `299 - "text"`.
+fn warning(header: &str) -> String {
+    let text = header.strip_prefix("299 - ").unwrap_or(header).trim_matches('"');
+    text.replace("\\\"", "\"").replace("\\\\", "\\")
+}
+
+fn text(explanation: &Explanation) -> String {
+    let mut rows =
+        vec![["NAMESPACE", "JOB", "WOULD BE", "RULE", "BECAUSE"].map(str::to_owned).to_vec()];
+    for job in &explanation.jobs {
+        rows.push(vec![
+            job.namespace.as_deref().unwrap_or("-").to_owned(),
+            job.name.clone(),
+            format!("{:?}", job.outcome).to_lowercase(),
+            job.rule.unwrap_or("-").to_owned(),
+            job.because.clone(),
+        ]);
+    }
+    let mut text = if explanation.jobs.is_empty() { "no Jobs\n".to_owned() } else { table(&rows) };
+    for warning in explanation.jobs.iter().flat_map(|job| &job.warnings) {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    for what in &explanation.unknown {
+        let _ = writeln!(text, "not known: {what}");
+    }
+    text
+}

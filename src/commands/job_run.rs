@@ -1,0 +1,169 @@
+//! What became of a Job's run, for people and for programs.
+
+use std::fmt::Write;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::doctor::checks::span;
+use crate::job::Job;
+use crate::replace::Record;
+
+/// A Job's run, off its status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobRun {
+    /// Where it stands.
+    pub state: State,
+    /// Why it failed: `BackoffLimitExceeded: Job has reached the specified backoff limit`.
+    pub failure: Option<String>,
+    /// Pods that are pending or run.
+    pub active: i64,
+    /// Pods that have succeeded.
+    pub succeeded: i64,
+    /// Pods that have failed.
+    pub failed: i64,
+    /// How many Pods are to succeed; `null` where one success is the end of a work queue.
+    pub completions: Option<i64>,
+    /// When it began.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum State {
+    /// It has succeeded.
+    Complete,
+    /// It has failed.
+    Failed,
+    /// `spec.suspend` holds it.
+    Suspended,
+    /// rejob made it, and its replacement is not done.
+    Dormant,
+    /// It has Pods.
+    Running,
+    /// It has none yet.
+    Waiting,
+}
+
+impl JobRun {
+    /// Reads it off a Job.
+    #[must_use]
+    pub fn of(job: &Value) -> Self {
+        let status = |field| job.pointer("/status").and_then(|status| status.get(field));
+        let count = |field| status(field).and_then(Value::as_i64).unwrap_or(0);
+        let time = |value: Option<&Value>| value.and_then(Value::as_str)?.parse().ok();
+        let conditions = status("conditions").and_then(Value::as_array);
+        let condition = |kind: &str| {
+            conditions.into_iter().flatten().find(|one| {
+                let is = |field, text| one.get(field).and_then(Value::as_str) == Some(text);
+                is("type", kind) && is("status", "True")
+            })
+        };
+        let failure = condition("Failed");
+        let state = if condition("Complete").is_some() {
+            State::Complete
+        } else if failure.is_some() {
+            State::Failed
+        } else if Record::of(Job::new(job)).is_some() {
+            State::Dormant
+        } else if Job::new(job).is_suspended() {
+            State::Suspended
+        } else if count("active") > 0 {
+            State::Running
+        } else {
+            State::Waiting
+        };
+        let text = |field| failure.and_then(|one| one.get(field)).and_then(Value::as_str);
+        Self {
+            state,
+            failure: text("reason")
+                .map(|reason| format!("{reason}: {}", text("message").unwrap_or_default())),
+            active: count("active"),
+            succeeded: count("succeeded"),
+            failed: count("failed"),
+            completions: Job::new(job).completions(),
+            started: time(status("startTime")),
+            ended: time(status("completionTime"))
+                .or_else(|| time(failure.and_then(|one| one.get("lastTransitionTime")))),
+        }
+    }
+
+    /// Whether it has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        matches!(self.state, State::Complete | State::Failed)
+    }
+
+    /// Its Pods in words: `0/1 done, 1 active`.
+    #[must_use]
+    pub fn counts(&self) -> String {
+        let mut text = match self.completions {
+            Some(all) => format!("{}/{all} done", self.succeeded),
+            None => format!("{} done", self.succeeded),
+        };
+        for (count, what) in [(self.active, "active"), (self.failed, "failed")] {
+            if count > 0 {
+                let _ = write!(text, ", {count} {what}");
+            }
+        }
+        text
+    }
+
+    /// Where it stands, and how long it has taken: `Complete in 12 s`, `Running for 3 min`.
+    #[must_use]
+    pub fn summary(&self, now: Timestamp) -> String {
+        let state = self.state;
+        let Some(started) = self.started else { return format!("{state:?}") };
+        let (word, end) = self.ended.map_or(("for", now), |ended| ("in", ended));
+        format!("{state:?} {word} {}", span((end.as_second() - started.as_second()).max(0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_run_is_told_as_the_status_says() {
+        let began = "2026-01-01T00:00:00Z";
+        let condition = |kind: &str| {
+            json!([{ "type": kind, "status": "True", "reason": "BackoffLimitExceeded",
+                     "message": "too often", "lastTransitionTime": "2026-01-01T00:05:00Z" }])
+        };
+        let now = "2026-01-01T00:10:00Z".parse().unwrap();
+        for (spec, status, counts, summary) in [
+            (json!({}), json!({}), "0 done", "Waiting"),
+            (
+                json!({ "completions": 1 }),
+                json!({ "active": 1, "startTime": began }),
+                "0/1 done, 1 active",
+                "Running for 10 min",
+            ),
+            (
+                json!({ "completions": 1 }),
+                json!({ "succeeded": 1, "startTime": began, "conditions": condition("Complete"),
+                        "completionTime": "2026-01-01T00:00:12Z" }),
+                "1/1 done",
+                "Complete in 12 s",
+            ),
+            (
+                json!({ "completions": 2 }),
+                json!({ "failed": 3, "startTime": began, "conditions": condition("Failed") }),
+                "0/2 done, 3 failed",
+                "Failed in 5 min",
+            ),
+            (json!({ "suspend": true }), json!({}), "0 done", "Suspended"),
+        ] {
+            let run = JobRun::of(&json!({ "spec": spec, "status": status }));
+            assert_eq!((run.counts().as_str(), run.summary(now).as_str()), (counts, summary));
+        }
+        let failed = JobRun::of(&json!({ "status": { "conditions": condition("Failed") } }));
+        assert_eq!(failed.failure.as_deref(), Some("BackoffLimitExceeded: too often"));
+    }
+}

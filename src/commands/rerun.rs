@@ -1,0 +1,289 @@
+//! `rejob rerun`: asks for a new run of a Job, and waits for its end.
+//!
+//! The request is tried as a dry run first: where nothing would run, nothing is written either.
+
+use std::collections::HashSet;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use futures::{AsyncBufReadExt, TryStreamExt};
+use http::{Method, Request};
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::connection::{ClusterArg, Connection, NamespaceArg, jobs_path, namespace_path};
+use super::job_run::{JobRun, State};
+use crate::decide::{self, decide};
+use crate::job::{Job, keys};
+use crate::kubernetes::{POLICY_LABEL, encode};
+use crate::policy::Policy;
+use crate::review::Operation;
+
+/// How often a request that is told to wait is sent again, as client-go does.
+const TRIES: u32 = 10;
+/// The pause between two looks at the run.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long the last lines of a container may take when the run has ended.
+const LAST_LINES: Duration = Duration::from_secs(10);
+/// Who owns the annotation afterwards.
+const FIELD_MANAGER: &str = "kubectl-rejob";
+
+/// The flags of `rejob rerun`.
+#[derive(Debug, clap::Args)]
+pub struct RerunArgs {
+    /// The Job: `nightly` or `job/nightly`.
+    #[arg(value_name = "JOB")]
+    pub job: String,
+    /// Which cluster to act in.
+    #[command(flatten)]
+    pub cluster: ClusterArg,
+    /// Which namespace to act in.
+    #[command(flatten)]
+    pub namespace: NamespaceArg,
+    /// Wait until the run ends: exit code 0 when it is complete, 1 when it has failed.
+    #[arg(long)]
+    pub wait: bool,
+    /// Print what its containers write, and wait until the run ends.
+    #[arg(long)]
+    pub logs: bool,
+}
+
+/// Runs `rejob rerun`.
+///
+/// # Errors
+/// When the Job does not exist, nothing would run it again, the request is refused, or the run is gone
+/// before its end.
+pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
+    let connection = args.cluster.expect().await?;
+    let namespace = connection.namespace(&args.namespace);
+    let name = args.job.strip_prefix("job/").unwrap_or(&args.job);
+    let path = jobs_path(&namespace, Some(name));
+    let Some(old) = connection.get(&path).await? else {
+        bail!(
+            "there is no job {name} in the namespace {namespace}: kubectl get jobs -n {namespace}"
+        )
+    };
+    let asked =
+        json!({ "metadata": { "annotations": { keys::RERUN: Timestamp::now().to_string() } } });
+    let target = format!("{path}?fieldManager={FIELD_MANAGER}");
+    let dry_run =
+        connection.call(Method::PATCH, &format!("{target}&dryRun=All"), Some(&asked)).await?;
+    if !dry_run.is_success() {
+        bail!("{}", dry_run.message());
+    }
+    if Job::new(&dry_run.body).annotation(keys::REPLACING).is_none() {
+        let why = why_not(&connection, &namespace, &old, &dry_run.body).await;
+        bail!("nothing would run job {name} again: {why}");
+    }
+    let new = send(&connection, &target, &asked).await?;
+    let uid = Job::new(&new).uid().unwrap_or_default();
+    if Job::new(&old).uid() == Some(uid) {
+        bail!("job {name} was not replaced; try again");
+    }
+    super::print(format!("job.batch/{name} runs again\n").as_bytes())?;
+    if !args.wait && !args.logs {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let logs = if args.logs { Some(Logs::new(&connection, &namespace, uid)?) } else { None };
+    let run = follow(&connection, &path, uid, logs).await?;
+    if run.state == State::Failed {
+        bail!("job {name} failed: {}", run.failure.unwrap_or_default());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Why a dry run that was accepted would replace nothing.
+async fn why_not(connection: &Connection, namespace: &str, old: &Value, new: &Value) -> String {
+    let request = super::request(Operation::Update, namespace, new.clone(), Some(old.clone()));
+    let reason = decide(&request, &Policy::default(), &decide::Context::default()).reason;
+    if reason.is_left_alone() {
+        return reason.sentence().to_owned();
+    }
+    let label = format!("kubectl label namespace {namespace} {POLICY_LABEL}=replace");
+    match connection.get(&namespace_path(namespace)).await {
+        Ok(Some(found)) => match Job::new(&found).label(POLICY_LABEL) {
+            Some(policy) => format!(
+                "the policy {policy} of the namespace {namespace} does not replace Jobs, or no rejob serves it: rejob doctor"
+            ),
+            None => format!("namespace {namespace} does not opt in: {label}"),
+        },
+        _ => {
+            format!("namespace {namespace} does not opt in to a policy that replaces Jobs: {label}")
+        }
+    }
+}
+
+/// Sends the request; while the old run works, as often as kubectl would.
+async fn send(connection: &Connection, path: &str, asked: &Value) -> anyhow::Result<Value> {
+    let mut tries = 0;
+    loop {
+        let answer = connection.call(Method::PATCH, path, Some(asked)).await?;
+        if answer.is_success() {
+            return Ok(answer.body);
+        }
+        tries += 1;
+        if answer.code != 429 || tries > TRIES {
+            bail!("{}", answer.message());
+        }
+        let seconds = answer.body.pointer("/details/retryAfterSeconds").and_then(Value::as_u64);
+        let seconds = seconds.unwrap_or(1);
+        say(&format!("{}; trying again in {seconds} s", answer.message()));
+        sleep(Duration::from_secs(seconds)).await;
+    }
+}
+
+/// Waits until the run of that uid ends.
+async fn follow(
+    connection: &Connection,
+    path: &str,
+    uid: &str,
+    mut logs: Option<Logs>,
+) -> anyhow::Result<JobRun> {
+    let mut line = Progress::new(logs.is_none());
+    let mut failures = 0;
+    loop {
+        let job = match connection.get(path).await {
+            // A run of hours outlives a restart of the API server.
+            Err(_) if failures < TRIES => {
+                failures += 1;
+                sleep(PAUSE).await;
+                continue;
+            }
+            job => job?,
+        };
+        failures = 0;
+        let Some(job) = job.filter(|job| Job::new(job).uid() == Some(uid)) else {
+            bail!("the run is gone before its end was seen: the Job was deleted, or replaced again")
+        };
+        if let Some(logs) = &mut logs {
+            logs.follow_new(connection).await;
+        }
+        let run = JobRun::of(&job);
+        line.show(&run);
+        if run.has_ended() {
+            if let Some(mut logs) = logs {
+                let _ =
+                    timeout(LAST_LINES, async { while logs.tasks.join_next().await.is_some() {} })
+                        .await;
+            }
+            return Ok(run);
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// The line about a run on standard error: rewritten in place on a terminal, else one for each change.
+struct Progress {
+    in_place: bool,
+    last: String,
+}
+
+impl Progress {
+    fn new(alone: bool) -> Self {
+        Self { in_place: alone && std::io::stderr().is_terminal(), last: String::new() }
+    }
+
+    fn show(&mut self, run: &JobRun) {
+        // Elsewhere than in place a line tells a change: how long it has run is none.
+        let state = if self.in_place || run.has_ended() {
+            run.summary(Timestamp::now())
+        } else {
+            format!("{:?}", run.state)
+        };
+        let text = format!("{state}, {}", run.counts());
+        if text == self.last {
+            return;
+        }
+        if self.in_place {
+            let end = if run.has_ended() { "\n" } else { "" };
+            let _ = write!(std::io::stderr(), "\r\x1b[K{text}{end}");
+        } else {
+            say(&text);
+        }
+        self.last = text;
+    }
+}
+
+/// What the containers of a run write.
+struct Logs {
+    client: Client,
+    pods: String,
+    selector: String,
+    followed: HashSet<(String, String)>,
+    tasks: JoinSet<()>,
+    is_refused: bool,
+}
+
+impl Logs {
+    fn new(connection: &Connection, namespace: &str, uid: &str) -> anyhow::Result<Self> {
+        let mut config = connection.config.clone();
+        // A container may say nothing for hours.
+        config.read_timeout = None;
+        let client = Client::try_from(config).context("cannot use the kubeconfig")?;
+        Ok(Self {
+            client,
+            pods: format!("{}/pods", namespace_path(namespace)),
+            selector: encode(&format!("batch.kubernetes.io/controller-uid={uid}")),
+            followed: HashSet::new(),
+            tasks: JoinSet::new(),
+            is_refused: false,
+        })
+    }
+
+    /// Follows each container that has started since the last look.
+    async fn follow_new(&mut self, connection: &Connection) {
+        let path = format!("{}?labelSelector={}", self.pods, self.selector);
+        let pods = match connection.list(&path).await {
+            Ok(pods) => pods,
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_refused, true) {
+                    say(&format!("no logs: {error:#}"));
+                }
+                return;
+            }
+        };
+        for pod in &pods {
+            let name = Job::new(pod).name().unwrap_or_default();
+            let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
+            for status in statuses.into_iter().flatten() {
+                let container = status.get("name").and_then(Value::as_str).unwrap_or_default();
+                let has_started = status.pointer("/state/waiting").is_none();
+                if has_started && self.followed.insert((name.to_owned(), container.to_owned())) {
+                    let path = format!(
+                        "{}/{}/log?container={}&follow=true",
+                        self.pods,
+                        encode(name),
+                        encode(container)
+                    );
+                    let prefix = format!("[{name} {container}] ");
+                    self.tasks.spawn(copy(self.client.clone(), path, prefix));
+                }
+            }
+        }
+    }
+}
+
+/// Copies a log to standard output, line by line.
+async fn copy(client: Client, path: String, prefix: String) {
+    let result = async {
+        let request = Request::get(&path).body(Vec::new()).context("no request")?;
+        let mut lines = client.request_stream(request).await?.lines();
+        while let Some(line) = lines.try_next().await? {
+            super::print(format!("{prefix}{line}\n").as_bytes())?;
+        }
+        anyhow::Ok(())
+    };
+    if let Err(error) = result.await {
+        say(&format!("{prefix}no logs: {error:#}"));
+    }
+}
+
+/// A line on standard error, which may be closed.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

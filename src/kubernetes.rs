@@ -1,0 +1,16 @@
+//! Everything that knows Kubernetes from outside the core: how to reach an API server, the one
+//! client that calls it, the effects of the replacement protocol through that client, the model of a
+//! webhook configuration, names and versions.
+
+mod client;
+mod cluster;
+mod connect;
+pub mod names;
+mod version;
+pub mod webhook;
+
+pub use client::{ApiAnswer, ApiClient, FIELD_MANAGER, encode};
+pub use cluster::{Introduction, KubeCluster};
+pub use connect::{ConnectError, config};
+pub use version::ServerVersion;
+pub use webhook::POLICY_LABEL;

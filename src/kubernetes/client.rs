@@ -1,0 +1,187 @@
+//! The one client of API servers: JSON out, JSON in.
+//!
+//! Objects go through as raw JSON: a typed round trip would drop fields that this build does not
+//! know. Nothing is ever sent again by the client itself: a deletion whose answer was lost and that
+//! is sent again would be answered with 404, as if somebody else had deleted the Job.
+
+use std::time::{Duration, Instant};
+
+use http::{Method, Request};
+use jiff::Timestamp;
+use kube::Config;
+use kube::client::Body;
+use serde_json::Value;
+
+use super::connect::ConnectError;
+use crate::error::with_causes;
+use crate::replace::ApiError;
+
+/// Who rejob is in what it writes when no client named a field manager.
+pub const FIELD_MANAGER: &str = "rejob";
+
+/// The media type of a body that is no patch.
+const JSON: &str = "application/json";
+
+/// A connection to an API server; clones share it.
+#[derive(Clone)]
+pub struct ApiClient(kube::Client);
+
+impl std::fmt::Debug for ApiClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ApiClient")
+    }
+}
+
+impl ApiClient {
+    /// A connection by that configuration.
+    ///
+    /// # Errors
+    /// When the configuration makes no client.
+    pub fn new(mut config: Config) -> Result<Self, ConnectError> {
+        config.default_retry = false;
+        let server = config.cluster_url.to_string();
+        kube::Client::try_from(config)
+            .map(Self)
+            .map_err(|error| ConnectError::NoClient { server, message: with_causes(&error) })
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(client: kube::Client) -> Self {
+        Self(client)
+    }
+
+    /// Sends one request; whatever the API server answers is an answer.
+    ///
+    /// # Errors
+    /// Half a sentence on why no answer came.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<ApiAnswer, String> {
+        self.send(method, path, JSON, body).await
+    }
+
+    /// Sends a patch of that media type.
+    ///
+    /// # Errors
+    /// Half a sentence on why no answer came.
+    pub async fn patch(&self, path: &str, media: &str, patch: &Value) -> Result<ApiAnswer, String> {
+        self.send(Method::PATCH, path, media, Some(patch)).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        media: &str,
+        body: Option<&Value>,
+    ) -> Result<ApiAnswer, String> {
+        let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, media)
+            .header(http::header::ACCEPT, JSON)
+            .body(Body::from(bytes))
+            .map_err(|error| format!("cannot make the request: {error}"))?;
+        let begun = Instant::now();
+        let response = self.0.send(request).await.map_err(|error| with_causes(&error))?;
+        let code = response.status().as_u16();
+        let date = response.headers().get(http::header::DATE);
+        let date = date.and_then(|date| http_date(date.to_str().ok()?));
+        let warnings = response.headers().get_all(http::header::WARNING).iter();
+        let warnings = warnings.filter_map(|text| Some(text.to_str().ok()?.to_owned())).collect();
+        let bytes = response.into_body().collect_bytes().await;
+        let bytes = bytes.map_err(|error| with_causes(&error))?;
+        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        Ok(ApiAnswer { code, body, date, warnings, took: begun.elapsed() })
+    }
+}
+
+/// An answer of the API server.
+#[derive(Debug, Clone)]
+pub struct ApiAnswer {
+    /// The HTTP status.
+    pub code: u16,
+    /// The body; `null` when it is not JSON.
+    pub body: Value,
+    /// The `Date` header.
+    pub date: Option<Timestamp>,
+    /// The `Warning` headers.
+    pub warnings: Vec<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl ApiAnswer {
+    /// Whether the API server did what was asked.
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
+    /// What the API server says about a failure.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self.text("message") {
+            "" => format!("the API server answered with code {}", self.code),
+            message => message.to_owned(),
+        }
+    }
+
+    /// The object of a success.
+    ///
+    /// # Errors
+    /// Every other answer.
+    pub fn object(self) -> Result<Value, ApiError> {
+        if self.is_success() {
+            return Ok(self.body);
+        }
+        let (reason, message) = (self.text("reason").to_owned(), self.message());
+        Err(ApiError { code: self.code, reason, message })
+    }
+
+    fn text(&self, field: &str) -> &str {
+        self.body.get(field).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// A path segment or query value: everything but unreserved characters escaped.
+#[must_use]
+pub fn encode(text: &str) -> String {
+    use std::fmt::Write as _;
+
+    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+        encoded
+    })
+}
+
+/// The time of an HTTP `Date` header: `Tue, 24 Nov 2026 14:54:00 GMT`.
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_escaped_in_paths() {
+        assert_eq!(encode("a-b.c/../d?e=%"), "a-b.c%2F..%2Fd%3Fe%3D%25");
+    }
+
+    #[test]
+    fn the_date_header_is_read_as_servers_write_it() {
+        let date = http_date("Tue, 24 Nov 2026 14:54:07 GMT");
+        assert_eq!(date, Some("2026-11-24T14:54:07Z".parse().unwrap()));
+        assert_eq!(http_date("yesterday"), None);
+    }
+}

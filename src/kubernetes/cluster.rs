@@ -1,0 +1,267 @@
+//! The effects of the replacement protocol on a real cluster, through the one client.
+//!
+//! Every call is counted by verb, resource and code.
+
+use std::time::Instant;
+
+use http::{Method, StatusCode};
+use k8s_openapi::api::core::v1::Event;
+use kube::Config;
+use serde_json::{Value, json};
+
+use super::{ApiClient, ConnectError, FIELD_MANAGER, POLICY_LABEL, ServerVersion, encode, webhook};
+use crate::job::keys;
+use crate::metrics::{ApiResource, ApiVerb, Metrics};
+use crate::replace::{ApiError, Cluster, Right};
+use crate::review::UserInfo;
+
+/// A cluster, as far as rejob acts on it.
+#[derive(Debug, Clone)]
+pub struct KubeCluster {
+    client: ApiClient,
+    metrics: Metrics,
+    namespaces: Vec<String>,
+}
+
+/// What rejob needs to know about the cluster and itself before it serves.
+#[derive(Debug, Clone)]
+pub struct Introduction {
+    /// The user that rejob's own requests carry.
+    pub own_user: String,
+    /// The version of the API server.
+    pub server: Option<ServerVersion>,
+}
+
+impl KubeCluster {
+    /// A connection; `namespaces` are those it looks after, all when empty.
+    ///
+    /// # Errors
+    /// When the configuration makes no client.
+    pub fn new(
+        config: Config,
+        namespaces: Vec<String>,
+        metrics: Metrics,
+    ) -> Result<Self, ConnectError> {
+        Ok(Self { client: ApiClient::new(config)?, metrics, namespaces })
+    }
+
+    /// The client behind it.
+    #[must_use]
+    pub fn client(&self) -> ApiClient {
+        self.client.clone()
+    }
+
+    /// Asks the API server for its version and for the name that rejob's requests carry.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn introduce(&self) -> Result<Introduction, ApiError> {
+        let version = self.get_object(ApiResource::Version, "/version").await?;
+        let review = json!({
+            "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"
+        });
+        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+        let resource = ApiResource::SelfSubjectReviews;
+        let who = self.post(ApiVerb::Create, resource, path, &review).await?;
+        let own_user = who
+            .pointer("/status/userInfo/username")
+            .and_then(Value::as_str)
+            .ok_or_else(|| ApiError::unanswered("the SelfSubjectReview names no user"))?;
+        Ok(Introduction { own_user: own_user.to_owned(), server: ServerVersion::of(&version) })
+    }
+
+    async fn get_object(&self, resource: ApiResource, path: &str) -> Result<Value, ApiError> {
+        self.send(ApiVerb::Get, resource, Method::GET, path, None).await
+    }
+
+    /// An object, or `None` where there is none.
+    async fn find(&self, resource: ApiResource, path: &str) -> Result<Option<Value>, ApiError> {
+        match self.get_object(resource, path).await {
+            Err(error) if error.code == 404 => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// The items of a list.
+    async fn list(&self, resource: ApiResource, path: &str) -> Result<Vec<Value>, ApiError> {
+        let mut list = self.send(ApiVerb::List, resource, Method::GET, path, None).await?;
+        match list.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn post(
+        &self,
+        verb: ApiVerb,
+        resource: ApiResource,
+        path: &str,
+        body: &Value,
+    ) -> Result<Value, ApiError> {
+        self.send(verb, resource, Method::POST, path, Some(body)).await
+    }
+
+    async fn send(
+        &self,
+        verb: ApiVerb,
+        resource: ApiResource,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
+        let begun = Instant::now();
+        let answer = self.client.call(method, path, body).await.map_err(ApiError::unanswered);
+        let result = answer.and_then(super::ApiAnswer::object);
+        let code = result.as_ref().map_or_else(|error| error.code, |_| StatusCode::OK.as_u16());
+        self.metrics.api_request(verb, resource, (code > 0).then_some(code), begun.elapsed());
+        result
+    }
+}
+
+fn jobs(namespace: &str) -> String {
+    format!("/apis/batch/v1/namespaces/{}/jobs", encode(namespace))
+}
+
+impl Cluster for KubeCluster {
+    async fn opted_in(&self, namespace: &str) -> Result<Option<String>, ApiError> {
+        let path = format!("/api/v1/namespaces/{}", encode(namespace));
+        let found = self.get_object(ApiResource::Namespaces, &path).await?;
+        let label = found.get("metadata").and_then(|metadata| metadata.get("labels"));
+        let label = label.and_then(|labels| labels.get(POLICY_LABEL)).and_then(Value::as_str);
+        Ok(label.map(str::to_owned))
+    }
+
+    async fn may(
+        &self,
+        user: &UserInfo,
+        namespace: &str,
+        right: Right<'_>,
+    ) -> Result<bool, ApiError> {
+        let (verb, name) = match right {
+            Right::Delete(name) => ("delete", Some(name)),
+            Right::Create(name) => ("create", name),
+        };
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": user.username, "uid": user.uid, "groups": user.groups, "extra": user.extra,
+                "resourceAttributes": {
+                    "namespace": namespace, "verb": verb, "group": "batch", "version": "v1",
+                    "resource": "jobs", "name": name.unwrap_or_default()
+                }
+            }
+        });
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        let resource = ApiResource::SubjectAccessReviews;
+        let answer = self.post(ApiVerb::Create, resource, path, &review).await?;
+        let status = |field: &str| {
+            answer.get("status").and_then(|status| status.get(field)).and_then(Value::as_bool)
+        };
+        Ok(status("allowed") == Some(true) && status("denied") != Some(true))
+    }
+
+    async fn create(
+        &self,
+        namespace: &str,
+        job: &Value,
+        field_manager: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Value, ApiError> {
+        let mut path = jobs(namespace);
+        path.push_str("?fieldManager=");
+        path.push_str(&encode(field_manager.unwrap_or(FIELD_MANAGER)));
+        let verb = if dry_run { ApiVerb::DryRunCreate } else { ApiVerb::Create };
+        if dry_run {
+            path.push_str("&dryRun=All");
+        }
+        self.post(verb, ApiResource::Jobs, &path, job).await
+    }
+
+    async fn delete(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> Result<(), ApiError> {
+        let options = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": { "uid": uid, "resourceVersion": resource_version }
+        });
+        let path = format!("{}/{}", jobs(namespace), encode(name));
+        self.send(ApiVerb::Delete, ApiResource::Jobs, Method::DELETE, &path, Some(&options))
+            .await
+            .map(drop)
+    }
+
+    async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
+        let path = format!("{}/{}", jobs(namespace), encode(name));
+        self.find(ApiResource::Jobs, &path).await
+    }
+
+    async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ApiError> {
+        let path = format!(
+            "/api/v1/namespaces/{}/pods?labelSelector={}",
+            encode(namespace),
+            encode(selector)
+        );
+        self.list(ApiResource::Pods, &path).await
+    }
+
+    async fn dormant(&self) -> Result<Vec<Value>, ApiError> {
+        let paths = if self.namespaces.is_empty() {
+            vec!["/apis/batch/v1/jobs".to_owned()]
+        } else {
+            self.namespaces.iter().map(|namespace| jobs(namespace)).collect()
+        };
+        let mut found = Vec::new();
+        for path in paths {
+            let path = format!("{path}?labelSelector={}", encode(keys::DORMANT));
+            found.extend(self.list(ApiResource::Jobs, &path).await?);
+        }
+        Ok(found)
+    }
+
+    async fn webhook_configuration(&self, name: &str) -> Result<Option<Value>, ApiError> {
+        let path = webhook::configuration_path(name);
+        self.find(ApiResource::WebhookConfigurations, &path).await
+    }
+
+    async fn tell(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        message: &str,
+    ) -> Result<(), ApiError> {
+        let now = jiff::Timestamp::now();
+        let event = json!({
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": { "generateName": format!("{}.", name.trim_end_matches('.')), "namespace": namespace },
+            "involvedObject": {
+                "apiVersion": "batch/v1", "kind": "Job", "namespace": namespace, "name": name,
+                "uid": uid
+            },
+            "reason": "Replaced",
+            "message": message,
+            "type": "Normal",
+            "source": { "component": "rejob" },
+            "reportingComponent": "rejob.dev/webhook",
+            "reportingInstance": "",
+            "firstTimestamp": format!("{:.0}", now),
+            "lastTimestamp": format!("{:.0}", now),
+            "count": 1
+        });
+        // Read once through the type, so that a misspelt field is found by the tests.
+        debug_assert!(serde_json::from_value::<Event>(event.clone()).is_ok());
+        let path = format!("/api/v1/namespaces/{}/events", encode(namespace));
+        self.post(ApiVerb::Create, ApiResource::Events, &path, &event).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests;

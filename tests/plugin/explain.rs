@@ -1,0 +1,148 @@
+//! `kubectl rejob explain`.
+
+use serde_json::{Value, json};
+
+use super::plugin::{json as document, kubectl, rejob_with};
+use support::manifest::{annotated, job};
+use support::namespace::Namespace;
+use support::output::Output;
+use support::plane::ControlPlane;
+use support::rejob::Rejob;
+
+/// The outcome and the rule of each Job, and the exit code.
+fn explained(plane: &ControlPlane, namespace: &Namespace, manifest: &str) -> (Value, i32) {
+    let output = rejob_with(plane, namespace, &["explain", "-f", "-", "-o", "json"], manifest);
+    let all = document(&output);
+    let jobs = all["jobs"].as_array().unwrap().iter();
+    (jobs.map(|job| json!([job["name"], job["outcome"], job["rule"]])).collect(), output.code)
+}
+
+fn list(jobs: &[Value]) -> String {
+    json!({ "apiVersion": "v1", "kind": "List", "items": jobs }).to_string()
+}
+
+#[test]
+fn each_job_is_explained_by_the_cluster_and_its_rule() {
+    let plane = ControlPlane::shared();
+    let server = Rejob::builtin(&plane);
+    let namespace = server.namespace("replace");
+    for name in ["changed", "same", "relabeled", "skipped"] {
+        let manifest = job(name, "app:1").to_string();
+        namespace.kubectl_with(&manifest, &["apply", "-f", "-"]).ok();
+    }
+    let before = namespace.jobs();
+    let manifest = list(&[
+        job("changed", "app:2"),
+        job("same", "app:1"),
+        annotated(job("relabeled", "app:1"), "team", "a"),
+        annotated(job("skipped", "app:2"), "rejob.dev/skip", "true"),
+        job("new", "app:1"),
+        annotated(job("wrong", "app:1"), "rejob.dev/on-change", "Perhaps"),
+    ]);
+    let (jobs, code) = explained(&plane, &namespace, &manifest);
+    let expected = json!([
+        ["changed", "replaced", "would_replace"],
+        ["same", "unchanged", "unchanged"],
+        ["relabeled", "updated", "unchanged"],
+        ["skipped", "refused", "skipped"],
+        ["new", "created", "created"],
+        ["wrong", "refused", "invalid_annotation"],
+    ]);
+    assert_eq!((jobs, code), (expected, 3));
+    assert_eq!(namespace.jobs(), before, "nothing is done");
+
+    let text = rejob_with(&plane, &namespace, &["explain", "-f", "-"], &manifest).exited(3).stdout;
+    assert!(text.contains("spec.template.spec.containers[app].image: app:1 -> app:2"), "{text}");
+    assert!(text.contains("field is immutable"), "{text}");
+    assert!(text.contains("warning: job changed would be replaced"), "{text}");
+    let fine = list(&[job("changed", "app:2"), job("same", "app:1")]);
+    assert_eq!(explained(&plane, &namespace, &fine).1, 0);
+}
+
+#[test]
+fn a_namespace_that_does_not_opt_in_gets_what_the_api_server_says() {
+    let plane = ControlPlane::shared();
+    let namespace = plane.namespace("plain", &[]);
+    for name in ["nightly", "same"] {
+        namespace.create_job(&job(name, "app:1")).ok();
+    }
+    let changed = list(&[job("nightly", "app:2"), job("same", "app:1"), job("new", "app:1")]);
+    let (jobs, code) = explained(&plane, &namespace, &changed);
+    let expected = json!([
+        ["nightly", "refused", "not_opted_in"],
+        ["same", "unchanged", "not_opted_in"],
+        ["new", "created", "not_opted_in"],
+    ]);
+    assert_eq!((jobs, code), (expected, 3));
+}
+
+#[test]
+fn the_api_server_has_the_last_word() {
+    let plane = ControlPlane::shared();
+    // The built-in policies are assumed, and this one is called as one of them.
+    let server =
+        Rejob::with_policies(&plane, "policies:\n  replace: { onChange: Deny }\n  own: {}\n");
+    let namespace = server.namespace("replace");
+    namespace.create_job(&job("nightly", "app:1")).ok();
+    let changed = job("nightly", "app:2").to_string();
+    let (jobs, code) = explained(&plane, &namespace, &changed);
+    assert_eq!((jobs, code), (json!([["nightly", "refused", null]]), 3));
+    let text = rejob_with(&plane, &namespace, &["explain", "-f", "-"], &changed).exited(3).stdout;
+    assert!(text.contains("while onChange is Deny"), "{text}");
+    assert!(text.contains("not known: the policies of rejob"), "{text}");
+    // One that nobody knows here still shows what happens.
+    let own = server.namespace("own");
+    own.create_job(&job("nightly", "app:1")).ok();
+    let (jobs, code) = explained(&plane, &own, &changed);
+    assert_eq!((jobs, code), (json!([["nightly", "replaced", null]]), 0));
+    // With their file it is known.
+    let file = plane.dir().join("policies.yaml");
+    std::fs::write(&file, "policies:\n  own: {}\n").unwrap();
+    let file = file.display().to_string();
+    let args = ["explain", "-f", "-", "--policies", &file];
+    let text = rejob_with(&plane, &own, &args, &changed).ok().stdout;
+    assert!(text.contains("would_replace"), "{text}");
+}
+
+#[test]
+fn rights_are_part_of_the_answer() {
+    let plane = ControlPlane::shared();
+    let server = Rejob::builtin(&plane);
+    let namespace = server.namespace("replace");
+    namespace.create_job(&job("nightly", "app:1")).ok();
+    let changed = job("nightly", "app:2").to_string();
+    let deployer = namespace.seen_with_rights(&plane, &[("batch", "jobs", &["get", "update"])]);
+    let output = rejob_with(&plane, &deployer, &["explain", "-f", "-"], &changed).exited(3);
+    assert!(output.stdout.contains("may not delete"), "{output:?}");
+    assert!(output.stdout.contains("not known: the policy of the namespace"), "{output:?}");
+    let none = namespace.seen_with_rights(&plane, &[]);
+    let output = rejob_with(&plane, &none, &["explain", "-f", "-"], &changed).exited(1);
+    output.warns("cannot get resource \"jobs\"");
+}
+
+#[test]
+fn without_a_cluster_it_says_what_it_does_not_know() {
+    let plane = ControlPlane::shared();
+    let manifest = list(&[
+        job("new", "app:1"),
+        annotated(job("wrong", "app:1"), "rejob.dev/on-change", "Perhaps"),
+    ]);
+    let offline: [(&str, &[&str]); 2] = [("/nowhere", &[]), ("", &["--offline"])];
+    for (kubeconfig, flags) in offline {
+        let mut command = kubectl(&plane, &plane.admin());
+        if !kubeconfig.is_empty() {
+            command.env("KUBECONFIG", kubeconfig);
+        }
+        let output = Output::of(command.args(["explain", "-f", "-"]).args(flags), &manifest);
+        let text = output.exited(3).stdout;
+        assert!(text.contains("invalid_annotation"), "{text}");
+        assert!(text.contains("not known: whether the Jobs exist"), "{text}");
+        assert!(text.contains("replace is assumed"), "{text}");
+    }
+    let mut command = kubectl(&plane, &plane.admin());
+    let hashed = Output::of(
+        command.args(["explain", "-f", "-", "--offline", "--policy", "hash-name"]),
+        &job("new", "app:1").to_string(),
+    );
+    assert!(hashed.ok().stdout.contains("renamed"));
+}
