@@ -76,8 +76,9 @@ impl Refusal {
 /// `proto/h1/role.rs`); `None` when it says nothing.
 pub fn given_by_hyper(error: &hyper::Error) -> Option<StatusCode> {
     if error.is_parse_too_large() {
-        // Its buffer is too small for a URI that is too long.
-        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+        let is_uri = error.to_string().contains("URI");
+        let too_large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        Some(if is_uri { StatusCode::URI_TOO_LONG } else { too_large })
     } else {
         (error.is_parse() && !error.is_parse_version_h2()).then_some(StatusCode::BAD_REQUEST)
     }
