@@ -22,6 +22,7 @@ use crate::replace::{Reaper, reaper};
 use crate::server::admin::ReadinessChecks;
 use crate::server::{Limits, Server, Setup, tls};
 use crate::telemetry;
+use connection::Connection;
 use greeting::Greeting;
 
 /// The flags of `rejob serve`.
@@ -101,7 +102,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
         || matches!(args.certs.source(), Ok(certs::Source::SelfManaged(_)));
     let connection = if needed {
         tokio::select! {
-            connection = args.cluster.connect(&metrics) => connection?,
+            connection = Connection::open(&args.cluster, &metrics) => connection?,
             () = signals.next() => return Ok(ExitCode::SUCCESS),
         }
     } else {
