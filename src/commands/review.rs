@@ -32,9 +32,7 @@ pub struct ReviewArgs {
     pub policy: PolicyArg,
     /// The version of the API server, as `1.36`: later ones accept more changes by themselves.
     #[arg(
-        long,
-        env = "REJOB_KUBERNETES_VERSION",
-        value_name = "VERSION",
+        long, env = "REJOB_KUBERNETES_VERSION", value_name = "VERSION",
         value_parser = kubernetes_version
     )]
     pub kubernetes_version: Option<ServerVersion>,

@@ -31,20 +31,14 @@ use greeting::Greeting;
 pub struct ServeArgs {
     /// Address and port of the webhook (HTTPS); port 0 takes a free one.
     #[arg(
-        long,
-        env = "REJOB_LISTEN",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8443",
+        long, env = "REJOB_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443",
         value_parser = address
     )]
     pub listen: SocketAddr,
     /// Address and port of /livez, /readyz and /metrics (HTTP); port 0 takes a free one.
     #[arg(
-        long,
-        env = "REJOB_ADMIN_LISTEN",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080",
-        value_parser = address
+        long, env = "REJOB_ADMIN_LISTEN", value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080", value_parser = address
     )]
     pub admin_listen: SocketAddr,
     /// Policy file; without it the built-in policies replace, hash-name and ttl.
@@ -131,7 +125,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
     let server = Server::bind(Setup {
         listen: args.listen,
         admin_listen: args.admin_listen,
-        tls: Arc::new(tls::config(Arc::new(supply.slot.clone()), supply.client_verifier())?),
+        tls: Arc::new(tls::config(Arc::new(supply.resolver.clone()), supply.client_verifier())?),
         limits: args.limits,
         tokens: supply.tokens.clone(),
         readiness: ReadinessChecks::of(vec![(
@@ -148,7 +142,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
         greeting.print(webhook, admin);
     }
 
-    tokio::spawn(export_expiry(supply.slot.clone(), metrics));
+    tokio::spawn(export_expiry(supply.resolver.clone(), metrics));
     tokio::spawn(async move {
         supply.ended().await;
         tracing::error!("the renewal of certificates ended; restart rejob before they expire");
@@ -189,8 +183,8 @@ fn reap(args: &ServeArgs, cluster: Arc<KubeCluster>, policies: &PolicySet, metri
 }
 
 /// Keeps the metric at the end of the certificate that is served.
-async fn export_expiry(slot: CertResolver, metrics: Metrics) {
-    let mut changes = slot.subscribe();
+async fn export_expiry(resolver: CertResolver, metrics: Metrics) {
+    let mut changes = resolver.subscribe();
     loop {
         if let Some(validity) = *changes.borrow_and_update() {
             metrics.certificate_expiry(validity.not_after.as_second());

@@ -159,7 +159,9 @@ fn merged(node: Node) -> Result<Node, String> {
                             "the value of << is neither a map nor a list of maps".to_owned()
                         );
                     };
-                    members.into_iter().for_each(|(key, node)| set(key, node));
+                    for (key, node) in members {
+                        set(key, node);
+                    }
                 }
             }
             Ok(Node::Mapping(all))
