@@ -25,8 +25,8 @@ say() {
     sleep "$pause"
 }
 
-# The API server's refusal repeats the whole template.
-shorten() { sed -E 's/(Invalid value: ).*(: field is immutable)/\1…\2/'; }
+# The API server's refusal repeats the whole template, and Helm says where in its code it warns.
+shorten() { sed -E -e 's/(Invalid value: ).*(: field is immutable)/\1…\2/' -e 's/^[IW][0-9]{4} [^]]*\] "(.*)"$/\1/'; }
 
 show() {
     echo "$ $1"
@@ -81,9 +81,9 @@ run 'kubectl apply -f nightly.yaml'
 say "The Job runs again, with the new image. An Event says why."
 run 'kubectl wait --for=condition=complete job/nightly --timeout=3m'
 until_true one_pod_is_left "the old Pod is not gone"
-run 'kubectl get pods -o custom-columns=POD:.metadata.name,IMAGE:.spec.containers[0].image,PHASE:.status.phase'
+run 'kubectl get pods -o custom-columns=POD:.metadata.name,IMAGE:.spec.containers[*].image'
 until_true the_event_is_there "there is no Event"
-run 'kubectl get events --field-selector reason=Replaced -o custom-columns=EVENT:.reason,MESSAGE:.message'
+run "kubectl get events --field-selector reason=Replaced -o jsonpath='{..message}{\"\\n\"}'"
 
 say "Nothing has changed: nothing runs."
 run 'kubectl apply -f nightly.yaml'

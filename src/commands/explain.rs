@@ -305,7 +305,10 @@ fn agrees(decision: &Decision, outcome: Outcome) -> bool {
     match &decision.verdict {
         Verdict::Replace(_) => outcome == Outcome::Replaced,
         Verdict::Deny(_) => outcome == Outcome::Refused,
-        // What rejob leaves alone, the API server may still refuse.
+        Verdict::Admit if outcome == Outcome::Refused => {
+            decision.reason.is_left_alone()
+                || matches!(decision.reason, Reason::NotOptedIn | Reason::Ignored)
+        }
         Verdict::Admit => outcome != Outcome::Replaced,
     }
 }

@@ -38,6 +38,7 @@ fn each_job_is_explained_by_the_cluster_and_its_rule() {
         annotated(job("skipped", "app:2"), "rejob.dev/skip", "true"),
         job("new", "app:1"),
         annotated(job("wrong", "app:1"), "rejob.dev/on-change", "Perhaps"),
+        job("invalid", ""),
     ]);
     let (jobs, code) = explained(&plane, &namespace, &manifest);
     let expected = json!([
@@ -47,6 +48,7 @@ fn each_job_is_explained_by_the_cluster_and_its_rule() {
         ["skipped", "refused", "skipped"],
         ["new", "created", "created"],
         ["wrong", "refused", "invalid_annotation"],
+        ["invalid", "refused", null],
     ]);
     assert_eq!((jobs, code), (expected, 3));
     assert_eq!(namespace.jobs(), before, "nothing is done");

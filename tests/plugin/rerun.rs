@@ -46,11 +46,12 @@ fn beside(
     })
 }
 
-/// Waits until the Job has another uid.
+/// Waits until the Job has another uid, and is no longer dormant.
 fn until_replaced(namespace: &Namespace, old: &Value) {
     wait::until("the Job is replaced", || {
         let job = namespace.job("nightly")?;
-        (job["metadata"]["uid"] != *old).then_some(())
+        let is_released = job["metadata"]["labels"]["rejob.dev/dormant"].is_null();
+        (is_released && job["metadata"]["uid"] != *old).then_some(())
     });
 }
 
