@@ -16,7 +16,7 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
   c: { onChange: Deny }
   d: { onChange: Ignore, whileRunning: Deny }
 ";
-    PolicySet::parse(file, "fuzz").expect("the policies are valid")
+    rejob::policy_file::parse(file, "fuzz").expect("the policies are valid")
 });
 
 fuzz_target!(|bytes: &[u8]| {

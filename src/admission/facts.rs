@@ -7,7 +7,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
-use crate::replace::{ApiError, Cluster, no_time};
+use crate::kubernetes::Cluster;
+use crate::replacement::{ApiError, no_time};
 use crate::review::Request;
 
 /// What is known about a request.

@@ -8,10 +8,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::decide::Decision;
 use crate::job::{Job, asks_for_a_rerun};
+use crate::kubernetes::Cluster;
 use crate::metrics::{Metrics, PolicyMetrics};
 use crate::policy::{DORMANT, OnChange, Policy, PolicySet, RERUN};
 use crate::reason::Reason;
-use crate::replace::{ApiError, Cluster, Record};
+use crate::replacement::{ApiError, Record};
 use crate::review::Request;
 use crate::server::ReviewError;
 
@@ -132,7 +133,7 @@ impl Policies {
                        --kubeconfig";
             return Err(unknown(Reason::NoCluster, why.to_owned(), false));
         };
-        let label = timeout_at(deadline, cluster.opted_in(&request.namespace))
+        let label = timeout_at(deadline, cluster.namespace_policy(&request.namespace))
             .await
             .unwrap_or_else(|_| Err(ApiError::unanswered("no answer before the deadline")))
             .map_err(|error| {

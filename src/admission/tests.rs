@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::Duration;
 
 use super::*;
-use crate::replace::fake::{Answer, Fake, NEVER, error};
-use crate::replace::record::{make_dormant, recorded};
+use crate::kubernetes::fake::{Answer, Fake, NEVER, error, make_dormant, recorded};
 
 mod released;
 mod rerun;

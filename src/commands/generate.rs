@@ -7,7 +7,7 @@ use anyhow::Context;
 use clap::CommandFactory;
 
 use crate::cli::Cli;
-use crate::policy::file::PolicyFile;
+use crate::policy_file::PolicyFile;
 
 /// The default policy file, with comments.
 const CONFIG: &str = include_str!("generate/policies.yaml");
@@ -86,7 +86,10 @@ mod tests {
 
     #[test]
     fn the_default_file_reads_back_as_the_built_in_policies() {
-        assert_eq!(PolicySet::parse(CONFIG, "policies.yaml").unwrap(), PolicySet::builtin());
+        assert_eq!(
+            crate::policy_file::parse(CONFIG, "policies.yaml").unwrap(),
+            PolicySet::builtin()
+        );
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn unknown(context: &decide::Context<'_>) -> Vec<&'static str> {
         own_user,
         own_namespace,
         server_minor,
-        held: _,
+        was_told_to_wait: _,
         given_up: _,
         applied_just_now: _,
         creation: _,

@@ -13,12 +13,12 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::admission::reaper::{self, Reaper};
 use crate::admission::{Admission, Identity};
 use crate::certs::{self, CertResolver, Supply, SystemClock};
 use crate::kubernetes::KubeCluster;
 use crate::metrics::Metrics;
 use crate::policy::PolicySet;
-use crate::replace::{Reaper, reaper};
 use crate::server::admin::ReadinessChecks;
 use crate::server::{Limits, Server, Setup, tls};
 use crate::telemetry;
@@ -77,7 +77,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
     telemetry::init(&args.telemetry)?;
     let policies = match &args.policies {
-        Some(path) => PolicySet::read(path)?,
+        Some(path) => crate::policy_file::read(path)?,
         None => PolicySet::builtin(),
     };
     tokio::runtime::Builder::new_multi_thread()

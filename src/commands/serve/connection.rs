@@ -8,9 +8,9 @@ use anyhow::Context;
 use kube::config::KubeConfigOptions;
 use tokio::time::sleep;
 
+use crate::admission::reaper;
 use crate::kubernetes::{self, Introduction, KubeCluster};
 use crate::metrics::Metrics;
-use crate::replace::reaper;
 
 /// How often the API server is asked at start before rejob gives up, and the pause between.
 const TRIES: u32 = 15;

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rejob::decide::{Decision, Verdict};
-use rejob::replace::Plan;
+use rejob::replacement::Plan;
 use rejob::review::{Request, answer};
 use serde_json::{Map, Value, json};
 

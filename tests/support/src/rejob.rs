@@ -225,7 +225,7 @@ impl<'p> Rejob<'p> {
 
     fn configure(&self, options: &Options<'_>) {
         let policies = options.policies.map_or_else(PolicySet::builtin, |text| {
-            PolicySet::parse(text, "policies.yaml").expect("a policy file")
+            rejob::policy_file::parse(text, "policies.yaml").expect("a policy file")
         });
         let webhooks = webhooks::entries(
             &policies,
