@@ -29,7 +29,7 @@ use crate::kubernetes::ServerVersion;
 use crate::metrics::{Metrics, Operation as MetricOperation, ReplacementResult};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
-use crate::replacement::{Mode, Outcome, Plan};
+use crate::replacement::{Outcome, Plan};
 use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
@@ -347,16 +347,6 @@ fn message(decision: &Decision) -> &str {
     match &decision.verdict {
         Verdict::Deny(denial) => &denial.message,
         Verdict::Admit | Verdict::Replace(_) => decision.reason.sentence(),
-    }
-}
-
-/// The mode, as logs name it.
-impl std::fmt::Display for Mode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Apply => "apply",
-            Self::Recreate => "recreate",
-        })
     }
 }
 

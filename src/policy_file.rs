@@ -102,8 +102,8 @@ fn parse_bytes(bytes: Vec<u8>, path: &str) -> Result<PolicySet, PolicyFileError>
         if !is_label(name) {
             return Err(refuse_at(&["policies", name], at(NO_POLICY_NAME)));
         }
-        if super::RESERVED.contains(&name.as_str()) {
-            return Err(refuse_at(&["policies", name], at(RESERVED)));
+        if RESERVED.contains(&name.as_str()) {
+            return Err(refuse_at(&["policies", name], at(RESERVED_NAME)));
         }
         let mut policy = Policy::default();
         match knobs {
@@ -127,7 +127,7 @@ fn parse_bytes(bytes: Vec<u8>, path: &str) -> Result<PolicySet, PolicyFileError>
 const NO_POLICY_NAME: &str = "is no name of a policy; allowed: at most 63 of a-z, 0-9 and -, \
                               beginning and ending with a letter or digit";
 
-const RESERVED: &str = "is the name of a webhook entry of rejob's own; choose another";
+const RESERVED_NAME: &str = "is the name of a webhook entry of rejob's own; choose another";
 
 /// The policies of a file by name: at least one.
 fn named<'a>(
@@ -218,8 +218,8 @@ mod tests {
         let policy = |line: &str| format!("policies:\n  {line}\n");
         let long = "x".repeat(64);
         for (text, wanted) in [
-            (policy("dormant: {}"), format!("2: policies.dormant {RESERVED}")),
-            (policy("rerun: {}"), format!("2: policies.rerun {RESERVED}")),
+            (policy("dormant: {}"), format!("2: policies.dormant {RESERVED_NAME}")),
+            (policy("rerun: {}"), format!("2: policies.rerun {RESERVED_NAME}")),
             (
                 knob("onChange: replace"),
                 "4: policies.a.onChange is \"replace\"; allowed: Replace, Keep, Deny, Ignore"

@@ -9,7 +9,6 @@ use serde_json::json;
 use super::super::facts::{ChainSource, Facts};
 use super::{entry, from, hint, one, pki, problem, spoiled, the_configuration};
 use crate::doctor::Level;
-use crate::policy::PolicySet;
 
 #[test]
 fn no_configuration_is_a_problem() {

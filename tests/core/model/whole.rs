@@ -10,7 +10,6 @@ use bytes::Bytes;
 use rejob::admission::{Admission, Identity};
 use rejob::kubernetes::ServerVersion;
 use rejob::metrics::Metrics;
-use rejob::policy::PolicySet;
 use rejob::server::Reviewer;
 use serde_json::{Value, json};
 use tokio::time::Instant;

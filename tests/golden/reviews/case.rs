@@ -151,7 +151,7 @@ impl Case {
             own_user: facts.own_user.as_deref(),
             own_namespace: facts.own_namespace.as_deref(),
             server_minor: facts.server_minor,
-            was_told_to_wait: facts.held,
+            was_told_to_wait: facts.was_told_to_wait,
             given_up: facts.given_up,
             applied_just_now: facts.applied_just_now,
             creation,
