@@ -34,7 +34,7 @@ use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
 use driver::run;
-use facts::Facts;
+use facts::RequestFacts;
 pub use history::History;
 pub use locks::JobLocks;
 use policies::{Named, Policies};
@@ -91,7 +91,7 @@ impl<C: Cluster> Admission<C> {
         request: &Request,
         deadline: Instant,
     ) -> Decision {
-        let mut facts = Facts::new(self.context(request), policy_name, request, deadline);
+        let mut facts = RequestFacts::new(self.context(request), policy_name, request, deadline);
         let decision = loop {
             let decision = self.decided(policy, &mut facts).await;
             let (Verdict::Replace(plan), Some(cluster)) = (&decision.verdict, &self.cluster) else {
@@ -130,7 +130,7 @@ impl<C: Cluster> Admission<C> {
     }
 
     /// Decides, with every fact that the decision depends on.
-    async fn decided(&self, policy: &Policy, facts: &mut Facts<'_>) -> Decision {
+    async fn decided(&self, policy: &Policy, facts: &mut RequestFacts<'_>) -> Decision {
         loop {
             let question = match decide_or_ask(facts.request, policy, &facts.context) {
                 Ok(decision) => return decision,
@@ -171,7 +171,12 @@ impl<C: Cluster> Admission<C> {
     /// Carries a plan out when no other one of the same Job is under way here. Those that wait for
     /// the Job's start do so in turn as well: who came first is first to come back. `None` where the
     /// Job may have begun to work during such a wait.
-    async fn in_turn(&self, cluster: &C, facts: &mut Facts<'_>, plan: &Plan) -> Option<Outcome> {
+    async fn in_turn(
+        &self,
+        cluster: &C,
+        facts: &mut RequestFacts<'_>,
+        plan: &Plan,
+    ) -> Option<Outcome> {
         let deadline = facts.deadline;
         if plan.dry_run {
             return Some(run(cluster, plan, facts.policy, deadline, facts.creation).await);

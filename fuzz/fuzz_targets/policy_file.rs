@@ -2,7 +2,6 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rejob::policy::PolicySet;
 
 fuzz_target!(|text: &str| {
     match rejob::policy_file::parse(text, "policies.yaml") {

@@ -44,7 +44,7 @@ const CALL: Duration = Duration::from_secs(30);
 
 /// What the reaper of a replica goes by.
 #[derive(Debug, Clone)]
-pub struct Options {
+pub struct ReaperOptions {
     /// The name of the webhook configuration that guards dormant Jobs.
     pub configuration: String,
     /// The policies of this server.
@@ -61,7 +61,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Reaper<C> {
     cluster: Arc<C>,
-    options: Options,
+    options: ReaperOptions,
     metrics: Metrics,
     seen: Seen,
     /// Why Jobs that are due were kept at the last look: told when it changes.
@@ -71,7 +71,7 @@ pub struct Reaper<C> {
 impl<C: Cluster> Reaper<C> {
     /// A reaper that has seen nothing yet.
     #[must_use]
-    pub fn new(cluster: Arc<C>, options: Options, metrics: Metrics) -> Self {
+    pub fn new(cluster: Arc<C>, options: ReaperOptions, metrics: Metrics) -> Self {
         let seen = Seen::new(options.grace);
         Self { cluster, options, metrics, seen, kept: None }
     }
@@ -137,7 +137,7 @@ impl<C: Cluster> Reaper<C> {
 
     async fn delete(&self, due: &Due) {
         let (namespace, name) = (due.namespace.as_str(), due.name.as_str());
-        let Options { policies, own_namespace, .. } = &self.options;
+        let ReaperOptions { policies, own_namespace, .. } = &self.options;
         match within(self.cluster.namespace_policy(namespace)).await {
             Ok(label)
                 if is_served(namespace, label.as_deref(), policies, own_namespace.as_deref()) => {}

@@ -172,7 +172,7 @@ fn reap(args: &ServeArgs, cluster: Arc<KubeCluster>, policies: &PolicySet, metri
         );
         return;
     };
-    let options = reaper::Options {
+    let options = reaper::ReaperOptions {
         configuration,
         policies: policies.clone(),
         own_namespace: args.certs.pod_namespace.clone(),

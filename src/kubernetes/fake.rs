@@ -13,12 +13,12 @@ use crate::replacement::{ApiError, Record, identity};
 use crate::review::UserInfo;
 
 /// An answer, and how long it takes.
-pub(crate) type Answer = (Duration, Result<Value, ApiError>);
+pub(crate) type ScriptedAnswer = (Duration, Result<Value, ApiError>);
 
 /// Longer than any deadline.
 pub(crate) const NEVER: Duration = Duration::from_hours(1);
 
-type Script = dyn Fn(&str, usize) -> Option<Answer> + Send + Sync;
+type Script = dyn Fn(&str, usize) -> Option<ScriptedAnswer> + Send + Sync;
 
 pub(crate) struct Fake {
     script: Box<Script>,
@@ -34,7 +34,7 @@ impl Fake {
     /// `script` says how the nth call (from 0) of a kind is answered; by `None` as in a cluster
     /// where all is well.
     pub(crate) fn new(
-        script: impl Fn(&str, usize) -> Option<Answer> + Send + Sync + 'static,
+        script: impl Fn(&str, usize) -> Option<ScriptedAnswer> + Send + Sync + 'static,
     ) -> Self {
         Self {
             script: Box::new(script),

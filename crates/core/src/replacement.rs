@@ -12,6 +12,11 @@ mod plan;
 mod record;
 
 pub use error::ApiError;
-pub use execution::{Effect, Execution, MARKS_ARE_LOST, Outcome, Reply, Time, no_time};
+pub use execution::{Effect, Execution, Outcome, Reply, Time, no_time};
 pub use plan::{LAST_APPLIED, Mode, Plan, new_job};
 pub use record::{Record, identity};
+
+/// Why a dormant Job that is not stored as it is made cannot be.
+pub const MARKS_ARE_LOST: &str = "another hook or policy changes the label or annotation \
+    rejob.dev/dormant of a new Job, or its parallelism 0, so that it would never start, or start by \
+    itself; let it pass Jobs with that label as they are";

@@ -23,7 +23,7 @@ pub const API_VERSION: &str = "admission.k8s.io/v1";
 
 /// Why a body is not a review.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ReviewError {
+pub enum InvalidReview {
     /// Nothing, or blanks only.
     #[error("the body is empty; send an AdmissionReview of {API_VERSION}")]
     Empty,
@@ -129,7 +129,7 @@ where
 /// # Errors
 /// When the bytes are not JSON, not an AdmissionReview of `admission.k8s.io/v1`, or a review whose
 /// request lacks what every request has.
-pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
+pub fn parse(body: &[u8]) -> Result<Request, InvalidReview> {
     if let Some(review) = wire::read_small(body) {
         return request(review);
     }
@@ -140,34 +140,34 @@ pub fn parse(body: &[u8]) -> Result<Request, ReviewError> {
 }
 
 /// What a body calls itself that cannot be read, where that is another kind or version.
-fn wrong_kind(body: &[u8]) -> Option<ReviewError> {
+fn wrong_kind(body: &[u8]) -> Option<InvalidReview> {
     let wire::Object(head) = serde_json::from_slice::<wire::Object<wire::Head>>(body).ok()?;
     expect_a_review(&head.kind, &head.api_version).err()
 }
 
-fn expect_a_review(kind: &str, api_version: &str) -> Result<(), ReviewError> {
+fn expect_a_review(kind: &str, api_version: &str) -> Result<(), InvalidReview> {
     let found = match (kind, api_version) {
         ("AdmissionReview", API_VERSION) => return Ok(()),
         ("", _) => "without a kind".to_owned(),
         (kind, version) => format!("a {kind:?} of {version:?}"),
     };
-    Err(ReviewError::WrongKind { found })
+    Err(InvalidReview::WrongKind { found })
 }
 
 /// The request of a review, with its objects if they are Jobs and were read.
-fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, ReviewError> {
+fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, InvalidReview> {
     expect_a_review(&review.kind, &review.api_version)?;
     let request =
-        review.request.ok_or_else(|| ReviewError::Malformed("it has no request".to_owned()))?.0;
+        review.request.ok_or_else(|| InvalidReview::Malformed("it has no request".to_owned()))?.0;
     if request.uid.is_empty() {
-        return Err(ReviewError::Malformed("request.uid is empty".to_owned()));
+        return Err(InvalidReview::Malformed("request.uid is empty".to_owned()));
     }
     let kind = request.kind.0;
     let is_job = kind.group == "batch" && kind.version == "v1" && kind.kind == "Job";
     let read = |object: Option<O>, field: &str| match object.and_then(O::value) {
         Some(object @ Value::Object(_)) if is_job => Ok(Some(object)),
         Some(_) if is_job => {
-            Err(ReviewError::Malformed(format!("request.{field} is not an object")))
+            Err(InvalidReview::Malformed(format!("request.{field} is not an object")))
         }
         _ => Ok(None),
     };

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::job::{Client, Job, TemplateHash};
-use crate::kubernetes::fake::{Answer, Fake, NEVER, error};
+use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error};
 use crate::reason::Reason;
 use crate::replacement::new_job;
 use crate::review::UserInfo;
@@ -50,11 +50,11 @@ async fn outcome(fake: &Fake, plan: &Plan, time: Duration) -> (Outcome, Duration
     (outcome, begun.elapsed())
 }
 
-fn well(_: &str, _: usize) -> Option<Answer> {
+fn well(_: &str, _: usize) -> Option<ScriptedAnswer> {
     None
 }
 
-fn late(name: &'static str, after: Duration) -> impl Fn(&str, usize) -> Option<Answer> {
+fn late(name: &'static str, after: Duration) -> impl Fn(&str, usize) -> Option<ScriptedAnswer> {
     move |called, _| (called == name).then(|| (after, Err(error(504, "Timeout", "too late"))))
 }
 

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::kubernetes::fake::{Answer, Fake, NEVER, error, make_dormant, recorded};
+use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error, make_dormant, recorded};
 
 /// Enough looks for what is dormant from the start to be deleted.
 const LOOKS: Duration = Duration::from_mins(5);
@@ -31,9 +31,11 @@ fn configuration(entry: &Value) -> Value {
 }
 
 /// What the reaper calls in some minutes.
-async fn reaps(script: impl Fn(&str, usize) -> Option<Answer> + Send + Sync + 'static) -> Fake {
+async fn reaps(
+    script: impl Fn(&str, usize) -> Option<ScriptedAnswer> + Send + Sync + 'static,
+) -> Fake {
     let cluster = Arc::new(Fake::new(script));
-    let options = Options {
+    let options = ReaperOptions {
         configuration: "00-rejob".into(),
         policies: PolicySet::builtin(),
         own_namespace: None,
@@ -46,7 +48,7 @@ async fn reaps(script: impl Fn(&str, usize) -> Option<Answer> + Send + Sync + 's
     Arc::into_inner(cluster).unwrap()
 }
 
-fn at_once(answer: Value) -> Answer {
+fn at_once(answer: Value) -> ScriptedAnswer {
     (Duration::ZERO, Ok(answer))
 }
 

@@ -32,11 +32,6 @@ impl Time {
     }
 }
 
-/// Why a dormant Job that is not stored as it is made cannot be.
-pub const MARKS_ARE_LOST: &str = "another hook or policy changes the label or annotation \
-    rejob.dev/dormant of a new Job, or its parallelism 0, so that it would never start, or start by \
-    itself; let it pass Jobs with that label as they are";
-
 /// One effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {

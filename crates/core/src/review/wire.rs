@@ -13,7 +13,7 @@ use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::{Operation, ReviewError, UserInfo};
+use super::{InvalidReview, Operation, UserInfo};
 
 /// A value that must be a JSON object.
 pub(super) struct Object<T>(pub T);
@@ -45,7 +45,7 @@ pub(super) struct Review<O> {
     pub api_version: String,
     #[serde(default)]
     pub kind: String,
-    pub request: Option<Object<Request<O>>>,
+    pub request: Option<Object<WireRequest<O>>>,
 }
 
 /// What a body calls itself, whatever else it holds.
@@ -60,7 +60,7 @@ pub(super) struct Head {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Request<O> {
+pub(super) struct WireRequest<O> {
     pub uid: String,
     pub kind: Object<GroupVersionKind>,
     #[serde(default)]
@@ -78,7 +78,7 @@ pub(super) struct Request<O> {
     #[serde(default)]
     pub dry_run: Option<bool>,
     #[serde(default)]
-    pub options: Option<Object<Options>>,
+    pub options: Option<Object<WireOptions>>,
 }
 
 #[derive(Deserialize)]
@@ -91,7 +91,7 @@ pub(super) struct GroupVersionKind {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Options {
+pub(super) struct WireOptions {
     #[serde(default)]
     pub field_manager: Option<String>,
 }
@@ -199,23 +199,23 @@ pub(super) fn read_small(body: &[u8]) -> Option<Review<Plain>> {
 }
 
 /// The review in a body, and what is wrong with it.
-pub(super) fn read<O: ObjectOf>(body: &[u8]) -> Result<Review<O>, ReviewError> {
+pub(super) fn read<O: ObjectOf>(body: &[u8]) -> Result<Review<O>, InvalidReview> {
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
-        None => Err(ReviewError::Empty),
+        None => Err(InvalidReview::Empty),
         Some(b'{') => match serde_json::from_slice::<Object<Review<O>>>(body) {
             Ok(review) => Ok(review.0),
             Err(error) => Err(malformed(error)),
         },
         Some(_) => match serde_json::from_slice::<IgnoredAny>(body) {
-            Ok(_) => Err(ReviewError::Malformed("it is not a JSON object".to_owned())),
+            Ok(_) => Err(InvalidReview::Malformed("it is not a JSON object".to_owned())),
             Err(error) => Err(malformed(error)),
         },
     }
 }
 
 /// The sentence about JSON that cannot be read.
-fn malformed(error: serde_json::Error) -> ReviewError {
-    ReviewError::Malformed(if error.is_eof() {
+fn malformed(error: serde_json::Error) -> InvalidReview {
+    InvalidReview::Malformed(if error.is_eof() {
         format!("the JSON breaks off at line {} column {}", error.line(), error.column())
     } else {
         error.to_string()
