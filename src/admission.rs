@@ -20,6 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use crate::answer::answer;
 use crate::decide::{
     Context, Decision, Fact, FollowUp, Verdict, as_warnings, decide_or_ask, stale_view,
 };
@@ -307,7 +308,7 @@ impl<C: Cluster> Reviewer for Admission<C> {
             None => self.decide(&known.name, &known.policy, &request, deadline).await,
         };
         fail_point::answers(decision.reason);
-        let answer = review::answer(&request.uid, &decision);
+        let answer = answer(&request.uid, &decision);
         let took = begun.elapsed();
         known.metrics.reviewed(operation(request.operation), decision.reason.label(), took);
         log(&known.name, &request, &decision, took);

@@ -33,4 +33,4 @@ pub mod policy_file;
 pub mod server;
 pub mod telemetry;
 
-pub use rejob_core::{decide, job, patch, policy, reason, replacement, review};
+pub use rejob_core::{answer, decide, job, patch, policy, reason, replacement, review};

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use rejob::decide::{Context, Verdict, create_offline, decide};
 use rejob::policy::PolicySet;
-use rejob::review::{answer, parse};
+use rejob::answer::answer;
+use rejob::review::parse;
 
 static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     let file = "policies:

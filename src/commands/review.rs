@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::answer::answer;
 use crate::decide::{self, Decision, Verdict, decide};
 use crate::kubernetes::ServerVersion;
 use crate::manifest::Input;
@@ -65,7 +66,7 @@ pub fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let server_minor = args.kubernetes_version.map(|version| version.minor);
     let context = decide::Context { server_minor, ..decide::Context::default() };
     let decision = decide(&request, &policy, &context);
-    let mut answer = review::answer(&request.uid, &decision);
+    let mut answer = answer(&request.uid, &decision);
     answer.push(b'\n');
     super::print(&answer)?;
     if args.explain {

@@ -9,8 +9,9 @@
 //! | [`replacement`] | the replacement protocol as data: plan, dormant record, execution |
 //! | [`reason`] | every outcome: its metric label, its log value, its sentence |
 //! | [`patch`] | the JSON Patch builder and the proof that a patch applies |
-//! | [`review`] | the wire envelope of an AdmissionReview |
+//! | [`review`], [`mod@answer`] | the wire envelope of an AdmissionReview |
 
+pub mod answer;
 pub mod decide;
 pub mod job;
 pub mod patch;

@@ -10,8 +10,10 @@ use crate::policy::{Naming, Policy};
 use crate::reason::Reason;
 use crate::review::Request;
 
+use super::decision::Decision;
+use super::messages;
+use super::messages::Warnings;
 use super::ttl::PolicyTtl;
-use super::{Decision, Warnings, messages};
 
 /// Decides a CREATE that reached the API server.
 pub(super) fn decide(

@@ -6,7 +6,7 @@ use crate::reason::Reason;
 use crate::replacement::Record;
 use crate::review::{Operation, Request};
 
-use super::Context;
+use super::context::Context;
 
 /// Users of the control plane itself.
 pub const SYSTEM_USERS: [&str; 2] = ["system:kube-controller-manager", "system:apiserver"];

@@ -11,8 +11,10 @@ use crate::patch::{Draft, Patch, PatchError};
 use crate::reason::Reason;
 use crate::replacement::Mode;
 
-use super::update::{Update, companions, differ, put_back};
-use super::{Decision, messages};
+use super::decision::Decision;
+use super::messages;
+use super::restore::{companions, differ, put_back};
+use super::view::Update;
 
 /// The longest marker, in characters: it stands in an annotation.
 pub(super) const LONGEST: usize = 1024;

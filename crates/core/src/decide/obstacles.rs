@@ -5,8 +5,11 @@ use crate::job::{Progress, pod_works, progress};
 use crate::policy::{OnChange, WhileRunning};
 use crate::reason::Reason;
 
-use super::update::Update;
-use super::{Decision, Fact, FollowUp, Question, Warnings, messages};
+use super::context::{Fact, Question};
+use super::decision::{Decision, FollowUp};
+use super::messages;
+use super::messages::Warnings;
+use super::view::Update;
 
 /// The decision that an obstacle leads to, if there is one.
 pub(super) fn decide(

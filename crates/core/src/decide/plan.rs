@@ -8,7 +8,8 @@ use crate::job::{
 };
 use crate::replacement::{Mode, Plan, Record, new_job};
 
-use super::update::{Update, has_plain_replacement_policy};
+use super::restore::has_plain_replacement_policy;
+use super::view::Update;
 use super::{left_alone, messages, obstacles};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.

@@ -6,11 +6,11 @@ use crate::job::{Acting, Change, Job, acting_operation};
 use crate::reason::Reason;
 use crate::replacement::{MARKS_ARE_LOST, Mode, Plan, Record};
 
-use super::update::Update;
-use super::{
-    Decision, Fact, FollowUp, Question, Verdict, Warnings, left_alone, marker, messages, obstacles,
-    plan,
-};
+use super::context::{Fact, Question};
+use super::decision::{Decision, FollowUp, Verdict};
+use super::messages::Warnings;
+use super::view::Update;
+use super::{left_alone, marker, messages, obstacles, plan};
 
 /// The most replacements of a Job made dormant by another one that was. A request that asks for the
 /// same each time needs one; two writers with one user and manager may need a few.

@@ -13,8 +13,8 @@ use crate::job::{
 use crate::policy::OnChange;
 use crate::replacement::{Mode, Plan, Record};
 
-use super::update::Update;
-use super::{Fact, Question};
+use super::context::{Fact, Question};
+use super::view::Update;
 
 /// Whose difference it is.
 pub(super) enum Difference {

@@ -2,101 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::job::{
-    Change, GENERATED_LABELS, IMMUTABLE_FIELDS, Job, Progress, TemplateHash, UID_LABELS,
-    asks_for_a_rerun, changes, is_of_status, keys, progress, without_admission,
-};
+use crate::job::{Change, TemplateHash, changes, is_of_status, keys, without_admission};
 use crate::patch::Draft;
-use crate::policy::{OnChange, Policy};
+use crate::policy::OnChange;
 use crate::reason::Reason;
 use crate::replacement::Record;
-use crate::review::Request;
 
-use super::ttl::PolicyTtl;
+use super::context::Question;
+use super::decision::Decision;
+use super::messages::Warnings;
+use super::restore::{companions, has_plain_replacement_policy, put_back, put_back_generated};
 use super::unchanged::{self, Difference};
-use super::{
-    Context, Decision, Question, Warnings, left_alone, marker, marks, messages, native_updates,
-    plan, replacement,
-};
-
-/// An UPDATE with what the rules look at.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Update<'a> {
-    pub(super) request: &'a Request,
-    pub(super) old: Job<'a>,
-    pub(super) job: Job<'a>,
-    /// The old Job without what a queue wrote into it when it admitted the Job.
-    pub(super) stored: &'a Value,
-    /// The request's in the same way.
-    pub(super) wanted: &'a Value,
-    pub(super) policy: &'a Policy,
-    pub(super) context: &'a Context<'a>,
-}
-
-impl Update<'_> {
-    pub(super) fn name(&self) -> &str {
-        messages::name(self.old, &self.request.name)
-    }
-
-    /// What becomes of the policy's TTL in the Job that is asked for, were it created.
-    pub(super) fn policy_ttl(&self) -> PolicyTtl {
-        if left_alone::reason_from_job(self.job, None).is_some() {
-            return PolicyTtl::None;
-        }
-        PolicyTtl::of(self.job, self.request.field_manager.as_deref(), self.policy)
-    }
-
-    pub(super) fn asks_for_a_rerun(&self) -> bool {
-        asks_for_a_rerun(self.old, self.job)
-    }
-
-    /// Whether the dormant Job that was made for this request has come to its end before it was
-    /// started (`activeDeadlineSeconds`): to release it would run nothing. One of no completions has
-    /// nothing to run.
-    fn ended_dormant(&self) -> bool {
-        self.policy.on_change == OnChange::Replace
-            && progress(self.old) == Progress::Finished
-            && self.old.completions() != Some(0)
-            && Record::of(self.old).is_some_and(|record| record.was_made_for(self.request))
-    }
-
-    /// Whether the request drops what rejob has written: a PUT of a manifest.
-    fn is_bare_put(&self) -> bool {
-        self.old.annotation(keys::TEMPLATE_HASH).is_some()
-            && self.job.annotation(keys::TEMPLATE_HASH).is_none()
-    }
-
-    /// Whether the `parallelism` of the request is put back, so that no change by it is one: the Job sleeps
-    /// for somebody else's request, and is going.
-    fn stays_dormant(&self) -> bool {
-        self.is_being_deleted()
-            && Record::of(self.old).is_some_and(|record| !record.was_made_for(self.request))
-    }
-
-    /// Whether the request names another revision or uid than the stored one: its write cannot succeed.
-    pub(super) fn is_stale(&self) -> bool {
-        let differs = |theirs: Option<&str>, stored: Option<&str>| {
-            theirs.is_some_and(|theirs| stored.is_none_or(|stored| theirs != stored))
-        };
-        let moved_on = differs(self.job.resource_version(), self.old.resource_version());
-        (moved_on && !self.context.was_told_to_wait) || differs(self.job.uid(), self.old.uid())
-    }
-
-    /// Whether the API server comes back with the very request that the dormant Job was made for, and
-    /// that brings more than the Job was made of.
-    fn is_sent_again(&self) -> bool {
-        Record::of(self.old).is_some_and(|record| {
-            record.was_made_for(self.request)
-                && record
-                    .sent
-                    .is_some_and(|sent| sent == TemplateHash::of(self.job.value()).as_str())
-        })
-    }
-
-    pub(super) fn is_being_deleted(&self) -> bool {
-        self.old.is_being_deleted() || self.job.is_being_deleted()
-    }
-}
+use super::view::Update;
+use super::{marker, marks, messages, native_updates, plan, replacement};
 
 pub(super) fn decide(
     update: &Update<'_>,
@@ -220,74 +138,6 @@ fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>, warnings: &mut Warnings)
             warnings.add(format!("job {} keeps its {field} of {stored}", update.name()));
         }
         draft.copy(&["spec", field], update.old.value());
-    }
-}
-
-/// Whether the Job has the `podReplacementPolicy` that the API server gives to one without a
-/// `podFailurePolicy`; beside one it refuses it.
-pub(super) fn has_plain_replacement_policy(job: Job<'_>) -> bool {
-    job.spec("podReplacementPolicy").is_some_and(|policy| policy == "TerminatingOrFailed")
-}
-
-/// Fields that may change, and the immutable ones without which their new value may be invalid, or
-/// untrue (a Job that is kept still has a selector of its own).
-const COMPANIONS: [(&str, &[&str]); 3] = [
-    ("manualSelector", &["selector"]),
-    ("maxFailedIndexes", &["backoffLimitPerIndex", "completionMode", "completions"]),
-    ("podReplacementPolicy", &["podFailurePolicy"]),
-];
-
-/// Whether one of these fields of `spec` differs.
-pub(super) fn differ(old: Job<'_>, job: Job<'_>, fields: &[&str]) -> bool {
-    fields.iter().any(|field| job.spec(field) != old.spec(field))
-}
-
-/// The companions that differ together with one of their immutable fields.
-pub(super) fn companions<'a>(
-    old: Job<'a>,
-    job: Job<'a>,
-) -> impl Iterator<Item = &'static str> + 'a {
-    COMPANIONS
-        .iter()
-        .filter(move |(companion, fields)| {
-            differ(old, job, fields) && differ(old, job, &[companion])
-        })
-        .map(|(companion, _)| *companion)
-}
-
-/// Puts every field of the immutable part back to the old Job's value, and with it what is valid
-/// only beside the new one.
-pub(super) fn put_back(draft: &mut Draft<'_>, old: Job<'_>) {
-    for companion in companions(old, Job::new(draft.original())) {
-        draft.copy(&["spec", companion], old.value());
-    }
-    for field in IMMUTABLE_FIELDS {
-        draft.copy(&["spec", field], old.value());
-    }
-    put_back_uid_labels(draft, old);
-}
-
-/// Where the labels of the Job itself name the uid of another one (a client that sends back what it
-/// has read of the Job before), they are those of the stored Job.
-fn put_back_uid_labels(draft: &mut Draft<'_>, old: Job<'_>) {
-    let job = Job::new(draft.original());
-    for label in UID_LABELS {
-        if job.label(label).is_some_and(|uid| old.uid() != Some(uid)) {
-            draft.set(&["metadata", "labels", label], json!(old.uid()));
-        }
-    }
-}
-
-/// Puts the selector and the template's labels that the API server generated back, which a bare
-/// PUT lacks.
-fn put_back_generated(draft: &mut Draft<'_>, old: Job<'_>) {
-    if old.has_manual_selector() {
-        return;
-    }
-    put_back_uid_labels(draft, old);
-    draft.copy(&["spec", "selector"], old.value());
-    for label in GENERATED_LABELS {
-        draft.copy(&["spec", "template", "metadata", "labels", label], old.value());
     }
 }
 

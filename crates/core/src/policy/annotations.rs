@@ -7,9 +7,6 @@ use super::knobs::KNOBS;
 use super::{Policy, Ttl};
 use crate::job::{Job, keys};
 
-/// Overrides `ttlSecondsAfterFinished`.
-pub const TTL: &str = "rejob.dev/ttl-seconds-after-finished";
-
 /// An annotation whose value is not one of the allowed ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidAnnotation {
@@ -82,7 +79,7 @@ mod tests {
     fn each_annotation_overrides_its_knob() {
         let (policy, invalid) = overridden(json!({
             "rejob.dev/on-change": "Keep", "rejob.dev/while-running": "Deny", "rejob.dev/wait-seconds": "5",
-            "rejob.dev/naming": "TemplateHash", TTL: "0", keys::SKIP: "false",
+            "rejob.dev/naming": "TemplateHash", "rejob.dev/ttl-seconds-after-finished": "0", keys::SKIP: "false",
         }));
         assert_eq!(invalid, []);
         assert_eq!(
@@ -105,9 +102,9 @@ mod tests {
             ("rejob.dev/wait-seconds", "0", "3600"),
             ("rejob.dev/wait-seconds", "+5", "3600"),
             ("rejob.dev/naming", "Hash", "TemplateHash"),
-            (TTL, "-1", "2147483647"),
-            (TTL, "", "2147483647"),
-            (TTL, "2147483648", "2147483647"),
+            ("rejob.dev/ttl-seconds-after-finished", "-1", "2147483647"),
+            ("rejob.dev/ttl-seconds-after-finished", "", "2147483647"),
+            ("rejob.dev/ttl-seconds-after-finished", "2147483648", "2147483647"),
             (keys::SKIP, "yes", "true"),
         ] {
             let (policy, invalid) = overridden(json!({ key: value }));

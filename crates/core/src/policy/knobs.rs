@@ -62,7 +62,7 @@ pub const KNOBS: [Knob; 5] = [
     },
     Knob {
         name: "ttlSecondsAfterFinished",
-        annotation: super::annotations::TTL,
+        annotation: "rejob.dev/ttl-seconds-after-finished",
         values: Values::Number { least: 0, greatest: Ttl::MAX },
         set: |policy, value| put(&mut policy.ttl_seconds_after_finished, value),
     },
