@@ -90,9 +90,7 @@ impl std::fmt::Display for Values {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::OneOf(names) => f.write_str(&names.join(", ")),
-            Self::Number { least, greatest } => {
-                write!(f, "a whole number from {least} to {greatest}")
-            }
+            Self::Number { least, greatest } => write!(f, "{least} to {greatest}"),
         }
     }
 }
@@ -129,8 +127,12 @@ impl Policy {
             let Some(knob) = KNOBS.iter().find(|knob| knob.name == name) else {
                 return Err(invalid(format!("is no field; allowed: {}", names())));
             };
-            self.set(knob, value)
-                .ok_or_else(|| invalid(format!("is {}; allowed: {}", shown(value), knob.values)))?;
+            let kind = match knob.values {
+                Values::OneOf(_) => "",
+                Values::Number { .. } => "a whole number from ",
+            };
+            let problem = || format!("is {}; allowed: {kind}{}", shown(value), knob.values);
+            self.set(knob, value).ok_or_else(|| invalid(problem()))?;
         }
         Ok(())
     }
