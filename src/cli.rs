@@ -38,11 +38,11 @@ pub enum Command {
     ///
     /// YAML is read as kubectl reads it. What kubectl takes and other readers take for something
     /// else is refused, with the advice to quote it: text in brackets that ends in a colon or is a
-    /// dash (`[grep, error:]`, `[tar, xf, -]`). Also refused are tabs that indent, `\'` between
-    /// double quotes, a comment right behind a quote or bracket, local tags (`!name`) and keys that
-    /// are numbers with a fraction. In a document that is written anew, numbers with a fraction or
-    /// of more than 64 bits get another spelling of the same value (`1.10` becomes `1.1`), and
-    /// `yEs`, which kubectl takes for text, is a truth value.
+    /// dash (`[grep, error:]`, `[tar, xf, -]`), and truth values in a mix of cases (`yEs`). Also
+    /// refused are tabs that indent, `\'` between double quotes, a comment right behind a quote or
+    /// bracket, local tags (`!name`) and keys that are numbers with a fraction. In a document that
+    /// is written anew, numbers with a fraction or of more than 64 bits get another spelling of the
+    /// same value (`1.10` becomes `1.1`).
     ///
     /// As a Helm post-renderer, with Helm 3: `helm upgrade --install web ./web --post-renderer rejob
     /// --post-renderer-args mutate --post-renderer-args --policy=hash-name`. Helm 4 takes

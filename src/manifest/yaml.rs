@@ -28,7 +28,7 @@ pub fn read(text: &str) -> Result<Option<Node>, Problem> {
     // and U+2029 stay what they are inside of quotes in 1.1 as well; elsewhere kubectl breaks the
     // line there, and we do not.)
     let text = text.replace('\u{85}', "\r\n");
-    refuse_ambiguous_colons(&text)?;
+    refuse_ambiguous(&text)?;
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -98,8 +98,9 @@ fn too_much() -> String {
 }
 
 /// Refuses `[grep, error:]`: inside of brackets, kubectl takes a colon before a comma or a bracket
-/// for text, and YAML 1.2 for the end of a key.
-fn refuse_ambiguous_colons(text: &str) -> Result<(), Problem> {
+/// for text, and YAML 1.2 for the end of a key. And `yEs`, which is text to kubectl and a truth value
+/// to our reader.
+fn refuse_ambiguous(text: &str) -> Result<(), Problem> {
     let mut open = Vec::new();
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
@@ -120,10 +121,27 @@ fn refuse_ambiguous_colons(text: &str) -> Result<(), Problem> {
                     return Err(Problem { line: span.start.line(), message });
                 }
             }
+            Event::Scalar(value, ScalarStyle::Plain, ..) if is_oddly_spelled_truth(&value) => {
+                let message =
+                    format!("{value} is text to kubectl and a truth value to others: quote it");
+                return Err(Problem { line: span.start.line(), message });
+            }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Whether this is a truth value but for its mix of cases (`resolveTable` of go.yaml.in/yaml/v2 has
+/// `yes`, `Yes` and `YES`).
+fn is_oddly_spelled_truth(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let mut capital = lower.clone();
+    capital.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);
+    matches!(lower.as_str(), "yes" | "no" | "on" | "off" | "true" | "false")
+        && text != lower
+        && text != capital
+        && text != lower.to_ascii_uppercase()
 }
 
 /// The node with its merge keys (`<<`) carried out. What comes later in the document wins, as in

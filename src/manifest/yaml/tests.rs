@@ -27,6 +27,16 @@ fn a_document_without_a_node_is_none() {
     }
 }
 
+#[test]
+fn a_truth_value_in_a_mix_of_cases_is_refused() {
+    for text in ["yEs", "nO", "oFF", "tRUE", "FaLse"] {
+        let (line, message) = refused(&format!("a: 1\nb: [{text}]\n"));
+        assert_eq!((line, message.ends_with("quote it")), (2, true), "{message}");
+        assert_eq!(value(&format!("a: \"{text}\"\n")), json!({ "a": text }));
+    }
+    assert_eq!(value("- True\n- NO\n- on\n"), json!([true, false, true]));
+}
+
 /// Each value is what sigs.k8s.io/yaml 1.6.0 makes of the text.
 #[test]
 fn documents_mean_what_kubectl_reads() {

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::job::{Job, LAST_APPLIED_CONFIGURATION, entry_index, keys};
+use crate::job::{GENERATED_LABELS, Job, LAST_APPLIED_CONFIGURATION, entry_index, keys};
 use crate::patch::{Draft, Patch, PatchError};
 use crate::reason::Reason;
 use crate::replacement::Mode;
@@ -96,13 +96,16 @@ fn put_back_metadata(draft: &mut Draft<'_>, old: Job<'_>) {
     }
 }
 
-/// The labels, with values, and the annotations, by key, that change; kubectl's own record left out.
+/// The labels, with values, and the annotations, by key, that change; generated labels and kubectl's
+/// own record left out.
 fn metadata_in_words(old: Job<'_>, job: Job<'_>) -> Vec<String> {
     let is_own = |key: &str| {
         key == LAST_APPLIED_CONFIGURATION
             || keys::ALL.iter().any(|own| *own != keys::RERUN && *own == key)
     };
-    let labels = changed_keys(old.labels(), job.labels(), |key, old, new| {
+    let asked = |(key, _): &(&str, &Value)| !GENERATED_LABELS.contains(key);
+    let labels = (old.labels().filter(asked), job.labels().filter(asked));
+    let labels = changed_keys(labels.0, labels.1, |key, old, new| {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
         let path = format!("metadata.labels[{key}]");
         match (old, new) {
