@@ -32,6 +32,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
+COPY crates crates
 COPY src src
 COPY tests/support tests/support
 COPY examples/review-create.json examples/

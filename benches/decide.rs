@@ -54,7 +54,7 @@ fn bench(name: &str, policy: &str) {
             time(|| drop(black_box(review::parse(black_box(&body))))),
             time(|| drop(black_box(decide(black_box(&request), by, &context)))),
             time(|| drop(black_box(TemplateHash::of(black_box(request.object.as_ref().unwrap()))))),
-            time(|| drop(black_box(review::answer("uid", black_box(&decision))))),
+            time(|| drop(black_box(rejob::answer::answer("uid", black_box(&decision))))),
         ];
         for (best, time) in best.iter_mut().zip(times) {
             *best = time.min(*best);

@@ -4,11 +4,14 @@
 //! from the cluster goes through [`Cluster`], and what comes after the answer (the Event) runs in a
 //! task of its own.
 
-mod after;
+mod driver;
+mod events;
 mod facts;
-mod held;
+mod fail_point;
+mod history;
+mod locks;
 mod policies;
-mod turns;
+pub mod reaper;
 mod wait;
 
 use std::sync::Arc;
@@ -17,20 +20,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::decide::{Context, Decision, Fact, Verdict, as_warnings, decide_or_ask, stale_view};
+use crate::answer::answer;
+use crate::decide::{
+    Context, Decision, Fact, FollowUp, Verdict, as_warnings, decide_or_ask, stale_view,
+};
 use crate::job::{Job, last_apply};
+use crate::kubernetes::Cluster;
 use crate::kubernetes::ServerVersion;
 use crate::metrics::{Metrics, Operation as MetricOperation, ReplacementResult};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
-use crate::replace::{Cluster, Mode, Outcome, Plan, fail_point, run};
+use crate::replacement::{Outcome, Plan};
 use crate::review::{self, Operation, Request};
 use crate::server::{ReviewError, Reviewer};
 
-use facts::Facts;
-pub use held::Held;
+use driver::run;
+use facts::RequestFacts;
+pub use history::History;
+pub use locks::JobLocks;
 use policies::{Named, Policies};
-pub use turns::Turns;
 
 /// How long ago an apply may be for the next one to leave no trace: its time is in whole seconds.
 const JUST_NOW: Duration = Duration::from_secs(3);
@@ -52,8 +60,8 @@ pub struct Admission<C> {
     policies: Policies,
     cluster: Option<Arc<C>>,
     identity: Identity,
-    held: Held,
-    turns: Turns,
+    history: History,
+    locks: JobLocks,
     metrics: Metrics,
 }
 
@@ -70,8 +78,8 @@ impl<C: Cluster> Admission<C> {
             policies: Policies::new(policies, &metrics),
             cluster,
             identity,
-            held: Held::default(),
-            turns: Turns::default(),
+            history: History::default(),
+            locks: JobLocks::default(),
             metrics,
         }
     }
@@ -84,7 +92,7 @@ impl<C: Cluster> Admission<C> {
         request: &Request,
         deadline: Instant,
     ) -> Decision {
-        let mut facts = Facts::new(self.context(request), policy_name, request, deadline);
+        let mut facts = RequestFacts::new(self.context(request), policy_name, request, deadline);
         let decision = loop {
             let decision = self.decided(policy, &mut facts).await;
             let (Verdict::Replace(plan), Some(cluster)) = (&decision.verdict, &self.cluster) else {
@@ -113,9 +121,9 @@ impl<C: Cluster> Admission<C> {
             own_user: self.identity.user.as_deref(),
             own_namespace: self.identity.namespace.as_deref(),
             server_minor: self.identity.server.map(|server| server.minor),
-            given_up: old.and_then(Job::uid).is_some_and(|uid| self.turns.is_given_up(uid)),
+            given_up: old.and_then(Job::uid).is_some_and(|uid| self.history.given_up.contains(uid)),
             applied_just_now: applied_just_now(request, jiff::Timestamp::now()),
-            held: self.held.is_the_same(request, Instant::now()),
+            was_told_to_wait: self.history.was_told_to_wait(request, Instant::now()),
             // Where no policy replaces, rejob may not create Jobs.
             creation: Fact::of(has_cluster && self.policies.replace),
             pods: Fact::of(has_cluster),
@@ -123,7 +131,7 @@ impl<C: Cluster> Admission<C> {
     }
 
     /// Decides, with every fact that the decision depends on.
-    async fn decided(&self, policy: &Policy, facts: &mut Facts<'_>) -> Decision {
+    async fn decided(&self, policy: &Policy, facts: &mut RequestFacts<'_>) -> Decision {
         loop {
             let question = match decide_or_ask(facts.request, policy, &facts.context) {
                 Ok(decision) => return decision,
@@ -142,19 +150,21 @@ impl<C: Cluster> Admission<C> {
         request: &Request,
         deadline: Instant,
     ) -> Decision {
-        let old = request.old_object.as_ref().map(Job::new);
-        if decision.reason == Reason::RunningWait {
-            self.held.keep(request, Instant::now());
-        } else if matches!(decision.reason, Reason::MeetsDormant | Reason::NeverSettles)
-            && let Some(cluster) = &self.cluster
-            && wait::is_under_way(request, jiff::Timestamp::now())
-            && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await
-        {
-            return stale_view(request);
-        } else if decision.reason == Reason::NeverSettles
-            && let Some(uid) = old.and_then(Job::uid)
-        {
-            self.turns.give_up(uid);
+        match decision.follow_up {
+            FollowUp::None => {}
+            FollowUp::RememberWait => self.history.tell_to_wait(request, Instant::now()),
+            FollowUp::AwaitRelease { give_up } => {
+                let Some(cluster) = &self.cluster else { return decision };
+                if wait::is_under_way(request, jiff::Timestamp::now())
+                    && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await
+                {
+                    return stale_view(request);
+                }
+                let old = request.old_object.as_ref().map(Job::new);
+                if let Some(uid) = old.and_then(Job::uid).filter(|_| give_up) {
+                    self.history.given_up.add(uid);
+                }
+            }
         }
         decision
     }
@@ -162,20 +172,25 @@ impl<C: Cluster> Admission<C> {
     /// Carries a plan out when no other one of the same Job is under way here. Those that wait for
     /// the Job's start do so in turn as well: who came first is first to come back. `None` where the
     /// Job may have begun to work during such a wait.
-    async fn in_turn(&self, cluster: &C, facts: &mut Facts<'_>, plan: &Plan) -> Option<Outcome> {
+    async fn in_turn(
+        &self,
+        cluster: &C,
+        facts: &mut RequestFacts<'_>,
+        plan: &Plan,
+    ) -> Option<Outcome> {
         let deadline = facts.deadline;
         if plan.dry_run {
             return Some(run(cluster, plan, facts.policy, deadline, facts.creation).await);
         }
-        let _turn = self.turns.wait(plan, deadline).await;
-        if self.turns.is_gone(plan) {
+        let _lock = self.locks.wait(plan, deadline).await;
+        if self.history.deleted.contains(&plan.uid) {
             return Some(Outcome::StaleView);
         }
         if wait::is_being_started(facts.old(), self.identity.server, jiff::Timestamp::now())
             && facts.context.pods == Fact::Unasked
         {
             // A PUT that names its revision: what changes meanwhile is the status.
-            self.held.keep(facts.request, Instant::now());
+            self.history.tell_to_wait(facts.request, Instant::now());
             let longest = wait::for_a_start(deadline);
             if wait::until_changed(cluster, facts.request, longest, deadline).await {
                 return Some(Outcome::StaleView);
@@ -185,7 +200,7 @@ impl<C: Cluster> Admission<C> {
         }
         let outcome = run(cluster, plan, facts.policy, deadline, facts.creation).await;
         match outcome {
-            Outcome::Replaced(_) => self.turns.gone(plan),
+            Outcome::Replaced(_) => self.history.deleted.add(&plan.uid),
             Outcome::Working => {
                 facts.context.pods = Fact::Unasked;
                 return None;
@@ -211,7 +226,7 @@ impl<C: Cluster> Admission<C> {
         match outcome {
             Outcome::Replaced(uid) => {
                 if let Some(cluster) = &self.cluster {
-                    tokio::spawn(after::replaced(Arc::clone(cluster), plan.clone(), uid));
+                    tokio::spawn(events::replaced(Arc::clone(cluster), plan.clone(), uid));
                 }
                 planned
             }
@@ -293,7 +308,7 @@ impl<C: Cluster> Reviewer for Admission<C> {
             None => self.decide(&known.name, &known.policy, &request, deadline).await,
         };
         fail_point::answers(decision.reason);
-        let answer = review::answer(&request.uid, &decision);
+        let answer = answer(&request.uid, &decision);
         let took = begun.elapsed();
         known.metrics.reviewed(operation(request.operation), decision.reason.label(), took);
         log(&known.name, &request, &decision, took);
@@ -338,16 +353,6 @@ fn message(decision: &Decision) -> &str {
     match &decision.verdict {
         Verdict::Deny(denial) => &denial.message,
         Verdict::Admit | Verdict::Replace(_) => decision.reason.sentence(),
-    }
-}
-
-/// The mode, as logs name it.
-impl std::fmt::Display for Mode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Apply => "apply",
-            Self::Recreate => "recreate",
-        })
     }
 }
 

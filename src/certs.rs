@@ -27,7 +27,7 @@ mod token;
 mod watch;
 
 pub use args::{ArgsError, CertArgs, SelfManaged, Source, service_names};
-pub use client_ca::{ClientCaSlot, client_verifier};
+pub use client_ca::{ClientCaVerifier, client_verifier};
 pub use clock::{Clock, SystemClock};
 pub use expiry::{Life, warn_before_expiry};
 pub use issue::{Issued, Keypair, self_signed};

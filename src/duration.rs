@@ -12,7 +12,7 @@ use jiff::{Span, SpanRelativeTo};
 /// # Errors
 /// When the text is no duration, or a negative one; the sentence says how to write one.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("{text:?} is not a duration like 90d, 36h, 1h30m, 10s or 500ms");
+    let wrong = || format!("{text:?} is not a duration like 90d, 36h, 1m30s, 10s or 500ms");
     let span: Span = text.parse().map_err(|_| wrong())?;
     let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| wrong())?;
     Duration::try_from(signed).map_err(|_| wrong())
@@ -53,7 +53,7 @@ mod tests {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "10", "s", "1.2.3s", "-1s", "1e3s", "soon", "1mo", "1y", "1h ago"] {
-            assert!(parse(text).is_err_and(|error| error.contains("1h30m")), "{text}");
+            assert!(parse(text).is_err_and(|error| error.contains("1m30s")), "{text}");
         }
         assert!(parse_positive("0s").is_err());
         assert_eq!(parse_positive("1s"), Ok(Duration::from_secs(1)));

@@ -5,6 +5,9 @@
 mod client;
 mod cluster;
 mod connect;
+mod effects;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod names;
 mod version;
 pub mod webhook;
@@ -12,5 +15,6 @@ pub mod webhook;
 pub use client::{ApiAnswer, ApiClient, FIELD_MANAGER, encode};
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};
+pub use effects::{Cluster, Right};
 pub use version::ServerVersion;
 pub use webhook::POLICY_LABEL;

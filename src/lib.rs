@@ -8,14 +8,9 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`policy`] | the policy file and the annotations: one validated value |
-//! | [`job`] | the domain: a view of a Job, its immutable part, template hash, names, owner, progress |
-//! | [`decide`] | `decide(request, policy) -> Decision`: the rule list, pure and total |
-//! | [`reason`] | every outcome: its metric label, its log value, its sentence |
-//! | [`patch`] | the JSON Patch builder and the proof that a patch applies |
-//! | [`replace`] | the replacement protocol: plan, dormant record, execution through a trait, reaper |
-//! | [`review`] | the wire envelope of an AdmissionReview |
-//! | [`admission`] | bytes in, bytes out: review, decision, effects, metrics |
+//! | the crate `rejob-core` | what is decided, pure and total: policies, the view of a Job, the rules, the protocol |
+//! | [`admission`] | bytes in, bytes out: review, decision, effects, reaper, metrics |
+//! | [`policy_file`] | the policy file |
 //! | [`server`] | listener, TLS, router, limits, admin port, drain |
 //! | [`certs`] | certificates: plan, issue, store, watch, inject |
 //! | [`kubernetes`] | the API server: one client, the effects behind the trait, webhook configurations, names |
@@ -28,18 +23,14 @@ pub mod admission;
 pub mod certs;
 pub mod cli;
 pub mod commands;
-pub mod decide;
 pub mod doctor;
 pub mod duration;
 pub mod error;
-pub mod job;
 pub mod kubernetes;
 pub mod manifest;
 pub mod metrics;
-pub mod patch;
-pub mod policy;
-pub mod reason;
-pub mod replace;
-pub mod review;
+pub mod policy_file;
 pub mod server;
 pub mod telemetry;
+
+pub use rejob_core::{answer, decide, job, patch, policy, reason, replacement, review};

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use rejob::cli::{Cli, Command};
 use rejob::commands::{
     self, block_on, doctor, explain, generate, hash, mutate, rerun, review, serve, status,
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
         Command::Mutate(args) => mutate::run(&args),
         Command::Review(args) => review::run(&args),
         Command::Hash(args) => hash::run(&args),
-        Command::Generate(args) => generate::run(args),
+        Command::Generate(args) => generate::run(args, Cli::command()),
         Command::Doctor(args) => block_on(doctor::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
         Command::Rerun(args) => block_on(rerun::run(&args)),

@@ -12,7 +12,6 @@ mod drain;
 mod idle;
 mod limits;
 mod listen;
-mod prompt;
 mod refusal;
 mod review;
 mod reviewer;

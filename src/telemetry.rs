@@ -29,10 +29,7 @@ pub struct LogArgs {
     /// Least level to log: error, warn, info, debug or trace, or a filter such as
     /// `info,rejob::server=debug`.
     #[arg(
-        long,
-        env = "REJOB_LOG_LEVEL",
-        value_name = "LEVEL",
-        default_value = "info",
+        long, env = "REJOB_LOG_LEVEL", value_name = "LEVEL", default_value = "info",
         value_parser = level
     )]
     pub log_level: String,

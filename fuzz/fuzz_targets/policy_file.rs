@@ -2,10 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rejob::policy::PolicySet;
 
 fuzz_target!(|text: &str| {
-    match PolicySet::parse(text, "policies.yaml") {
+    match rejob::policy_file::parse(text, "policies.yaml") {
         Ok(set) => assert!(set.names().next().is_some()),
         Err(error) => assert!(error.to_string().contains("policies.yaml")),
     }

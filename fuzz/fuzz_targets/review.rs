@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use rejob::decide::{Context, Verdict, create_offline, decide};
 use rejob::policy::PolicySet;
-use rejob::review::{answer, parse};
+use rejob::answer::answer;
+use rejob::review::parse;
 
 static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     let file = "policies:
@@ -16,7 +17,7 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
   c: { onChange: Deny }
   d: { onChange: Ignore, whileRunning: Deny }
 ";
-    PolicySet::parse(file, "fuzz").expect("the policies are valid")
+    rejob::policy_file::parse(file, "fuzz").expect("the policies are valid")
 });
 
 fuzz_target!(|bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Facts that only the cluster knows, asked for when a decision lacks them.
+//! RequestFacts that only the cluster knows, asked for when a decision lacks them.
 
 use std::time::Duration;
 
@@ -7,11 +7,12 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
-use crate::replace::{ApiError, Cluster, no_time};
+use crate::kubernetes::Cluster;
+use crate::replacement::{ApiError, no_time};
 use crate::review::Request;
 
 /// What is known about a request.
-pub(super) struct Facts<'a> {
+pub(super) struct RequestFacts<'a> {
     pub context: Context<'a>,
     /// The name of its policy.
     pub policy: &'a str,
@@ -21,7 +22,7 @@ pub(super) struct Facts<'a> {
     pub creation: Duration,
 }
 
-impl<'a> Facts<'a> {
+impl<'a> RequestFacts<'a> {
     pub fn new(
         context: Context<'a>,
         policy: &'a str,

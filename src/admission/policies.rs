@@ -8,16 +8,17 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::decide::Decision;
 use crate::job::{Job, asks_for_a_rerun};
+use crate::kubernetes::Cluster;
 use crate::metrics::{Metrics, PolicyMetrics};
 use crate::policy::{DORMANT, OnChange, Policy, PolicySet, RERUN};
 use crate::reason::Reason;
-use crate::replace::{ApiError, Cluster, Record};
+use crate::replacement::{ApiError, Record};
 use crate::review::Request;
 use crate::server::ReviewError;
 
 /// A policy, and what counts the reviews that are decided by it.
 #[derive(Debug, Clone)]
-pub(super) struct Known {
+pub(super) struct ServedPolicy {
     pub name: String,
     pub policy: Policy,
     pub metrics: PolicyMetrics,
@@ -26,7 +27,7 @@ pub(super) struct Known {
 /// What the last segment of a path names.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Named<'a> {
-    Policy(&'a Known),
+    Policy(&'a ServedPolicy),
     Dormant,
     Rerun,
 }
@@ -35,15 +36,15 @@ pub(super) enum Named<'a> {
 pub(super) struct Policies {
     /// Whether one of them replaces.
     pub replace: bool,
-    by_name: HashMap<String, Known>,
+    by_name: HashMap<String, ServedPolicy>,
     names: String,
     metrics: Metrics,
-    none: OnceLock<Known>,
+    none: OnceLock<ServedPolicy>,
 }
 
 impl Policies {
     pub fn new(policies: &PolicySet, metrics: &Metrics) -> Self {
-        let known = |name: &str, policy: &Policy| Known {
+        let known = |name: &str, policy: &Policy| ServedPolicy {
             name: name.to_owned(),
             policy: policy.clone(),
             metrics: metrics.policy(name),
@@ -75,8 +76,8 @@ impl Policies {
 
     /// Where no policy of this server's is meant: a dormant Job is started, and everything else is left
     /// to the API server.
-    fn none(&self) -> &Known {
-        self.none.get_or_init(|| Known {
+    fn none(&self) -> &ServedPolicy {
+        self.none.get_or_init(|| ServedPolicy {
             name: String::new(),
             policy: Policy { on_change: OnChange::Ignore, ..Policy::default() },
             metrics: self.metrics.policy(""),
@@ -84,7 +85,7 @@ impl Policies {
     }
 
     /// The policy by which a dormant Job was made: the namespace may have changed its label meanwhile.
-    pub fn of_dormant(&self, request: &Request) -> &Known {
+    pub fn of_dormant(&self, request: &Request) -> &ServedPolicy {
         let old = request.old_object.as_ref().map(Job::new);
         let record = old.and_then(Record::of);
         record.and_then(|record| self.by_name.get(&record.policy)).unwrap_or_else(|| self.none())
@@ -97,7 +98,7 @@ impl Policies {
         cluster: Option<&C>,
         request: &Request,
         deadline: Instant,
-    ) -> (&Known, Option<Decision>) {
+    ) -> (&ServedPolicy, Option<Decision>) {
         let jobs = (request.old_object.as_ref(), request.object.as_ref());
         let (Some(old), Some(object)) = jobs else { return (self.none(), None) };
         if !asks_for_a_rerun(Job::new(old), Job::new(object)) {
@@ -125,14 +126,14 @@ impl Policies {
         cluster: Option<&C>,
         request: &Request,
         deadline: Instant,
-    ) -> Result<Option<&Known>, Unknown> {
+    ) -> Result<Option<&ServedPolicy>, Unknown> {
         let unknown = |reason, why, passing| Unknown { reason, why, passing };
         let Some(cluster) = cluster else {
             let why = "this rejob has no connection to the cluster: run it in the cluster or with \
                        --kubeconfig";
             return Err(unknown(Reason::NoCluster, why.to_owned(), false));
         };
-        let label = timeout_at(deadline, cluster.opted_in(&request.namespace))
+        let label = timeout_at(deadline, cluster.namespace_policy(&request.namespace))
             .await
             .unwrap_or_else(|_| Err(ApiError::unanswered("no answer before the deadline")))
             .map_err(|error| {

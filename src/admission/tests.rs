@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::Duration;
 
 use super::*;
-use crate::replace::fake::{Answer, Fake, NEVER, error};
-use crate::replace::record::{make_dormant, recorded};
+use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error, make_dormant, recorded};
 
 mod released;
 mod rerun;
@@ -77,7 +76,7 @@ fn counted(metrics: &Metrics, line: &str) -> bool {
     metrics.exposition(crate::metrics::Format::Prometheus).contains(line)
 }
 
-fn fails(called: &'static str, code: u16) -> impl Fn(&str, usize) -> Option<Answer> {
+fn fails(called: &'static str, code: u16) -> impl Fn(&str, usize) -> Option<ScriptedAnswer> {
     move |name, _| {
         (name == called).then(|| (Duration::ZERO, Err(error(code, "Whatever", "no luck"))))
     }

@@ -14,10 +14,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::reaper::LONGEST_REQUEST;
 use crate::job::{Job, Progress, progress};
+use crate::kubernetes::Cluster;
 use crate::kubernetes::ServerVersion;
-use crate::replace::Cluster;
-use crate::replace::reaper::LONGEST_REQUEST;
 use crate::review::Request;
 
 /// How long a request waits; the API server's own retry comes at once.

@@ -36,10 +36,10 @@ pub fn client_verifier(ca_pem: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, Cer
 
 /// A [`client_verifier`] whose bundle can be exchanged; clones share it.
 #[derive(Clone)]
-pub struct ClientCaSlot(Arc<ArcSwap<Arc<dyn ClientCertVerifier>>>);
+pub struct ClientCaVerifier(Arc<ArcSwap<Arc<dyn ClientCertVerifier>>>);
 
-impl ClientCaSlot {
-    /// A slot that verifies with the bundle `ca_pem`.
+impl ClientCaVerifier {
+    /// A verifier by the bundle `ca_pem`.
     ///
     /// # Errors
     /// When the bundle holds no usable CA certificate.
@@ -57,13 +57,13 @@ impl ClientCaSlot {
     }
 }
 
-impl fmt::Debug for ClientCaSlot {
+impl fmt::Debug for ClientCaVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientCaSlot")
+        f.write_str("ClientCaVerifier")
     }
 }
 
-impl ClientCertVerifier for ClientCaSlot {
+impl ClientCertVerifier for ClientCaVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[] // no hints: a client then sends the certificate it has, and the bundle may change
     }

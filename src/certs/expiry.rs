@@ -41,8 +41,8 @@ impl Validity {
 
 /// Logs a warning while less than a fifth of the served certificate's life is left, and an error
 /// once it is over: at each change of the certificate and every hour. Never returns.
-pub async fn warn_before_expiry(slot: CertResolver, clock: impl Clock) {
-    let mut served = slot.subscribe();
+pub async fn warn_before_expiry(resolver: CertResolver, clock: impl Clock) {
+    let mut served = resolver.subscribe();
     loop {
         let validity = *served.borrow_and_update();
         if let Some(validity) = validity {

@@ -79,7 +79,7 @@ pub struct Manager<S, C, R> {
     random: R,
     names: Vec<String>,
     lives: Lifetimes,
-    slot: CertResolver,
+    resolver: CertResolver,
     tokens: AcceptedTokens,
     readiness: Readiness,
     serving: Option<Serving>,
@@ -113,7 +113,7 @@ pub enum StepError {
 }
 
 impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
-    /// A replica that fills `slot` and `tokens` from the store, for a server called by `names` and
+    /// A replica that fills `resolver` and `tokens` from the store, for a server called by `names` and
     /// by the names that the webhook configuration has.
     #[expect(clippy::too_many_arguments, reason = "each is one thing a test replaces")]
     pub fn new(
@@ -122,7 +122,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         random: R,
         names: Vec<String>,
         lives: Lifetimes,
-        slot: CertResolver,
+        resolver: CertResolver,
         tokens: AcceptedTokens,
         readiness: Readiness,
     ) -> Self {
@@ -133,7 +133,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             random,
             names,
             lives,
-            slot,
+            resolver,
             tokens,
             readiness,
             serving,
@@ -228,7 +228,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             self.tokens.set(state.tokens.accepted());
         }
         if let (Some(serving), Ok(leaf)) = (serve(situation, self.serving), &secret.leaf) {
-            self.slot.set(leaf.pair.clone());
+            self.resolver.set(leaf.pair.clone());
             self.serving = Some(serving);
             info!(
                 certificate = %serving.leaf, ca = %serving.ca, not_after = %serving.validity.not_after,

@@ -15,21 +15,21 @@ use super::resolver::CertResolver;
 /// not take readiness away: requests that arrive can be answered.
 #[derive(Clone, Debug)]
 pub struct Readiness {
-    slot: CertResolver,
+    resolver: CertResolver,
     waiting: Arc<ArcSwapOption<String>>,
 }
 
 impl Readiness {
-    /// Ready as soon as `slot` serves a valid certificate.
+    /// Ready as soon as `resolver` serves a valid certificate.
     #[must_use]
-    pub fn of_slot(slot: CertResolver) -> Self {
-        Self { slot, waiting: Arc::default() }
+    pub fn of(resolver: CertResolver) -> Self {
+        Self { resolver, waiting: Arc::default() }
     }
 
-    /// As [`Readiness::of_slot`], and not before [`Readiness::published`] was called.
+    /// As [`Readiness::of`], and not before [`Readiness::published`] was called.
     #[must_use]
-    pub fn when_published(slot: CertResolver) -> Self {
-        let readiness = Self::of_slot(slot);
+    pub fn when_published(resolver: CertResolver) -> Self {
+        let readiness = Self::of(resolver);
         let first = "the first look at the Secret and the webhook configuration".to_owned();
         readiness.waiting.store(Some(Arc::new(first)));
         readiness
@@ -53,7 +53,7 @@ impl Readiness {
         if let Some(waiting) = self.waiting.load_full() {
             return Err(format!("certificates: waiting for {waiting}"));
         }
-        match self.slot.validity() {
+        match self.resolver.validity() {
             None => Err("certificates: none is served yet".to_owned()),
             Some(validity) if validity.life(clock.now()) == Life::Expired => {
                 Err(format!("certificates: the one served expired at {}", validity.not_after))

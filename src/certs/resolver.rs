@@ -11,7 +11,7 @@ use super::pair::{Pair, Validity};
 
 /// Holds the pair that is served; clones share it.
 ///
-/// An empty slot refuses handshakes. Each handshake resolves by one atomic load, so a swap never
+/// An empty resolver refuses handshakes. Each handshake resolves by one atomic load, so a swap never
 /// disturbs one that has begun.
 #[derive(Clone, Debug)]
 pub struct CertResolver {
@@ -26,18 +26,18 @@ impl Default for CertResolver {
 }
 
 impl CertResolver {
-    /// A slot that serves nothing yet.
+    /// One that serves nothing yet.
     #[must_use]
     pub fn empty() -> Self {
         Self { current: Arc::default(), validity: Arc::new(watch::Sender::new(None)) }
     }
 
-    /// A slot that serves `pair`.
+    /// One that serves `pair`.
     #[must_use]
     pub fn new(pair: Pair) -> Self {
-        let slot = Self::empty();
-        slot.set(pair);
-        slot
+        let resolver = Self::empty();
+        resolver.set(pair);
+        resolver
     }
 
     /// Serves `pair` from the next handshake on.

@@ -7,7 +7,7 @@ use rustls::server::danger::ClientCertVerifier;
 use tokio::task::JoinSet;
 
 use super::args::{ArgsError, CertArgs, Source};
-use super::client_ca::ClientCaSlot;
+use super::client_ca::ClientCaVerifier;
 use super::clock::SystemClock;
 use super::expiry::warn_before_expiry;
 use super::issue::self_signed;
@@ -25,9 +25,9 @@ use crate::kubernetes::ApiClient;
 #[derive(Debug)]
 pub struct Supply {
     /// Resolves the certificate of each handshake.
-    pub slot: CertResolver,
+    pub resolver: CertResolver,
     /// Verifies client certificates, when `--client-ca` was given.
-    pub client_ca: Option<ClientCaSlot>,
+    pub client_ca: Option<ClientCaVerifier>,
     /// The tokens that paths must carry.
     pub tokens: AcceptedTokens,
     /// The certificate part of `/readyz`.
@@ -81,22 +81,22 @@ impl Supply {
                         reason: error.to_string(),
                     })
                 })?;
-                let slot = ClientCaSlot::new(&bytes).map_err(failed)?;
-                let (file, watched) = (file.clone(), slot.clone());
+                let verifier = ClientCaVerifier::new(&bytes).map_err(failed)?;
+                let (file, watched) = (file.clone(), verifier.clone());
                 let interval = args.tls_reload_interval;
                 tasks.spawn(async move { watch_client_ca(&file, watched, interval).await });
-                Some(slot)
+                Some(verifier)
             }
         };
 
-        let slot = CertResolver::empty();
+        let resolver = CertResolver::empty();
         let mut in_memory_ca = None;
         let mut tokens = AcceptedTokens::not_required();
-        let mut readiness = Readiness::of_slot(slot.clone());
+        let mut readiness = Readiness::of(resolver.clone());
         match source {
             Source::InMemory => {
                 let issued = self_signed(&["localhost", "127.0.0.1", "::1"])?;
-                slot.set(issued.pair);
+                resolver.set(issued.pair);
                 in_memory_ca = Some(issued.ca_pem);
             }
             Source::Files { cert, key } => {
@@ -105,37 +105,37 @@ impl Supply {
                     let files = format!("{} and {}", cert.display(), key.display());
                     StartError::Files { files, error }
                 })?;
-                slot.set(pair);
-                let (watched, interval) = (slot.clone(), args.tls_reload_interval);
+                resolver.set(pair);
+                let (watched, interval) = (resolver.clone(), args.tls_reload_interval);
                 tasks
                     .spawn(async move { watch_files(&cert, &key, watched, interval, clock).await });
             }
             Source::SelfManaged(own) => {
                 let client = client.ok_or(StartError::NoCluster)?;
                 tokens = accepted_tokens();
-                readiness = Readiness::when_published(slot.clone());
+                readiness = Readiness::when_published(resolver.clone());
                 let manager = Manager::new(
                     ClusterStore::new(client, &own.namespace, &own.secret, &own.configuration),
                     SystemClock,
                     SystemRandom,
                     own.names,
                     Lifetimes::new(own.cert_life, own.ca_life),
-                    slot.clone(),
+                    resolver.clone(),
                     tokens.clone(),
                     readiness.clone(),
                 );
                 tasks.spawn(manager.run());
             }
         }
-        tasks.spawn(warn_before_expiry(slot.clone(), SystemClock));
-        Ok(Self { slot, client_ca, tokens, readiness, in_memory_ca, tasks })
+        tasks.spawn(warn_before_expiry(resolver.clone(), SystemClock));
+        Ok(Self { resolver, client_ca, tokens, readiness, in_memory_ca, tasks })
     }
 
     /// The verifier for the TLS configuration: of client certificates, or of nothing.
     #[must_use]
     pub fn client_verifier(&self) -> Arc<dyn ClientCertVerifier> {
         match &self.client_ca {
-            Some(slot) => Arc::new(slot.clone()),
+            Some(verifier) => Arc::new(verifier.clone()),
             None => Arc::new(rustls::server::NoClientAuth),
         }
     }
@@ -149,6 +149,6 @@ impl Supply {
     /// The last second of the certificate being served, for metrics.
     #[must_use]
     pub fn not_after(&self) -> Option<Timestamp> {
-        self.slot.validity().map(|validity| validity.not_after)
+        self.resolver.validity().map(|validity| validity.not_after)
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
 
-use super::client_ca::ClientCaSlot;
+use super::client_ca::ClientCaVerifier;
 use super::clock::Clock;
 use super::pair::{Pair, load_pair};
 use super::pem::CertError;
@@ -32,13 +32,13 @@ pub async fn read_pair(cert: &Path, key: &Path, clock: &impl Clock) -> Result<Pa
     read_stable(cert, key, clock).await.0
 }
 
-/// Keeps `slot` at the content of the two files, read every `interval`. Never returns.
+/// Keeps `resolver` at the content of the two files, read every `interval`. Never returns.
 ///
-/// Needs no pair in the slot at the start: an empty slot is filled by the first good pair.
+/// Needs no pair in the resolver at the start: an empty resolver is filled by the first good pair.
 pub async fn watch_files(
     cert: &Path,
     key: &Path,
-    slot: CertResolver,
+    resolver: CertResolver,
     interval: Duration,
     clock: impl Clock,
 ) {
@@ -56,9 +56,9 @@ pub async fn watch_files(
                         "the certificate has no subjectAltName; the Kubernetes API server refuses it"
                     );
                 }
-                let served = slot.current();
+                let served = resolver.current();
                 if served.is_none_or(|served| served.key.cert != pair.key.cert) {
-                    slot.set(pair);
+                    resolver.set(pair);
                     info!(files, %not_after, "serving the certificate read from files");
                 }
             }
@@ -71,13 +71,13 @@ pub async fn watch_files(
     }
 }
 
-/// Keeps `slot` at the content of the CA bundle file, read every `interval`. Never returns.
-pub async fn watch_client_ca(file: &Path, slot: ClientCaSlot, interval: Duration) {
+/// Keeps `verifier` at the content of the CA bundle file, read every `interval`. Never returns.
+pub async fn watch_client_ca(file: &Path, verifier: ClientCaVerifier, interval: Duration) {
     let mut seen = LastRead::default();
     loop {
         let bytes = read(file).await;
         let content = digest([bytes.as_ref().ok()]);
-        let result = bytes.and_then(|bytes| slot.set(&bytes));
+        let result = bytes.and_then(|bytes| verifier.set(&bytes));
         if seen.is_new(content, result.as_ref().err()) {
             match result {
                 Ok(()) => info!(file = %file.display(), "verifying clients with the CA bundle"),

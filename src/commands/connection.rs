@@ -49,18 +49,18 @@ impl ClusterArg {
     ///
     /// # Errors
     /// When the kubeconfig or the service account cannot be used.
-    pub async fn connect(&self) -> anyhow::Result<Option<Connection>> {
+    pub async fn connect(&self) -> anyhow::Result<Option<UserConnection>> {
         let Some(config) = self.config().await? else { return Ok(None) };
         let world = RealWorld::new(config.clone())
             .context("cannot use the kubeconfig; check --kubeconfig")?;
-        Ok(Some(Connection { world, config }))
+        Ok(Some(UserConnection { world, config }))
     }
 
     /// A connection, for what makes no sense without one.
     ///
     /// # Errors
     /// As [`Self::connect`], and when nothing names a cluster.
-    pub async fn expect(&self) -> anyhow::Result<Connection> {
+    pub async fn expect(&self) -> anyhow::Result<UserConnection> {
         let connection = self.connect().await?;
         connection.context("no cluster to look at: give --kubeconfig, or set KUBECONFIG")
     }
@@ -86,14 +86,14 @@ impl ClusterArg {
 }
 
 /// A connection to an API server. Nothing is sent twice.
-pub struct Connection {
+pub struct UserConnection {
     /// Sends the requests.
     pub world: RealWorld,
     /// Where to, and as whom.
     pub config: Config,
 }
 
-impl Connection {
+impl UserConnection {
     /// The API server's address.
     #[must_use]
     pub fn server(&self) -> String {

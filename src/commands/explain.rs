@@ -12,7 +12,7 @@ use http::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::connection::{ClusterArg, Connection, NamespaceArg, jobs_path, namespace_path};
+use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
 use super::policies::{self, PolicyArg};
 use super::{DENIED, Output, job_name, json_line, table};
 use crate::decide::{Context, Decision, Verdict, decide};
@@ -140,7 +140,7 @@ fn offline(args: &ExplainArgs, jobs: &[Value]) -> anyhow::Result<Explanation> {
 
 async fn online(
     args: &ExplainArgs,
-    connection: &Connection,
+    connection: &UserConnection,
     jobs: Vec<Value>,
 ) -> anyhow::Result<Explanation> {
     let mut unknown = Vec::new();
@@ -185,7 +185,7 @@ async fn online(
 
 /// What the API server says to the manifest, as `kubectl replace` or `kubectl create` would send it.
 async fn dry_run(
-    connection: &Connection,
+    connection: &UserConnection,
     namespace: &str,
     job: &Value,
     exists: bool,
@@ -198,7 +198,7 @@ async fn dry_run(
 
 /// The policy of a namespace; the outer `None` where it is not known, the inner one where it has none.
 async fn policy_of<'p>(
-    connection: &Connection,
+    connection: &UserConnection,
     namespace: &str,
     policies: &'p PolicySet,
     unknown: &mut Vec<String>,

@@ -4,10 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::CommandFactory;
 
-use crate::cli::Cli;
-use crate::policy::file::PolicyFile;
+use crate::policy_file::PolicyFile;
 
 /// The default policy file, with comments.
 const CONFIG: &str = include_str!("generate/policies.yaml");
@@ -45,20 +43,20 @@ pub enum What {
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run(args: GenerateArgs) -> anyhow::Result<ExitCode> {
+pub fn run(args: GenerateArgs, mut cli: clap::Command) -> anyhow::Result<ExitCode> {
     match args.what {
         What::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "rejob", &mut script);
+            clap_complete::generate(shell, &mut cli, "rejob", &mut script);
             super::print(&script)?;
         }
         What::Man { directory: Some(directory) } => {
             let failed = || format!("cannot write man pages to {}", directory.display());
             std::fs::create_dir_all(&directory).with_context(failed)?;
-            clap_mangen::generate_to(Cli::command(), &directory).with_context(failed)?;
+            clap_mangen::generate_to(cli, &directory).with_context(failed)?;
         }
         What::Man { directory: None } => {
-            let mut command = Cli::command().disable_help_subcommand(true);
+            let mut command = cli.disable_help_subcommand(true);
             command.build();
             let mut pages = Vec::new();
             render(&command, &mut pages)?;
@@ -86,7 +84,10 @@ mod tests {
 
     #[test]
     fn the_default_file_reads_back_as_the_built_in_policies() {
-        assert_eq!(PolicySet::parse(CONFIG, "policies.yaml").unwrap(), PolicySet::builtin());
+        assert_eq!(
+            crate::policy_file::parse(CONFIG, "policies.yaml").unwrap(),
+            PolicySet::builtin()
+        );
     }
 
     #[test]

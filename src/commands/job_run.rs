@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::doctor::checks::span;
 use crate::job::Job;
-use crate::replace::Record;
+use crate::replacement::Record;
 
 /// A Job's run, off its status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -21,7 +21,7 @@ impl PoliciesArg {
     /// When the file is refused.
     pub fn load(&self) -> anyhow::Result<PolicySet> {
         Ok(match &self.policies {
-            Some(file) => PolicySet::read(file)?,
+            Some(file) => crate::policy_file::read(file)?,
             None => PolicySet::builtin(),
         })
     }

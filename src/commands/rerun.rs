@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::connection::{ClusterArg, Connection, NamespaceArg, jobs_path, namespace_path};
+use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
 use super::job_run::{JobRun, State};
 use crate::decide::{self, decide};
 use crate::job::{Job, keys};
@@ -98,7 +98,7 @@ pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Why a dry run that was accepted would replace nothing.
-async fn why_not(connection: &Connection, namespace: &str, old: &Value, new: &Value) -> String {
+async fn why_not(connection: &UserConnection, namespace: &str, old: &Value, new: &Value) -> String {
     let request = super::request(Operation::Update, namespace, new.clone(), Some(old.clone()));
     let reason = decide(&request, &Policy::default(), &decide::Context::default()).reason;
     if reason.is_left_alone() {
@@ -119,7 +119,7 @@ async fn why_not(connection: &Connection, namespace: &str, old: &Value, new: &Va
 }
 
 /// Sends the request; while the old run works, as often as kubectl would.
-async fn send(connection: &Connection, path: &str, asked: &Value) -> anyhow::Result<Value> {
+async fn send(connection: &UserConnection, path: &str, asked: &Value) -> anyhow::Result<Value> {
     let mut tries = 0;
     loop {
         let answer = connection.call(Method::PATCH, path, Some(asked)).await?;
@@ -139,7 +139,7 @@ async fn send(connection: &Connection, path: &str, asked: &Value) -> anyhow::Res
 
 /// Waits until the run of that uid ends.
 async fn follow(
-    connection: &Connection,
+    connection: &UserConnection,
     path: &str,
     uid: &str,
     mut logs: Option<Logs>,
@@ -220,7 +220,7 @@ struct Logs {
 }
 
 impl Logs {
-    fn new(connection: &Connection, namespace: &str, uid: &str) -> anyhow::Result<Self> {
+    fn new(connection: &UserConnection, namespace: &str, uid: &str) -> anyhow::Result<Self> {
         let mut config = connection.config.clone();
         // A container may say nothing for hours.
         config.read_timeout = None;
@@ -236,7 +236,7 @@ impl Logs {
     }
 
     /// Follows each container that has started since the last look.
-    async fn follow_new(&mut self, connection: &Connection) {
+    async fn follow_new(&mut self, connection: &UserConnection) {
         let path = format!("{}?labelSelector={}", self.pods, self.selector);
         let pods = match connection.list(&path).await {
             Ok(pods) => pods,

@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use crate::answer::answer;
 use crate::decide::{self, Decision, Verdict, decide};
 use crate::kubernetes::ServerVersion;
 use crate::manifest::Input;
@@ -32,9 +33,7 @@ pub struct ReviewArgs {
     pub policy: PolicyArg,
     /// The version of the API server, as `1.36`: later ones accept more changes by themselves.
     #[arg(
-        long,
-        env = "REJOB_KUBERNETES_VERSION",
-        value_name = "VERSION",
+        long, env = "REJOB_KUBERNETES_VERSION", value_name = "VERSION",
         value_parser = kubernetes_version
     )]
     pub kubernetes_version: Option<ServerVersion>,
@@ -67,7 +66,7 @@ pub fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let server_minor = args.kubernetes_version.map(|version| version.minor);
     let context = decide::Context { server_minor, ..decide::Context::default() };
     let decision = decide(&request, &policy, &context);
-    let mut answer = review::answer(&request.uid, &decision);
+    let mut answer = answer(&request.uid, &decision);
     answer.push(b'\n');
     super::print(&answer)?;
     if args.explain {
@@ -173,7 +172,7 @@ fn unknown(context: &decide::Context<'_>) -> Vec<&'static str> {
         own_user,
         own_namespace,
         server_minor,
-        held: _,
+        was_told_to_wait: _,
         given_up: _,
         applied_just_now: _,
         creation: _,

@@ -13,15 +13,16 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::admission::reaper::{self, Reaper};
 use crate::admission::{Admission, Identity};
 use crate::certs::{self, CertResolver, Supply, SystemClock};
 use crate::kubernetes::KubeCluster;
 use crate::metrics::Metrics;
 use crate::policy::PolicySet;
-use crate::replace::{Reaper, reaper};
 use crate::server::admin::ReadinessChecks;
 use crate::server::{Limits, Server, Setup, tls};
 use crate::telemetry;
+use connection::Connection;
 use greeting::Greeting;
 
 /// The flags of `rejob serve`.
@@ -30,20 +31,14 @@ use greeting::Greeting;
 pub struct ServeArgs {
     /// Address and port of the webhook (HTTPS); port 0 takes a free one.
     #[arg(
-        long,
-        env = "REJOB_LISTEN",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8443",
+        long, env = "REJOB_LISTEN", value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8443",
         value_parser = address
     )]
     pub listen: SocketAddr,
     /// Address and port of /livez, /readyz and /metrics (HTTP); port 0 takes a free one.
     #[arg(
-        long,
-        env = "REJOB_ADMIN_LISTEN",
-        value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080",
-        value_parser = address
+        long, env = "REJOB_ADMIN_LISTEN", value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080", value_parser = address
     )]
     pub admin_listen: SocketAddr,
     /// Policy file; without it the built-in policies replace, hash-name and ttl.
@@ -82,7 +77,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
     }
     telemetry::init(&args.telemetry)?;
     let policies = match &args.policies {
-        Some(path) => PolicySet::read(path)?,
+        Some(path) => crate::policy_file::read(path)?,
         None => PolicySet::builtin(),
     };
     tokio::runtime::Builder::new_multi_thread()
@@ -101,7 +96,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
         || matches!(args.certs.source(), Ok(certs::Source::SelfManaged(_)));
     let connection = if needed {
         tokio::select! {
-            connection = args.cluster.connect(&metrics) => connection?,
+            connection = Connection::open(&args.cluster, &metrics) => connection?,
             () = signals.next() => return Ok(ExitCode::SUCCESS),
         }
     } else {
@@ -130,7 +125,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
     let server = Server::bind(Setup {
         listen: args.listen,
         admin_listen: args.admin_listen,
-        tls: Arc::new(tls::config(Arc::new(supply.slot.clone()), supply.client_verifier())?),
+        tls: Arc::new(tls::config(Arc::new(supply.resolver.clone()), supply.client_verifier())?),
         limits: args.limits,
         tokens: supply.tokens.clone(),
         readiness: ReadinessChecks::of(vec![(
@@ -147,7 +142,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
         greeting.print(webhook, admin);
     }
 
-    tokio::spawn(export_expiry(supply.slot.clone(), metrics));
+    tokio::spawn(export_expiry(supply.resolver.clone(), metrics));
     tokio::spawn(async move {
         supply.ended().await;
         tracing::error!("the renewal of certificates ended; restart rejob before they expire");
@@ -177,7 +172,7 @@ fn reap(args: &ServeArgs, cluster: Arc<KubeCluster>, policies: &PolicySet, metri
         );
         return;
     };
-    let options = reaper::Options {
+    let options = reaper::ReaperOptions {
         configuration,
         policies: policies.clone(),
         own_namespace: args.certs.pod_namespace.clone(),
@@ -188,8 +183,8 @@ fn reap(args: &ServeArgs, cluster: Arc<KubeCluster>, policies: &PolicySet, metri
 }
 
 /// Keeps the metric at the end of the certificate that is served.
-async fn export_expiry(slot: CertResolver, metrics: Metrics) {
-    let mut changes = slot.subscribe();
+async fn export_expiry(resolver: CertResolver, metrics: Metrics) {
+    let mut changes = resolver.subscribe();
     loop {
         if let Some(validity) = *changes.borrow_and_update() {
             metrics.certificate_expiry(validity.not_after.as_second());

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::connection::{ClusterArg, Connection, NamespaceArg, jobs_path, namespace_path};
+use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
 use super::job_run::{JobRun, State};
 use super::{Output, json_line, table};
 use crate::doctor::checks::span;
@@ -83,7 +83,7 @@ pub async fn run(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn look(connection: &Connection, namespace: Option<&str>) -> anyhow::Result<Status> {
+async fn look(connection: &UserConnection, namespace: Option<&str>) -> anyhow::Result<Status> {
     let mut unknown = Vec::new();
     let mut namespaces = if let Some(name) = namespace {
         vec![one_namespace(connection, name, &mut unknown).await?]
@@ -133,7 +133,7 @@ async fn look(connection: &Connection, namespace: Option<&str>) -> anyhow::Resul
 }
 
 async fn one_namespace(
-    connection: &Connection,
+    connection: &UserConnection,
     name: &str,
     unknown: &mut Vec<String>,
 ) -> anyhow::Result<Namespace> {
@@ -165,7 +165,7 @@ fn named(namespace: &Value) -> Namespace {
 
 /// The last replacement of each Job, by the uid of the Job that it made.
 async fn replacements(
-    connection: &Connection,
+    connection: &UserConnection,
     namespace: Option<&str>,
 ) -> anyhow::Result<HashMap<String, Replaced>> {
     let place = namespace.map_or_else(|| "/api/v1".to_owned(), namespace_path);

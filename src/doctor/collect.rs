@@ -205,7 +205,7 @@ async fn policies(probe: &impl Probe, installation: &Installation) -> Known<Poli
     let file = "policies.yaml";
     let data = found.and_then(|map| map.data).and_then(|mut data| data.remove(file));
     let data = data.ok_or_else(|| format!("the ConfigMap {name} with {file} does not exist"))?;
-    PolicySet::parse(&data, file).map_err(|error| error.to_string())
+    crate::policy_file::parse(&data, file).map_err(|error| error.to_string())
 }
 
 async fn ask_for_rights(

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::connect::ConnectError;
 use crate::error::with_causes;
-use crate::replace::ApiError;
+use crate::replacement::ApiError;
 
 /// Who rejob is in what it writes when no client named a field manager.
 pub const FIELD_MANAGER: &str = "rejob";

@@ -10,9 +10,10 @@ use kube::Config;
 use serde_json::{Value, json};
 
 use super::{ApiClient, ConnectError, FIELD_MANAGER, POLICY_LABEL, ServerVersion, encode, webhook};
+use super::{Cluster, Right};
 use crate::job::keys;
 use crate::metrics::{ApiResource, ApiVerb, Metrics};
-use crate::replace::{ApiError, Cluster, Right};
+use crate::replacement::ApiError;
 use crate::review::UserInfo;
 
 /// A cluster, as far as rejob acts on it.
@@ -123,7 +124,7 @@ fn jobs(namespace: &str) -> String {
 }
 
 impl Cluster for KubeCluster {
-    async fn opted_in(&self, namespace: &str) -> Result<Option<String>, ApiError> {
+    async fn namespace_policy(&self, namespace: &str) -> Result<Option<String>, ApiError> {
         let path = format!("/api/v1/namespaces/{}", encode(namespace));
         let found = self.get_object(ApiResource::Namespaces, &path).await?;
         let label = found.get("metadata").and_then(|metadata| metadata.get("labels"));
@@ -131,7 +132,7 @@ impl Cluster for KubeCluster {
         Ok(label.map(str::to_owned))
     }
 
-    async fn may(
+    async fn can_user(
         &self,
         user: &UserInfo,
         namespace: &str,
@@ -211,7 +212,7 @@ impl Cluster for KubeCluster {
         self.list(ApiResource::Pods, &path).await
     }
 
-    async fn dormant(&self) -> Result<Vec<Value>, ApiError> {
+    async fn list_dormant_jobs(&self) -> Result<Vec<Value>, ApiError> {
         let paths = if self.namespaces.is_empty() {
             vec!["/apis/batch/v1/jobs".to_owned()]
         } else {
@@ -230,7 +231,7 @@ impl Cluster for KubeCluster {
         self.find(ApiResource::WebhookConfigurations, &path).await
     }
 
-    async fn tell(
+    async fn publish_event(
         &self,
         namespace: &str,
         name: &str,

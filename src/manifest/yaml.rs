@@ -74,15 +74,12 @@ fn problem(error: &Error) -> Problem {
         Error::ExternalMessage { msg, .. } if msg.starts_with("plain scalar cannot start") => {
             format!("not YAML: {msg}: quote it")
         }
+        Error::ExternalMessage { msg, .. } if msg == "recursion limit exceeded" => too_much(),
         Error::ExternalMessage { msg, .. } => format!("not YAML: {msg}"),
         Error::NonFiniteFloat { .. } => {
             "a number that Kubernetes cannot store: quote it".to_owned()
         }
-        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } => format!(
-            "lists and maps nest more than {MAX_DEPTH} levels deep, or the aliases of this document \
-             stand for more than {ALIASED_NODES} nodes or {} MiB: write it out",
-            ALIASED_BYTES >> 20
-        ),
+        Error::Budget { .. } | Error::AliasReplayLimitExceeded { .. } => too_much(),
         other => {
             let text = other.to_string();
             let place = text.find(" at line ").unwrap_or(text.len());
@@ -90,6 +87,14 @@ fn problem(error: &Error) -> Problem {
         }
     };
     Problem { line: usize::try_from(line).unwrap_or(1), message }
+}
+
+fn too_much() -> String {
+    format!(
+        "lists and maps nest more than {MAX_DEPTH} levels deep, or the aliases of this document stand \
+         for more than {ALIASED_NODES} nodes or {} MiB: write it out",
+        ALIASED_BYTES >> 20
+    )
 }
 
 /// Refuses `[grep, error:]`: inside of brackets, kubectl takes a colon before a comma or a bracket
@@ -154,7 +159,9 @@ fn merged(node: Node) -> Result<Node, String> {
                             "the value of << is neither a map nor a list of maps".to_owned()
                         );
                     };
-                    members.into_iter().for_each(|(key, node)| set(key, node));
+                    for (key, node) in members {
+                        set(key, node);
+                    }
                 }
             }
             Ok(Node::Mapping(all))

@@ -32,7 +32,7 @@ impl Kind {
 
 /// The values that a label takes.
 #[derive(Debug, Clone, Copy)]
-pub enum Values {
+pub enum LabelValues {
     /// In words.
     Described(&'static str),
     /// One of these.
@@ -45,7 +45,7 @@ pub struct Label {
     /// Its name.
     pub name: &'static str,
     /// Its values.
-    pub values: Values,
+    pub values: LabelValues,
 }
 
 /// One metric.
@@ -78,11 +78,11 @@ const VERSION: Label = described("version", "the version of rejob");
 const ARCHITECTURE: Label = described("architecture", "of the processor");
 
 const fn described(name: &'static str, words: &'static str) -> Label {
-    Label { name, values: Values::Described(words) }
+    Label { name, values: LabelValues::Described(words) }
 }
 
 const fn one_of(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
-    Label { name, values: Values::OneOf(values) }
+    Label { name, values: LabelValues::OneOf(values) }
 }
 
 /// The constants, and all of them.
@@ -178,7 +178,7 @@ This page is made from `src/metrics/catalogue.rs`: `UPDATE_DOCS=1 cargo test --l
     page
 }
 
-impl Values {
+impl LabelValues {
     fn markdown(self) -> String {
         let values = match self {
             Self::Described(words) => return words.to_owned(),

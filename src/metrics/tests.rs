@@ -74,7 +74,7 @@ fn each_exported_value_is_one_that_the_page_lists() {
     let text = metrics.exposition(Format::Prometheus);
     for metric in catalogue::ALL {
         for label in metric.labels {
-            let catalogue::Values::OneOf(values) = label.values else { continue };
+            let catalogue::LabelValues::OneOf(values) = label.values else { continue };
             let begins = format!("{}=\"", label.name);
             let exported: BTreeSet<&str> = text
                 .lines()

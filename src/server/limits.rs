@@ -13,75 +13,51 @@ use crate::duration::{parse, parse_positive};
 pub struct Limits {
     /// Reviews worked on at once; more are answered with 503 and Retry-After.
     #[arg(
-        long,
-        env = "REJOB_MAX_CONCURRENT_REVIEWS",
-        value_name = "N",
-        default_value_t = 256,
+        long, env = "REJOB_MAX_CONCURRENT_REVIEWS", value_name = "N", default_value_t = 256,
         value_parser = positive
     )]
     pub max_concurrent_reviews: usize,
     /// Connections open at once; more are answered with 503 and Retry-After.
     #[arg(
-        long,
-        env = "REJOB_MAX_CONNECTIONS",
-        value_name = "N",
-        default_value_t = 1024,
+        long, env = "REJOB_MAX_CONNECTIONS", value_name = "N", default_value_t = 1024,
         value_parser = positive
     )]
     pub max_connections: usize,
     /// Largest body of a request, in bytes. A review can exceed 6 MiB.
     #[arg(
-        long,
-        env = "REJOB_MAX_BODY_BYTES",
-        value_name = "BYTES",
-        default_value_t = 8 * 1024 * 1024,
+        long, env = "REJOB_MAX_BODY_BYTES", value_name = "BYTES", default_value_t = 8 * 1024 * 1024,
         value_parser = positive
     )]
     pub max_body_bytes: usize,
     /// Time for a TLS handshake.
     #[arg(
-        long,
-        env = "REJOB_HANDSHAKE_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "10s",
+        long, env = "REJOB_HANDSHAKE_TIMEOUT", value_name = "DURATION", default_value = "10s",
         value_parser = positive_time
     )]
     pub handshake_timeout: Duration,
     /// Time from the first byte of a request to the end of its headers.
     #[arg(
-        long,
-        env = "REJOB_HEADER_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "10s",
+        long, env = "REJOB_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s",
         value_parser = positive_time
     )]
     pub header_timeout: Duration,
     /// Time a connection may be idle. The API server keeps its connections idle for 90 seconds
     /// and does not repeat a POST on a connection that was closed under it.
     #[arg(
-        long,
-        env = "REJOB_IDLE_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "3m",
+        long, env = "REJOB_IDLE_TIMEOUT", value_name = "DURATION", default_value = "3m",
         value_parser = positive_time
     )]
     pub idle_timeout: Duration,
     /// On SIGTERM: time in which new connections are still accepted, until everybody knows that
     /// the server is not ready.
     #[arg(
-        long,
-        env = "REJOB_DRAIN_GRACE",
-        value_name = "DURATION",
-        default_value = "2s",
+        long, env = "REJOB_DRAIN_GRACE", value_name = "DURATION", default_value = "2s",
         value_parser = time
     )]
     pub drain_grace: Duration,
     /// On SIGTERM, after the grace: time in which requests in flight may finish.
     #[arg(
-        long,
-        env = "REJOB_DRAIN_TIMEOUT",
-        value_name = "DURATION",
-        default_value = "20s",
+        long, env = "REJOB_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "20s",
         value_parser = time
     )]
     pub drain_timeout: Duration,

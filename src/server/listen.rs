@@ -20,7 +20,6 @@ use tower_service::Service as _;
 use super::drain::Drain;
 use super::idle::{Activity, Timed};
 use super::limits::Limits;
-use super::prompt::Prompt;
 use super::refusal::{Refusal, given_by_hyper, read_away};
 
 /// Buffer for the headers of a request, in bytes; a body is read in pieces up to this size.
@@ -159,7 +158,7 @@ where
         .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
         biased;
-        ended = Prompt::new(&mut connection) => ended,
+        ended = &mut connection => ended,
         () = drain.closing() => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await

@@ -148,7 +148,9 @@ fn the_values_in_the_gitops_manifests_render() {
 /// The pages about the installation.
 fn install_pages() -> Vec<PathBuf> {
     let mut pages = files("docs/install");
-    for page in ["certs/README.md", "charts/rejob/README.md", "examples/README.md"] {
+    for page in
+        ["certs/README.md", "charts/rejob/README.md", "docs/policies.md", "examples/README.md"]
+    {
         pages.push(root().join(page));
     }
     pages

@@ -162,8 +162,7 @@ fn the_templates_use_no_hook_but_of_helm_test_no_lookup_and_nothing_random() {
             "caBundle:",
         ] {
             // The conditions name the annotation of Helm's hooks, since they leave hooks alone.
-            let hooks =
-                path.ends_with("_conditions.tpl") || path.ends_with("tests/cluster/doctor.yaml");
+            let hooks = path.ends_with("_conditions.tpl") || path.ends_with("tests/doctor.yaml");
             let allowed = hooks && forbidden == "helm.sh/hook";
             assert!(allowed || !text.contains(forbidden), "{forbidden:?} in {}", path.display());
         }

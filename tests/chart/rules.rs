@@ -51,7 +51,7 @@ fn policies(objects: &[Value]) -> rejob::policy::PolicySet {
     let maps = of_kind(objects, "ConfigMap");
     let text =
         maps.iter().find_map(|map| map["data"]["policies.yaml"].as_str()).expect("policies.yaml");
-    rejob::policy::PolicySet::parse(text, "policies.yaml").expect("policies that the server reads")
+    rejob::policy_file::parse(text, "policies.yaml").expect("policies that the server reads")
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn every_value_is_in_the_schema_and_every_key_of_the_schema_has_a_default() {
 fn the_schema_knows_the_knobs_and_limits_of_the_policy_file() {
     let ours = &schema()["definitions"]["policy"];
     let theirs =
-        serde_json::to_value(schemars::schema_for!(rejob::policy::file::PolicyFile)).unwrap();
+        serde_json::to_value(schemars::schema_for!(rejob::policy_file::PolicyFile)).unwrap();
     let knobs = theirs["$defs"]["Policy"]["properties"].as_object().expect("the knobs");
     let names = |map: &Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(ours["properties"].as_object().unwrap()), names(knobs));

@@ -7,8 +7,8 @@ use rejob::decide::{Context, Decision, Verdict, create_offline, decide};
 use rejob::job::{IMMUTABLE_FIELDS, Job, TemplateHash, changes, hashed_name, keys};
 use rejob::policy::Policy;
 use rejob::reason::Reason;
-use rejob::replace::{Mode, Record};
-use rejob::review::{self, Request};
+use rejob::replacement::{Mode, Record};
+use rejob::review::Request;
 use serde_json::{Value, json};
 
 use jobs::{any_request, anything, create, merged, odd_job, plain_job, policy, stored, update};
@@ -80,7 +80,7 @@ proptest! {
     #[test]
     fn an_answer_is_what_the_api_server_reads(request in any_request(), policy in policy()) {
         let decision = decided(&request, &policy);
-        let answer: Value = serde_json::from_slice(&review::answer("u", &decision)).unwrap();
+        let answer: Value = serde_json::from_slice(&rejob::answer::answer("u", &decision)).unwrap();
         let response = &answer["response"];
         prop_assert_eq!(&response["uid"], "u");
         prop_assert_eq!(response["allowed"].as_bool(), Some(decision.is_allowed()));
@@ -301,7 +301,7 @@ fn a_manifest_that_is_left_alone_keeps_no_mark_that_rejob_did_not_write() {
 #[test]
 fn a_new_job_says_what_kind_it_is() {
     let job = json!({ "metadata": { "name": "a" }, "spec": {} });
-    let new = rejob::replace::new_job(Job::new(&job), &TemplateHash::of(&job), None);
+    let new = rejob::replacement::new_job(Job::new(&job), &TemplateHash::of(&job), None);
     assert_eq!((&new["apiVersion"], &new["kind"]), (&json!("batch/v1"), &json!("Job")));
 }
 

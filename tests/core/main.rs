@@ -8,7 +8,6 @@
     reason = "tests may"
 )]
 
-mod core_is_pure;
 mod decide;
 mod hash_changes;
 mod hash_laws;

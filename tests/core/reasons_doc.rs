@@ -25,7 +25,7 @@ fn document() -> String {
         "# Reasons\n\nEvery decision has one reason. It is the label `reason` of the metric \
          `rejob_reviews_total`, the field `reason` of the log line, and the audit annotation \
          `reason`. `rejob review --explain` prints its sentence.\n\n\
-         This file is made from `src/reason.rs`: `UPDATE_DOCS=1 cargo test --test core reasons_doc`.\n",
+         This file is made from `crates/core/src/reason.rs`: `UPDATE_DOCS=1 cargo test --test core reasons_doc`.\n",
     );
     for (step, about) in STEPS {
         write!(text, "\n## {step}\n\n{about}\n\n| reason | what happened |\n|---|---|\n").unwrap();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A dormant Job that was made for ada's request, with what its record holds beside the usual.
-fn made_for_ada(change: impl FnOnce(&mut crate::replace::Record)) -> Value {
+fn made_for_ada(change: impl FnOnce(&mut crate::replacement::Record)) -> Value {
     let mut record = recorded("ada", Some("kubectl"));
     change(&mut record);
     let mut job = job("a:2");

@@ -8,9 +8,9 @@ use anyhow::Context;
 use kube::config::KubeConfigOptions;
 use tokio::time::sleep;
 
+use crate::admission::reaper;
 use crate::kubernetes::{self, Introduction, KubeCluster};
 use crate::metrics::Metrics;
-use crate::replace::reaper;
 
 /// How often the API server is asked at start before rejob gives up, and the pause between.
 const TRIES: u32 = 15;
@@ -46,20 +46,19 @@ pub struct Connection {
     pub told: Introduction,
 }
 
-impl ClusterArgs {
+impl Connection {
     /// Connects; `None` when there is nothing to connect to.
     ///
     /// # Errors
     /// When there is a kubeconfig or service account and it cannot be used, or the API server does
     /// not answer for half a minute.
-    pub async fn connect(&self, metrics: &Metrics) -> anyhow::Result<Option<Connection>> {
-        let Some(config) =
-            kubernetes::config(self.kubeconfig.as_deref(), &KubeConfigOptions::default()).await?
-        else {
+    pub async fn open(args: &ClusterArgs, metrics: &Metrics) -> anyhow::Result<Option<Self>> {
+        let options = KubeConfigOptions::default();
+        let Some(config) = kubernetes::config(args.kubeconfig.as_deref(), &options).await? else {
             return Ok(None);
         };
         let server = config.cluster_url.to_string();
-        let cluster = KubeCluster::new(config, self.namespaces.clone(), metrics.clone())?;
+        let cluster = KubeCluster::new(config, args.namespaces.clone(), metrics.clone())?;
         let mut tries = 0;
         let told = loop {
             match cluster.introduce().await {
@@ -81,6 +80,6 @@ impl ClusterArgs {
         };
         let kubernetes = told.server.map(|version| version.to_string()).unwrap_or_default();
         tracing::info!(server, user = told.own_user, kubernetes, "connected");
-        Ok(Some(Connection { cluster: Arc::new(cluster), told }))
+        Ok(Some(Self { cluster: Arc::new(cluster), told }))
     }
 }

@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_policy_shown_is_one_that_exists() {
-        let policies = PolicySet::parse("policies:\n  a: {}\n  b: {}\n", "p").unwrap();
+        let policies = crate::policy_file::parse("policies:\n  a: {}\n  b: {}\n", "p").unwrap();
         assert_eq!(Greeting::new(None, &policies).unwrap().policy, "a");
     }
 }

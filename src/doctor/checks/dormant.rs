@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::span;
+use crate::admission::reaper;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
 use crate::job::Job;
 use crate::kubernetes::webhook::opted_in;
-use crate::replace::Record;
-use crate::replace::reaper;
+use crate::replacement::Record;
 
 const CHECK: &str = "dormant-jobs";
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::facts::{CallOutcome, Facts};
 use super::{from, hint, label, one, problem};
 use crate::doctor::Level;
-use crate::replace::record::{make_dormant, recorded};
+use crate::kubernetes::fake::{make_dormant, recorded};
 
 #[test]
 fn an_old_kubernetes_is_a_problem() {

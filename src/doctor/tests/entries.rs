@@ -9,7 +9,6 @@ use serde_json::json;
 use super::super::facts::{ChainSource, Facts};
 use super::{entry, from, hint, one, pki, problem, spoiled, the_configuration};
 use crate::doctor::Level;
-use crate::policy::PolicySet;
 
 #[test]
 fn no_configuration_is_a_problem() {
@@ -79,7 +78,7 @@ fn a_path_that_is_missing_or_another_policys_is_a_problem() {
 fn a_policy_that_the_server_lacks_is_a_problem() {
     problem("entry", "the server has no policy replace", |facts| {
         let policies = "policies:\n  other: {}\n";
-        facts.installations[0].policies = Ok(PolicySet::parse(policies, "p").unwrap());
+        facts.installations[0].policies = Ok(crate::policy_file::parse(policies, "p").unwrap());
     });
 }
 
@@ -92,7 +91,7 @@ fn knobs_that_do_not_fit_are_hints() {
     });
     hint("reinvocation", "reinvocationPolicy is Never", |facts| {
         let policies = "policies:\n  replace:\n    onChange: Keep\n";
-        facts.installations[0].policies = Ok(PolicySet::parse(policies, "p").unwrap());
+        facts.installations[0].policies = Ok(crate::policy_file::parse(policies, "p").unwrap());
     });
     hint("failure-policy", "failurePolicy is Fail", |facts| {
         entry(facts).failure_policy = Some("Fail".into());
@@ -230,7 +229,7 @@ fn an_entry_of_dormant_jobs_that_fails_open_or_is_missing_is_a_problem() {
         the_configuration(facts).webhooks.as_mut().unwrap().truncate(1);
         entry(facts).reinvocation_policy = Some("IfNeeded".into());
         let policies = "policies:\n  replace:\n    onChange: Keep\n";
-        facts.installations[0].policies = Ok(PolicySet::parse(policies, "p").unwrap());
+        facts.installations[0].policies = Ok(crate::policy_file::parse(policies, "p").unwrap());
     });
     assert_eq!(kept, []);
 }

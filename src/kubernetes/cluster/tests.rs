@@ -59,7 +59,7 @@ async fn the_opt_in_label_is_read_off_the_live_namespace() {
         let (cluster, mut server, metrics) = connected(&[]);
         let namespace = json!({ "metadata": { "labels": labels } });
         let (found, call) =
-            tokio::join!(cluster.opted_in("team"), server.answers(200, namespace.clone()));
+            tokio::join!(cluster.namespace_policy("team"), server.answers(200, namespace.clone()));
         assert_eq!(found, Ok(expected));
         assert_eq!((call.0.as_str(), call.1.as_str()), ("GET", "/api/v1/namespaces/team"));
         assert!(counted(&metrics, "resource=\"namespaces\""));
@@ -88,7 +88,7 @@ async fn rights_are_asked_for_with_all_that_is_known_of_the_user() {
             let (cluster, mut server, _) = connected(&[]);
             let answer = json!({ "status": answer });
             let (may, call) = tokio::join!(
-                cluster.may(&user, "team", right),
+                cluster.can_user(&user, "team", right),
                 server.answers(201, answer.clone())
             );
             assert_eq!(may, Ok(expected), "{answer}");
@@ -207,12 +207,13 @@ async fn the_webhook_configuration_is_read_by_name() {
 async fn dormant_jobs_are_listed_by_label_where_the_server_looks() {
     let (cluster, mut server, _) = connected(&[]);
     let list = json!({ "items": [{ "metadata": { "name": "a" } }] });
-    let (found, call) = tokio::join!(cluster.dormant(), server.answers(200, list.clone()));
+    let (found, call) =
+        tokio::join!(cluster.list_dormant_jobs(), server.answers(200, list.clone()));
     assert_eq!(found.unwrap().len(), 1);
     assert_eq!(call.1, "/apis/batch/v1/jobs?labelSelector=rejob.dev%2Fdormant");
 
     let (cluster, mut server, _) = connected(&["a", "b"]);
-    let (found, paths) = tokio::join!(cluster.dormant(), async {
+    let (found, paths) = tokio::join!(cluster.list_dormant_jobs(), async {
         let first = server.answers(200, list.clone()).await.1;
         (first, server.answers(200, list.clone()).await.1)
     });
@@ -225,7 +226,7 @@ async fn dormant_jobs_are_listed_by_label_where_the_server_looks() {
 async fn a_replacement_is_told_in_an_event_on_the_new_job() {
     let (cluster, mut server, _) = connected(&[]);
     let (told, call) = tokio::join!(
-        cluster.tell("team", "nightly", "new", "Replaced it"),
+        cluster.publish_event("team", "nightly", "new", "Replaced it"),
         server.answers(201, json!({}))
     );
     assert_eq!(told, Ok(()));

@@ -10,6 +10,7 @@ use support::manifest::{annotated, annotation, image};
 use support::plane::ControlPlane;
 use support::rejob::{Options, Rejob};
 use support::user::Answer;
+use support::wait;
 
 use super::deploy::{Client, JOB, Place, assert_unmarked, uid_of};
 
@@ -45,7 +46,7 @@ fn assert_one_runs(place: &Place, old: &Value, answer: &Answer, what: &str) -> b
     let said = format!("{what}: {} {} {:?}", answer.status, answer.message(), answer.warnings);
     let job = place.namespace.job(JOB).unwrap_or_else(|| panic!("the Job is lost: {said}"));
     assert_unmarked(&job);
-    let replaced = answer.status < 300;
+    let replaced = answer.status < 300 || (answer.is_lost() && image(&job) == "app:2");
     if replaced {
         assert_ne!(uid_of(&job), uid_of(old), "{said}");
         place.assert_runs("app:2");
@@ -70,17 +71,20 @@ fn replaced_or_advised(timeout_seconds: u32, surely_replaced: Duration) {
                     let what = format!("{client:?}, {milliseconds} ms of {timeout_seconds} s");
                     let (place, changed) = deployed(rejob, client, milliseconds);
                     let old = place.job();
-                    let answer = place.request(client, &changed, "");
-                    let replaced = assert_one_runs(&place, &old, &answer, &what);
-                    if replaced {
-                        return;
-                    }
-                    let takes = Duration::from_millis(milliseconds.into());
-                    assert!(takes > surely_replaced, "{what}: there was time: {}", answer.body);
-                    let advice = "timeoutSeconds";
-                    assert!(answer.message().contains(advice), "{what}: {}", answer.body);
-                    let warned = answer.warnings.iter().any(|warning| warning.contains(advice));
-                    assert!(warned, "{what}: {:?}", answer.warnings);
+                    let there_is_time =
+                        Duration::from_millis(milliseconds.into()) <= surely_replaced;
+                    // A machine that is busy with other things may need another try.
+                    wait::until(&format!("{what}: it is replaced"), || {
+                        let answer = place.request(client, &changed, "");
+                        if assert_one_runs(&place, &old, &answer, &what) {
+                            return Some(());
+                        }
+                        let advice = "timeoutSeconds";
+                        assert!(answer.message().contains(advice), "{what}: {}", answer.body);
+                        let warned = answer.warnings.iter().any(|warning| warning.contains(advice));
+                        assert!(warned, "{what}: {:?}", answer.warnings);
+                        (!there_is_time).then_some(())
+                    });
                 });
             }
         }

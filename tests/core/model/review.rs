@@ -9,7 +9,7 @@ use rejob::decide::{Context, Fact, Verdict, decide, stale_view};
 use rejob::job::Job;
 use rejob::policy::{Policy, WhileRunning};
 use rejob::reason::Reason;
-use rejob::replace::{Mode, Record, identity};
+use rejob::replacement::{Mode, Record, identity};
 use rejob::review::{Operation, Request, UserInfo};
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rejob::job::Job;
 use rejob::job::{Progress, progress};
 use rejob::policy::WhileRunning;
-use rejob::replace::{ApiError, Effect, Execution, Mode, Plan, Reply, Time};
+use rejob::replacement::{ApiError, Effect, Execution, Mode, Plan, Reply, Time};
 use serde_json::Value;
 
 use super::check::Checked;

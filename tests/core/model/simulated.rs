@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rejob::job::{Job, Progress, progress};
-use rejob::replace::{ApiError, Cluster, Right};
+use rejob::kubernetes::{Cluster, Right};
+use rejob::replacement::ApiError;
 use rejob::review::UserInfo;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -200,11 +201,11 @@ fn error(refusal: Refusal) -> ApiError {
 }
 
 impl Cluster for Simulated {
-    async fn opted_in(&self, _: &str) -> Result<Option<String>, ApiError> {
+    async fn namespace_policy(&self, _: &str) -> Result<Option<String>, ApiError> {
         self.call(|_| Ok(Some("replace".to_owned()))).await
     }
 
-    async fn may(&self, _: &UserInfo, _: &str, _: Right<'_>) -> Result<bool, ApiError> {
+    async fn can_user(&self, _: &UserInfo, _: &str, _: Right<'_>) -> Result<bool, ApiError> {
         self.call(|_| Ok(true)).await
     }
 
@@ -255,7 +256,7 @@ impl Cluster for Simulated {
         self.call(|_| Ok(Vec::new())).await
     }
 
-    async fn dormant(&self) -> Result<Vec<Value>, ApiError> {
+    async fn list_dormant_jobs(&self) -> Result<Vec<Value>, ApiError> {
         self.call(|_| Ok(Vec::new())).await
     }
 
@@ -263,7 +264,7 @@ impl Cluster for Simulated {
         self.call(|_| Ok(None)).await
     }
 
-    async fn tell(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), ApiError> {
+    async fn publish_event(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), ApiError> {
         self.call(|_| Ok(())).await
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejob::replace::reaper::Seen;
-use rejob::replace::{Effect, Outcome};
+use rejob::admission::reaper::Seen;
+use rejob::replacement::{Effect, Outcome};
 use serde_json::json;
 use tokio::time::Instant;
 

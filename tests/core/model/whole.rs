@@ -10,7 +10,6 @@ use bytes::Bytes;
 use rejob::admission::{Admission, Identity};
 use rejob::kubernetes::ServerVersion;
 use rejob::metrics::Metrics;
-use rejob::policy::PolicySet;
 use rejob::server::Reviewer;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -60,7 +59,7 @@ impl Service {
         let cluster = Simulated::new(seed, HOOKS[one_of(1)], counts);
         let replica = || {
             let cluster = Some(Arc::new(cluster.clone()));
-            let policies = PolicySet::parse(POLICIES, "policies").unwrap();
+            let policies = rejob::policy_file::parse(POLICIES, "policies").unwrap();
             let identity = Identity { server, ..Identity::default() };
             Admission::new(&policies, cluster, identity, Metrics::new())
         };

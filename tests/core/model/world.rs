@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rejob::replace::{Effect, Plan, Reply};
+use rejob::replacement::{Effect, Plan, Reply};
 use serde_json::Value;
 
 use super::job::{Refusal, Shared};

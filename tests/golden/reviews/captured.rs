@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use libtest_mimic::Trial;
 use rejob::decide::{Context, Decision, Verdict, decide};
-use rejob::job::{Acting, Job, acting, changes};
+use rejob::job::{Acting, Job, acting_operation, changes};
 use rejob::policy::PolicySet;
 use rejob::reason::Reason;
-use rejob::replace::Mode;
+use rejob::replacement::Mode;
 use rejob::review::{self, Operation, Request};
 
 use super::case::folder;
@@ -118,7 +118,7 @@ fn applies() {
         let client = stem(&path).split('-').nth(1).unwrap();
         let expected = matches!(client, "ssa" | "helm4");
         let manager = request.field_manager.as_deref();
-        let told = acting(Job::new(old), Job::new(new), manager) == Acting::Apply;
+        let told = acting_operation(Job::new(old), Job::new(new), manager) == Acting::Apply;
         assert_eq!(told, expected, "{version}/{}", stem(&path));
         seen += u32::from(told);
     }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use rejob::decide::{Context, Decision, Fact, decide};
 use rejob::job::{Job, TemplateHash, last_applied};
 use rejob::policy::Policy;
-use rejob::replace::identity;
+use rejob::replacement::identity;
 use rejob::review::{self, Request, UserInfo};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ struct Facts {
     #[serde(default)]
     applied_just_now: bool,
     #[serde(default)]
-    held: bool,
+    was_told_to_wait: bool,
     #[serde(default)]
     given_up: bool,
     /// What the new Job would be stored as: a merge patch over the request's object; `failed` where
@@ -151,7 +151,7 @@ impl Case {
             own_user: facts.own_user.as_deref(),
             own_namespace: facts.own_namespace.as_deref(),
             server_minor: facts.server_minor,
-            held: facts.held,
+            was_told_to_wait: facts.was_told_to_wait,
             given_up: facts.given_up,
             applied_just_now: facts.applied_just_now,
             creation,

@@ -2,9 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rejob::answer::answer;
 use rejob::decide::{Decision, Verdict};
-use rejob::replace::Plan;
-use rejob::review::{Request, answer};
+use rejob::replacement::Plan;
+use rejob::review::Request;
 use serde_json::{Map, Value, json};
 
 /// The answer and the plan, with what equals the stored or the sent object left out.

@@ -12,7 +12,8 @@ use super::handshake::{client, client_with, handshake, server};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rejob::certs::{
-    CertResolver, ClientCaSlot, SystemClock, load_pair, self_signed, watch_client_ca, watch_files,
+    CertResolver, ClientCaVerifier, SystemClock, load_pair, self_signed, watch_client_ca,
+    watch_files,
 };
 use rustls::server::NoClientAuth;
 use support::verify::{roots, verifies};
@@ -147,7 +148,7 @@ fn what_is_wrong_is_said_in_words_that_help() {
     load(at(2050)).unwrap();
 }
 
-/// Waits until `done`, at most half a minute.
+/// Waits until `done`.
 async fn until(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(2);
     while !done() {
@@ -239,7 +240,7 @@ async fn only_clients_of_the_current_ca_bundle_are_served() {
     let slot = CertResolver::new(issued.pair);
     let trust = || roots(issued.ca_pem.as_bytes());
     let (old, new) = (files("old.client"), files("new.client"));
-    let cas = ClientCaSlot::new(old.ca.as_bytes()).unwrap();
+    let cas = ClientCaVerifier::new(old.ca.as_bytes()).unwrap();
     let server = server(&slot, Arc::new(cas.clone()));
     let shake = |client| handshake(&server, &client, "rejob.test");
     let with = |files: &Files| client_with(trust(), &files.cert, &files.key);
@@ -261,7 +262,9 @@ async fn only_clients_of_the_current_ca_bundle_are_served() {
     until("the new CA only", || shake(with(&old)).is_err()).await;
     assert_eq!(shake(with(&new)), Ok(()));
     task.abort();
-    assert!(ClientCaSlot::new(b"").is_err() && ClientCaSlot::new(new.key.as_bytes()).is_err());
+    assert!(
+        ClientCaVerifier::new(b"").is_err() && ClientCaVerifier::new(new.key.as_bytes()).is_err()
+    );
 }
 
 #[test]

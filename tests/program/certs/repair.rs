@@ -99,7 +99,7 @@ fn what_somebody_takes_out_of_the_configuration_is_put_back() {
         |entries| {
             let host = NAME.to_owned();
             let path = Some("/v1/t/guessed/policies/replace".to_owned());
-            entries[0].target = fake::Target::Service { host, path };
+            entries[0].target = super::fake::Target::Service { host, path };
         },
     ];
     for edit in edits {
@@ -116,7 +116,7 @@ fn what_somebody_takes_out_of_the_configuration_is_put_back() {
     settle(&mut replicas[1]);
     let entries = cluster.entries();
     assert_eq!(entries[3].ca_bundle, good[0].ca_bundle);
-    assert!(matches!(&entries[3].target, fake::Target::Service { path: Some(path), .. }
+    assert!(matches!(&entries[3].target, super::fake::Target::Service { path: Some(path), .. }
         if path.ends_with("/policies/hash-name")));
 }
 
@@ -184,7 +184,7 @@ fn a_url_keeps_its_own_path_and_names_the_certificate() {
             format!("https://hooks.example.com:8443/rejob/v1/t/{token}/policies/replace"),
             format!("https://[::1]:8443/v1/t/{token}/policies/ttl"),
         ];
-        assert_eq!(urls, expected.map(fake::Target::Url));
+        assert_eq!(urls, expected.map(super::fake::Target::Url));
         // Another token takes the old one's place.
         let before = token.clone();
         for _ in 0..60 {

@@ -223,7 +223,6 @@ async fn what_http_cannot_be_read_from_is_answered_too() {
         (lines("transfer-encoding: gzip\r\n"), 400),
         (lines(&many), 431),
         (lines(&format!("x: {}\r\n", "y".repeat(400_000))), 431),
-        (format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000)), 414),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 505),
         ("PRI * HTTP/2.0\r\n\r\n".to_owned(), 400),
     ] {
@@ -246,6 +245,10 @@ async fn what_http_cannot_be_read_from_is_answered_too() {
     }
     server.metric("rejob_http_errors_total{code=\"431\"}", 6).await;
     server.metric("rejob_http_errors_total{code=\"505\"}", 2).await;
+    // Which of the two depends on the pieces in which it arrives.
+    let mut client = server.connect().await;
+    client.send(format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100_000))).await.unwrap();
+    assert!(matches!(client.response().await.status, 414 | 431));
     server.is_fine().await;
 }
 

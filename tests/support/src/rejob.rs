@@ -43,8 +43,8 @@ impl Default for Options<'_> {
         Self {
             policies: None,
             failure_policy: "Fail",
-            // The most there is: a machine that is busy needs it.
-            timeout_seconds: 30,
+            // The most that the doctor does not mind: a machine that is busy needs it.
+            timeout_seconds: 25,
             name: "00-rejob",
             cluster: true,
             forbidden: None,
@@ -225,7 +225,7 @@ impl<'p> Rejob<'p> {
 
     fn configure(&self, options: &Options<'_>) {
         let policies = options.policies.map_or_else(PolicySet::builtin, |text| {
-            PolicySet::parse(text, "policies.yaml").expect("a policy file")
+            rejob::policy_file::parse(text, "policies.yaml").expect("a policy file")
         });
         let webhooks = webhooks::entries(
             &policies,

@@ -43,7 +43,15 @@ pub struct Answer {
     pub retry_after: Option<String>,
 }
 
+/// The status where no answer came.
+const LOST: u16 = 599;
+
 impl Answer {
+    /// Whether no answer came: an API server that runs out of time may close the connection.
+    pub fn is_lost(&self) -> bool {
+        self.status == LOST
+    }
+
     /// The body, when the status is 2xx; else a panic that shows the answer.
     #[track_caller]
     pub fn ok(self) -> Value {
@@ -160,8 +168,12 @@ impl User {
     }
 
     fn request(&self, method: &str, path: &str, content_type: &str, body: String) -> Answer {
-        self.send(method, path, content_type, body)
-            .unwrap_or_else(|| panic!("no answer to {method} {path}"))
+        self.send(method, path, content_type, body).unwrap_or_else(|| Answer {
+            status: LOST,
+            body: json!({ "message": format!("no answer to {method} {path}") }),
+            warnings: Vec::new(),
+            retry_after: None,
+        })
     }
 
     /// `GET`; `None` when no answer came.

@@ -1,0 +1,121 @@
+//! CREATE: the name, the TTL, the recorded hash.
+
+use serde_json::json;
+
+use crate::job::{
+    Job, NameKeeper, TemplateHash, generated_paths, hashed_name, is_hashed_name, keys,
+};
+use crate::patch::Draft;
+use crate::policy::{Naming, Policy};
+use crate::reason::Reason;
+use crate::review::Request;
+
+use super::decision::Decision;
+use super::messages;
+use super::messages::Warnings;
+use super::ttl::PolicyTtl;
+
+/// Decides a CREATE that reached the API server.
+pub(super) fn decide(
+    request: &Request,
+    job: Job<'_>,
+    policy: &Policy,
+    mut draft: Draft<'_>,
+    mut warnings: Warnings,
+) -> Decision {
+    let manager = request.field_manager.as_deref();
+    let hash = TemplateHash::of(job.value());
+    let named = match (policy.naming, job.name()) {
+        (Naming::Stable, _) => None,
+        (Naming::TemplateHash, None) => Some(Reason::GenerateName),
+        (Naming::TemplateHash, Some(name)) => match NameKeeper::of(job, manager) {
+            Some(keeper) => {
+                warnings.add(messages::name_kept(name, keeper, policy));
+                Some(Reason::NameKept)
+            }
+            None => Some(rename(name, job, &hash, &mut draft)),
+        },
+    };
+    let name = messages::name(job, &request.name);
+    let ttl = PolicyTtl::of(job, manager, policy);
+    inject(ttl, name, &mut draft, &mut warnings);
+    take_generated(job, &mut draft);
+    record(&hash, &mut draft);
+    Decision::patched(outcome(named, ttl), draft, warnings)
+}
+
+/// Decides for a manifest that is not yet in a cluster.
+pub(super) fn offline(
+    job: Job<'_>,
+    policy: &Policy,
+    mut draft: Draft<'_>,
+    mut warnings: Warnings,
+) -> Decision {
+    let hash = TemplateHash::of(job.value());
+    let named = match (policy.naming, job.name()) {
+        (Naming::Stable, _) => None,
+        (Naming::TemplateHash, None) => Some(Reason::GenerateName),
+        (Naming::TemplateHash, Some(name)) => Some(rename(name, job, &hash, &mut draft)),
+    };
+    let name = messages::name(job, "");
+    let ttl = PolicyTtl::of(job, None, policy);
+    inject(ttl, name, &mut draft, &mut warnings);
+    take_generated(job, &mut draft);
+    record(&hash, &mut draft);
+    Decision::patched(outcome(named, ttl), draft, warnings)
+}
+
+/// `<name>-<hash>`; a Job that has been named so before (an exported manifest, a second run of
+/// admission) is named anew from its base name, never suffixed twice.
+fn rename(name: &str, job: Job<'_>, hash: &TemplateHash, draft: &mut Draft<'_>) -> Reason {
+    let named_before = job.annotation(keys::BASE_NAME);
+    if is_hashed_name(name, hash)
+        || named_before.is_some_and(|base| hashed_name(base, job, hash) == name)
+    {
+        return Reason::AlreadyNamed;
+    }
+    let before = job.recorded_hash();
+    let base = match (named_before, before) {
+        (Some(base), Some(before)) if hashed_name(base, job, &before) == name => base,
+        _ => name,
+    };
+    draft.set(&["metadata", "name"], json!(hashed_name(base, job, hash)));
+    draft.set(&["metadata", "annotations", keys::BASE_NAME], json!(base));
+    Reason::Renamed
+}
+
+/// Injects the TTL. Never on UPDATE: it would delete finished Jobs at once.
+fn inject(ttl: PolicyTtl, name: &str, draft: &mut Draft<'_>, warnings: &mut Warnings) {
+    let PolicyTtl::Given(ttl, tool) = ttl else { return };
+    draft.set(&["spec", "ttlSecondsAfterFinished"], json!(ttl.seconds()));
+    if let Some(tool) = tool {
+        let tool = tool.title();
+        warnings.add(format!(
+            "job {name}: {tool} may create it again, that is re-run it, when the TTL has deleted it"
+        ));
+    }
+}
+
+/// Takes the selector and labels of another Job's uid out, so that new ones are generated: the API
+/// server refuses them.
+fn take_generated(job: Job<'_>, draft: &mut Draft<'_>) {
+    for path in generated_paths(job) {
+        draft.remove(&path);
+    }
+}
+
+fn record(hash: &TemplateHash, draft: &mut Draft<'_>) {
+    draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
+}
+
+/// Of a TTL that is withheld more is to be told than of a name that is kept, as any GitOps tool's is.
+fn outcome(named: Option<Reason>, ttl: PolicyTtl) -> Reason {
+    match (ttl, named) {
+        (PolicyTtl::Withheld, None | Some(Reason::NameKept | Reason::GenerateName)) => {
+            Reason::TtlWithheld
+        }
+        (_, Some(reason)) => reason,
+        (PolicyTtl::Given(..), None) => Reason::TtlInjected,
+        (PolicyTtl::None, None) => Reason::Created,
+    }
+}

@@ -1,0 +1,119 @@
+//! What keeps a Job from being replaced at this moment: it works, it is being deleted, or it would
+//! not vanish at once.
+
+use crate::job::{Progress, pod_works, progress};
+use crate::policy::{OnChange, WhileRunning};
+use crate::reason::Reason;
+
+use super::context::{Fact, Question};
+use super::decision::{Decision, FollowUp};
+use super::messages;
+use super::messages::Warnings;
+use super::view::Update;
+
+/// The decision that an obstacle leads to, if there is one.
+pub(super) fn decide(
+    update: &Update<'_>,
+    warnings: &mut Warnings,
+) -> Result<Option<Decision>, Question> {
+    if update.is_being_deleted() {
+        return Ok(being_deleted(update, warnings));
+    }
+    if let Some(decision) = finalizers(update) {
+        return Ok(Some(decision));
+    }
+    if update.policy.while_running != WhileRunning::Replace && works(update)? {
+        return Ok(running(update, warnings));
+    }
+    Ok(None)
+}
+
+/// Whether the policy asks if the old Job works, and its status does not tell.
+pub(super) fn pods_tell(update: &Update<'_>) -> bool {
+    update.policy.while_running != WhileRunning::Replace
+        && progress(update.old) == Progress::Unclear
+}
+
+/// Whether the old Job works. Where its status does not tell, its Pods do; a look at them that is not
+/// answered counts as if one worked.
+fn works(update: &Update<'_>) -> Result<bool, Question> {
+    let uid = update.old.uid().unwrap_or_default();
+    let progress = progress(update.old);
+    if matches!(progress, Progress::Finished | Progress::Working) {
+        return Ok(progress == Progress::Working);
+    }
+    match &update.context.pods {
+        Fact::Known(pods) => Ok(pods.iter().any(|pod| pod_works(pod, uid))),
+        Fact::Failed(_) => Ok(true),
+        Fact::Unasked if progress == Progress::Unclear => Err(Question::Pods),
+        // Nothing has begun (where it may have since, the Pods have been asked for), or there is no
+        // cluster to replace anything in.
+        Fact::Unasked | Fact::Unavailable => Ok(false),
+    }
+}
+
+fn being_deleted(update: &Update<'_>, warnings: &mut Warnings) -> Option<Decision> {
+    let (policy, name) = (update.policy, update.name());
+    if policy.while_running != WhileRunning::Wait || policy.on_change != OnChange::Replace {
+        return Some(Decision::deny(
+            Reason::BeingDeletedDenied,
+            format!("job {name} is being deleted and cannot be changed; try again when it is gone"),
+        ));
+    }
+    if update.request.dry_run {
+        warnings.add(format!("job {name} is being deleted: the real run waits until it is gone"));
+        return None;
+    }
+    Some(Decision::retry(
+        Reason::BeingDeletedWait,
+        format!(
+            "job {name} is being deleted and cannot be changed until it is gone; try again then"
+        ),
+        policy.wait_seconds.retry_after(),
+    ))
+}
+
+/// Anything that would keep the old Job from vanishing at once, even what this very request removes.
+fn finalizers(update: &Update<'_>) -> Option<Decision> {
+    let (finalizers, name) = (update.old.finalizers(), update.name());
+    (!finalizers.is_empty()).then(|| {
+        Decision::deny(
+            Reason::FinalizersDenied,
+            format!(
+                "job {name} cannot be replaced: it has the finalizers {}, so it would not vanish at \
+                 once; remove them in a request of their own first",
+                messages::cut(&finalizers.join(", "), 200)
+            ),
+        )
+    })
+}
+
+fn running(update: &Update<'_>, warnings: &mut Warnings) -> Option<Decision> {
+    let (wait, name) = (update.policy.wait_seconds, update.name());
+    match update.policy.while_running {
+        WhileRunning::Replace => None,
+        WhileRunning::Deny => Some(Decision::deny(
+            Reason::RunningDenied,
+            format!(
+                "job {name} is running and cannot be changed while whileRunning is Deny; try again \
+                 when it has finished, or delete it first"
+            ),
+        )),
+        WhileRunning::Wait if update.request.dry_run => {
+            let seconds = wait.get();
+            warnings
+                .add(format!("job {name} is running: the real run waits up to {seconds} s for it"));
+            None
+        }
+        WhileRunning::Wait => Some(Decision::retry(
+            Reason::RunningWait,
+            format!(
+                "job {name} is still running; waited for it (waitSeconds {}): try again when it has \
+                 finished, or set the annotation rejob.dev/while-running: Replace",
+                wait.get()
+            ),
+            wait.retry_after(),
+        )
+        .followed_by(FollowUp::RememberWait)),
+    }
+}

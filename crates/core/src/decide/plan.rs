@@ -1,0 +1,131 @@
+//! The plan of a replacement, from the request alone.
+
+use serde_json::{Map, Value, json};
+
+use crate::job::{
+    Acting, Change, Client, Job, TemplateHash, acting_operation, applied_part, entry_index, owners,
+    pod_selector, suspended_by_a_queue, take_generated,
+};
+use crate::replacement::{Mode, Plan, Record, new_job};
+
+use super::restore::has_plain_replacement_policy;
+use super::view::Update;
+use super::{left_alone, messages, obstacles};
+
+/// The longest description of a replacement, in characters: it stands in an annotation.
+const LONGEST_DESCRIPTION: usize = 1024;
+/// The most of managedFields that a record holds, in bytes.
+const LARGEST_OWNERS: usize = 32 * 1024;
+
+/// What the effects of a replacement need to know.
+pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
+    let (old, job, request) = (update.old, update.job, update.request);
+    let manager = request.field_manager.as_deref();
+    let mode = match acting_operation(old, job, manager) {
+        Acting::Apply => Mode::Apply,
+        Acting::Update | Acting::Unclear => Mode::Recreate,
+    };
+    let record = Record::of(old);
+    let parallelism = record
+        .as_ref()
+        .filter(|_| job.parallelism() == old.parallelism())
+        .map_or(job.parallelism(), |record| record.parallelism);
+    let own = record.filter(|record| record.was_made_for(request) && !update.context.given_up);
+    let (described, changed) = what_for(update, changes);
+    let hash = asked_hash(update, changes);
+    let mut new = new_job(Job::new(update.wanted), &hash, parallelism);
+    let uid = old.uid().unwrap_or_default();
+    let resource_version = old.resource_version().unwrap_or_default();
+    complete(update, &mut new);
+    let applied_as_sent = manager
+        .filter(|_| mode == Mode::Apply)
+        .and_then(|manager| applied_part(job, entry_index(job, manager)?));
+    let mut applied = applied_as_sent.clone();
+    // The API server's creation is asked about as any other, and they are taken out then.
+    if applied
+        .as_ref()
+        .is_some_and(|applied| left_alone::reason_from_job(Job::new(applied), None).is_none())
+    {
+        applied.iter_mut().for_each(take_generated);
+    }
+    Plan {
+        namespace: request.namespace.clone(),
+        name: messages::name(old, &request.name).to_owned(),
+        uid: uid.to_owned(),
+        resource_version: resource_version.to_owned(),
+        asked_revision: job.resource_version().unwrap_or(resource_version).to_owned(),
+        user: request.user.clone(),
+        field_manager: request.field_manager.clone(),
+        mode,
+        dry_run: request.dry_run,
+        pods: obstacles::pods_tell(update).then(|| pod_selector(old)),
+        was_read_back: applied != applied_as_sent,
+        applied,
+        owners: recorded_owners(job, manager),
+        job: new,
+        old_annotations: annotations(old),
+        sent: (update.wanted != job.value()).then(|| TemplateHash::of(job.value())),
+        hash,
+        parallelism,
+        turn: own.map_or(1, |own| own.turn.saturating_add(1)),
+        described,
+        changed,
+        client: Client::of(job, manager),
+    }
+}
+
+fn annotations(job: Job<'_>) -> Map<String, Value> {
+    job.annotations().map(|(key, value)| (key.to_owned(), value.clone())).collect()
+}
+
+/// What a replacement is for: in full, and as a warning says it.
+fn what_for(update: &Update<'_>, changes: &[Change]) -> (String, String) {
+    let (described, changed) = if !changes.is_empty() {
+        let described = messages::cut(&messages::describe_changes(changes), LONGEST_DESCRIPTION);
+        return (described, format!("{} changed", messages::changed_paths(changes)));
+    } else if update.asks_for_a_rerun() {
+        ("rejob.dev/rerun asks for a new run", "rejob.dev/rerun changed")
+    } else {
+        ("it ended before it was started", "it ended before it was started")
+    };
+    (described.to_owned(), changed.to_owned())
+}
+
+/// Gives the new Job what any CREATE gives it, and takes from it what is the old one's.
+fn complete(update: &Update<'_>, new: &mut Value) {
+    let suspended = suspended_by_a_queue(update.job, update.request.field_manager.as_deref());
+    let has_old_default = has_old_default(update);
+    let Some(Value::Object(spec)) = new.get_mut("spec") else { return };
+    if let Some(ttl) = update.policy_ttl().given() {
+        spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));
+    }
+    if has_old_default {
+        spec.remove("podReplacementPolicy");
+    }
+    if let Some(suspended) = suspended {
+        spec.insert("suspend".to_owned(), json!(suspended));
+    }
+}
+
+/// Whether a new `podFailurePolicy` comes with the `podReplacementPolicy` that the API server gave to
+/// the Job without one: beside it another value is the default, and the only one.
+pub(super) fn has_old_default(update: &Update<'_>) -> bool {
+    update.old.spec("podFailurePolicy").is_none()
+        && update.job.spec("podFailurePolicy").is_some()
+        && has_plain_replacement_policy(update.job)
+}
+
+/// The hash of what was asked for. Where only a rerun is asked for, that is what was asked for last
+/// time, whatever other hooks have made of it.
+fn asked_hash(update: &Update<'_>, changes: &[Change]) -> TemplateHash {
+    let recorded = if changes.is_empty() { update.old.recorded_hash() } else { None };
+    recorded.unwrap_or_else(|| TemplateHash::of(update.wanted))
+}
+
+/// Who owns which field after the request, as the API server has found; `None` when it is too much
+/// to record. The creation would make the writer the owner of everything, and the next apply of
+/// another manager would fail with a conflict.
+fn recorded_owners(job: Job<'_>, manager: Option<&str>) -> Option<Value> {
+    let owners = Value::Array(owners(job, manager));
+    (owners.to_string().len() <= LARGEST_OWNERS).then_some(owners)
+}

@@ -1,0 +1,190 @@
+//! What can be decided about a replacement before anything is done; the rest is the plan's.
+
+use serde_json::Value;
+
+use crate::job::{Acting, Change, Job, acting_operation};
+use crate::reason::Reason;
+use crate::replacement::{MARKS_ARE_LOST, Mode, Plan, Record};
+
+use super::context::{Fact, Question};
+use super::decision::{Decision, FollowUp, Verdict};
+use super::messages::Warnings;
+use super::view::Update;
+use super::{left_alone, marker, messages, obstacles, plan};
+
+/// The most replacements of a Job made dormant by another one that was. A request that asks for the
+/// same each time needs one; two writers with one user and manager may need a few.
+const MOST_TURNS: u32 = 5;
+
+/// The field manager of `kubectl replace`, which sends the same file again however often it is told
+/// that its uid is no longer the stored one. Other clients that name a uid read before they try again.
+const NEVER_READS_AGAIN: &str = "kubectl-replace";
+
+/// Turn 1 of a replacement (or `Keep` on a Job that is being deleted, which has nothing to keep).
+pub(super) fn decide(
+    update: &Update<'_>,
+    changes: &[Change],
+    mut warnings: Warnings,
+) -> Result<Decision, Question> {
+    let (old, request, name) = (update.old, update.request, update.name());
+    if old.uid().is_none() || old.resource_version().is_none() {
+        return Ok(marker::stale(old, update.job));
+    }
+    if update.job.uid().is_some() && request.field_manager.as_deref() == Some(NEVER_READS_AGAIN) {
+        return Ok(uid_denied(name));
+    }
+    if let Some(decision) = obstacles::decide(update, &mut warnings)? {
+        return Ok(decision);
+    }
+    let plan = plan::plan(update, changes);
+    if let Some(decision) = in_the_way_of(&plan, update) {
+        return Ok(decision);
+    }
+    if let Some(decision) = marks_are_lost(&plan, update)? {
+        return Ok(decision);
+    }
+    let patch = match marker::answer(update, &plan.described, plan.mode) {
+        Ok(patch) => patch,
+        Err(error) => return Ok(Decision::patch_failed(name, &error)),
+    };
+    if request.dry_run {
+        warnings.add(format!("job {name} would be replaced: {}", plan.changed));
+        warnings.add(format!(
+            "job {name}: a dry run shows the stored template, and other admission judges that one"
+        ));
+    } else {
+        // What fails from here on fails outside rejob: a policy that judges the put-back Job, a crash.
+        warnings.add(format!(
+            "job {name}: its old run is deleted; if this request fails, send it again"
+        ));
+    }
+    if plan.mode == Mode::Apply && !request.dry_run {
+        // For any other request it is said when the new Job starts.
+        warnings.add(format!("job {name} replaced: {}", plan.changed));
+        if plan.was_read_back {
+            // Whether it names the uid, too, is not to be seen; the API server then creates nothing.
+            warnings.add(format!(
+                "job {name}: where this apply fails, take metadata.uid out of the manifest, and apply it again"
+            ));
+        }
+    }
+    if plan::has_old_default(update) {
+        warnings
+            .add(format!("job {name}: podReplacementPolicy is Failed beside a podFailurePolicy"));
+    }
+    let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
+    let (changed, uid) = (messages::cut(&plan.changed, 256), plan.uid.clone());
+    let mut decision = Decision {
+        verdict: Verdict::Replace(Box::new(plan)),
+        patch,
+        warnings: warnings.into_vec(),
+        ..Decision::admit(reason)
+    }
+    .audited();
+    decision.audit.insert("changed", changed);
+    decision.audit.insert("replaced-uid", uid);
+    Ok(decision)
+}
+
+/// Whatever of the plan itself stands against it.
+fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
+    let (name, request) = (update.name(), update.request);
+    let manager = request.field_manager.as_deref();
+    let is_unclear = acting_operation(update.old, update.job, manager) == Acting::Unclear;
+    if is_unclear && update.context.applied_just_now && !request.dry_run {
+        return Some(Decision::retry(
+            Reason::UnclearWriter,
+            format!("job {name} was applied a moment ago; try again in a second"),
+            1,
+        ));
+    }
+    // Whoever else's change would be merged into a template that nobody has asked for by itself,
+    // if the dormant Job comes from a forged review. An apply brings all of its own.
+    let others = Record::of(update.old).is_some_and(|record| !record.was_made_for(request));
+    if others && plan.mode == Mode::Recreate && !request.dry_run {
+        return Some(meets_dormant(update));
+    }
+    if plan.turn > MOST_TURNS {
+        return Some(never_settles(update));
+    }
+    plan.applied.as_ref().and_then(|applied| refusal_of_the_creation(update, applied))
+}
+
+fn uid_denied(name: &str) -> Decision {
+    Decision::deny(
+        Reason::UidDenied,
+        format!(
+            "job {name} cannot be replaced by a manifest with a metadata.uid, which is the old \
+             Job's; take metadata.uid and metadata.resourceVersion out and send it again"
+        ),
+    )
+}
+
+/// One replacement too many of those of one's own dormant Job.
+fn never_settles(update: &Update<'_>) -> Decision {
+    let name = update.name();
+    Decision::deny(
+        Reason::NeverSettles,
+        format!(
+            "job {name} was replaced {MOST_TURNS} times in the name of {:?}, by another template each \
+             time, and is not started: the request gives another one whenever it is applied, as a JSON \
+             Patch that adds to a list does (send what the template is to be), or others write the Job \
+             in the same name (send the request again)",
+            update.request.user.username
+        ),
+    )
+    .followed_by(FollowUp::AwaitRelease { give_up: true })
+}
+
+/// What this webhook will say when the API server creates the Job of an apply. An annotation that is
+/// invalid is borne in a stored Job, but not in a new one.
+fn refusal_of_the_creation(update: &Update<'_>, applied: &Value) -> Option<Decision> {
+    let applied = Job::new(applied);
+    if left_alone::reason_from_job(applied, None).is_some() {
+        return None;
+    }
+    let (_, invalid) = update.policy.for_job(applied);
+    let annotation = invalid.first()?;
+    let name = update.name();
+    Some(Decision::deny(Reason::InvalidAnnotation, format!("job {name}: {annotation}")))
+}
+
+/// Whether the new Job would be stored as it is made. That it is refused under another name tells
+/// nothing: the dry run under its own tells that.
+fn marks_are_lost(plan: &Plan, update: &Update<'_>) -> Result<Option<Decision>, Question> {
+    if plan.mode == Mode::Apply {
+        return Ok(None);
+    }
+    Ok(match &update.context.creation {
+        Fact::Unasked => return Err(Question::Creation(Box::new(plan.clone()))),
+        Fact::Known(created) if Record::of(Job::new(created)).is_none() => Some(Decision::deny(
+            Reason::InvalidDenied,
+            format!("{}: {MARKS_ARE_LOST}", plan.not_replaced()),
+        )),
+        Fact::Failed(why) => Some(untold(update, why)),
+        Fact::Known(_) | Fact::Unavailable => None,
+    })
+}
+
+/// The API server could not say what the new Job would be.
+pub(super) fn untold(update: &Update<'_>, why: &str) -> Decision {
+    let message = format!(
+        "job {} was not replaced: the API server failed a check ({why}); try again",
+        update.name()
+    );
+    if update.request.dry_run {
+        Decision::deny(Reason::ClusterError, message)
+    } else {
+        Decision::retry(Reason::ClusterError, message, 1)
+    }
+}
+
+/// The request meets a dormant Job that was made for another one.
+pub(super) fn meets_dormant(update: &Update<'_>) -> Decision {
+    Decision::retry(
+        Reason::MeetsDormant,
+        format!("job {} is being replaced by another request; try again", update.name()),
+        1,
+    )
+    .followed_by(FollowUp::AwaitRelease { give_up: false })
+}

@@ -1,0 +1,91 @@
+//! An UPDATE as the rules look at it, and what they ask about it.
+
+use serde_json::Value;
+
+use crate::job::{Job, Progress, TemplateHash, asks_for_a_rerun, keys, progress};
+use crate::policy::{OnChange, Policy};
+use crate::replacement::Record;
+use crate::review::Request;
+
+use super::context::Context;
+use super::ttl::PolicyTtl;
+use super::{left_alone, messages};
+
+/// An UPDATE with what the rules look at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Update<'a> {
+    pub(super) request: &'a Request,
+    pub(super) old: Job<'a>,
+    pub(super) job: Job<'a>,
+    /// The old Job without what a queue wrote into it when it admitted the Job.
+    pub(super) stored: &'a Value,
+    /// The request's in the same way.
+    pub(super) wanted: &'a Value,
+    pub(super) policy: &'a Policy,
+    pub(super) context: &'a Context<'a>,
+}
+
+impl Update<'_> {
+    pub(super) fn name(&self) -> &str {
+        messages::name(self.old, &self.request.name)
+    }
+
+    /// What becomes of the policy's TTL in the Job that is asked for, were it created.
+    pub(super) fn policy_ttl(&self) -> PolicyTtl {
+        if left_alone::reason_from_job(self.job, None).is_some() {
+            return PolicyTtl::None;
+        }
+        PolicyTtl::of(self.job, self.request.field_manager.as_deref(), self.policy)
+    }
+
+    pub(super) fn asks_for_a_rerun(&self) -> bool {
+        asks_for_a_rerun(self.old, self.job)
+    }
+
+    /// Whether the dormant Job that was made for this request has come to its end before it was
+    /// started (`activeDeadlineSeconds`): to release it would run nothing. One of no completions has
+    /// nothing to run.
+    pub(super) fn ended_dormant(&self) -> bool {
+        self.policy.on_change == OnChange::Replace
+            && progress(self.old) == Progress::Finished
+            && self.old.completions() != Some(0)
+            && Record::of(self.old).is_some_and(|record| record.was_made_for(self.request))
+    }
+
+    /// Whether the request drops what rejob has written: a PUT of a manifest.
+    pub(super) fn is_bare_put(&self) -> bool {
+        self.old.annotation(keys::TEMPLATE_HASH).is_some()
+            && self.job.annotation(keys::TEMPLATE_HASH).is_none()
+    }
+
+    /// Whether the `parallelism` of the request is put back, so that no change by it is one: the Job sleeps
+    /// for somebody else's request, and is going.
+    pub(super) fn stays_dormant(&self) -> bool {
+        self.is_being_deleted()
+            && Record::of(self.old).is_some_and(|record| !record.was_made_for(self.request))
+    }
+
+    /// Whether the request names another revision or uid than the stored one: its write cannot succeed.
+    pub(super) fn is_stale(&self) -> bool {
+        let differs = |theirs: Option<&str>, stored: Option<&str>| {
+            theirs.is_some_and(|theirs| stored.is_none_or(|stored| theirs != stored))
+        };
+        let moved_on = differs(self.job.resource_version(), self.old.resource_version());
+        (moved_on && !self.context.was_told_to_wait) || differs(self.job.uid(), self.old.uid())
+    }
+
+    /// Whether the API server comes back with the very request that the dormant Job was made for, and
+    /// that brings more than the Job was made of.
+    pub(super) fn is_sent_again(&self) -> bool {
+        Record::of(self.old).is_some_and(|record| {
+            record.was_made_for(self.request)
+                && record
+                    .sent
+                    .is_some_and(|sent| sent == TemplateHash::of(self.job.value()).as_str())
+        })
+    }
+
+    pub(super) fn is_being_deleted(&self) -> bool {
+        self.old.is_being_deleted() || self.job.is_being_deleted()
+    }
+}

@@ -1,0 +1,105 @@
+//! What a request asks for, told from what it has only found in the stored Job.
+//!
+//! Other admission hooks that rewrite a field (an image's registry) and add an item (a sidecar)
+//! leave a stored template from which the hash of what was asked for cannot be had back: a client
+//! that merges its manifest into it reverts the field and keeps the item.
+
+use serde_json::Value;
+
+use super::applied::applied_part;
+use super::managed_fields::entry_index;
+use super::{Job, changes, keys};
+
+/// The most differences that are looked at.
+const MOST: usize = 256;
+
+/// kubectl's own record of the manifest that it applied last, an annotation.
+pub const LAST_APPLIED_CONFIGURATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Whether the request gives `rejob.dev/rerun` another value. Removing it asks for nothing.
+#[must_use]
+pub fn asks_for_a_rerun(old: Job<'_>, job: Job<'_>) -> bool {
+    let value = job.annotation(keys::RERUN);
+    value.is_some() && value != old.annotation(keys::RERUN)
+}
+
+/// The manifest behind a request: what the manager's own Apply entry owns, else kubectl's record.
+#[must_use]
+pub fn manifest(job: Job<'_>, manager: Option<&str>) -> Option<Value> {
+    manager
+        .and_then(|manager| applied_part(job, entry_index(job, manager)?))
+        .or_else(|| last_applied(job))
+}
+
+/// What kubectl's record says, if there is one.
+#[must_use]
+pub fn last_applied(job: Job<'_>) -> Option<Value> {
+    serde_json::from_str(job.annotation(LAST_APPLIED_CONFIGURATION)?).ok()
+}
+
+/// Whether a request only brings a manifest back: wherever it differs from the stored Job, it says
+/// what the manifest says, so that every other difference is one that it found.
+#[must_use]
+pub fn is_same_request(manifest: &Value, stored: &Value, request: &Value) -> bool {
+    let made = changes(stored, request);
+    if made.len() > MOST {
+        return false; // No hook rewrites that much; every pair is looked at below.
+    }
+    let found = changes(manifest, request);
+    !found.iter().any(|found| made.iter().any(|made| touch(&found.path, &made.path)))
+}
+
+/// Whether two paths are the same, or one is inside the other.
+fn touch(one: &str, other: &str) -> bool {
+    let (one, other) = (one.trim_end_matches(" (order)"), other.trim_end_matches(" (order)"));
+    let inside = |outer: &str, inner: &str| {
+        inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    inside(one, other) || inside(other, one)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(image: &str, sidecar: bool) -> Value {
+        let mut containers = vec![json!({ "name": "app", "image": image })];
+        if sidecar {
+            containers.push(json!({ "name": "proxy", "image": "proxy:1" }));
+        }
+        json!({ "spec": { "template": { "spec": { "containers": containers } } } })
+    }
+
+    #[test]
+    fn a_request_that_reverts_a_digest_and_keeps_a_sidecar_repeats() {
+        let (manifest, stored) = (job("a:1", false), job("a@sha256:1", true));
+        assert!(is_same_request(&manifest, &stored, &job("a:1", true)));
+        assert!(is_same_request(&manifest, &stored, &job("a:1", false)));
+    }
+
+    #[test]
+    fn a_request_that_asks_for_anything_else_does_not() {
+        let (manifest, stored) = (job("a:1", false), job("a@sha256:1", true));
+        assert!(!is_same_request(&manifest, &stored, &job("a:2", true)));
+        let mut args = job("a:1", true);
+        args["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["x"]);
+        assert!(!is_same_request(&manifest, &stored, &args));
+        let mut removed = job("a:1", true);
+        removed["spec"]["template"]["spec"]["containers"][1]["image"] = json!("proxy:2");
+        assert!(!is_same_request(&manifest, &stored, &removed));
+    }
+
+    #[test]
+    fn paths_touch_when_one_is_inside_the_other() {
+        assert!(touch("a.b", "a.b"));
+        assert!(touch("a.b", "a.b.c"));
+        assert!(touch("a.b[x]", "a.b"));
+        assert!(touch("a.b (order)", "a.b[x]"));
+        assert!(!touch("a.b", "a.bc"));
+        assert!(!touch("a.b", "a.c"));
+    }
+}

@@ -1,0 +1,277 @@
+//! A policy: the named set of knobs that a namespace opts in to, as one validated value.
+//!
+//! Three sources make it: the built-in policies, the policy file (`policy_file` of the crate `rejob`) and the annotations of
+//! a Job ([`annotations`]), which override the policy for that Job. Past this module no knob is a
+//! string: every value here is one that the rest of the program can act on.
+
+pub mod annotations;
+pub mod knobs;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The entry of the webhook configuration that brings every change of a dormant Job, whatever its
+/// namespace opts in to by then, is named `dormant.rejob.dev`.
+pub const DORMANT: &str = "dormant";
+
+/// The entry that brings every change of `rejob.dev/rerun`, whatever its namespace opts in to, is named
+/// `rerun.rejob.dev`: it fails closed, since the value would be stored and nothing would run.
+pub const RERUN: &str = "rerun";
+
+/// The names that no policy can have: those of rejob's own entries.
+pub const RESERVED: [&str; 2] = [DORMANT, RERUN];
+
+/// What an UPDATE that changes the immutable part does (`onChange`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum OnChange {
+    /// Replace the Job inside the client's own request.
+    #[default]
+    Replace,
+    /// Keep the old Job, accept the rest of the request and warn.
+    Keep,
+    /// Refuse, naming the changed fields.
+    Deny,
+    /// Not rejob's business: the API server answers 422.
+    Ignore,
+}
+
+/// What happens to a changed Job while the old one works (`whileRunning`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum WhileRunning {
+    /// Hold the client with 429 and `retryAfterSeconds`, so that it tries again by itself.
+    #[default]
+    Wait,
+    /// Replace the running Job.
+    Replace,
+    /// Refuse.
+    Deny,
+}
+
+/// How a created Job is named (`naming`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum Naming {
+    /// The name of the manifest.
+    #[default]
+    Stable,
+    /// `<name>-<template hash>`.
+    TemplateHash,
+}
+
+/// How long Wait may hold a deploy, in seconds: 1 to 3600, 60 by default (`waitSeconds`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct WaitSeconds(u32);
+
+impl WaitSeconds {
+    /// The least value, in seconds.
+    pub const MIN: u32 = 1;
+    /// The greatest value, in seconds.
+    pub const MAX: u32 = 3600;
+
+    /// The value in seconds.
+    #[must_use]
+    pub fn get(self) -> u32 {
+        self.0
+    }
+
+    /// `retryAfterSeconds` of a 429: a tenth, rounded up, since client-go retries ten times.
+    #[must_use]
+    pub fn retry_after(self) -> u32 {
+        self.0.div_ceil(10)
+    }
+}
+
+impl Default for WaitSeconds {
+    fn default() -> Self {
+        Self(60)
+    }
+}
+
+impl TryFrom<u32> for WaitSeconds {
+    type Error = String;
+
+    fn try_from(seconds: u32) -> Result<Self, String> {
+        if (Self::MIN..=Self::MAX).contains(&seconds) {
+            Ok(Self(seconds))
+        } else {
+            Err(format!("waitSeconds is {seconds}: allowed are {} to {}", Self::MIN, Self::MAX))
+        }
+    }
+}
+
+impl From<WaitSeconds> for u32 {
+    fn from(wait: WaitSeconds) -> Self {
+        wait.0
+    }
+}
+
+impl JsonSchema for WaitSeconds {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "WaitSeconds".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "integer", "minimum": Self::MIN, "maximum": Self::MAX, "default": 60
+        })
+    }
+}
+
+/// Seconds after which a finished Job is deleted: 0 to 2147483647, as Kubernetes stores it (int32).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct Ttl(u32);
+
+impl Ttl {
+    /// The greatest value that `spec.ttlSecondsAfterFinished` holds.
+    pub const MAX: u32 = i32::MAX.unsigned_abs();
+
+    /// The value in seconds.
+    #[must_use]
+    pub fn seconds(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for Ttl {
+    type Error = String;
+
+    fn try_from(seconds: u32) -> Result<Self, String> {
+        if seconds <= Self::MAX {
+            Ok(Self(seconds))
+        } else {
+            Err(format!("ttlSecondsAfterFinished is {seconds}: allowed are 0 to {}", Self::MAX))
+        }
+    }
+}
+
+impl From<Ttl> for u32 {
+    fn from(ttl: Ttl) -> Self {
+        ttl.0
+    }
+}
+
+impl JsonSchema for Ttl {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Ttl".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "integer", "minimum": 0, "maximum": Self::MAX })
+    }
+}
+
+/// The knobs of one policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Policy {
+    /// What an UPDATE that changes the immutable part does.
+    pub on_change: OnChange,
+    /// What happens while the old Job works.
+    pub while_running: WhileRunning,
+    /// How long Wait may hold a deploy, in seconds.
+    pub wait_seconds: WaitSeconds,
+    /// How a created Job is named.
+    pub naming: Naming,
+    /// Seconds after which a finished Job is deleted, injected on CREATE where the Job sets none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_seconds_after_finished: Option<Ttl>,
+}
+
+impl Policy {
+    /// Whether acting on this policy takes rights in the cluster.
+    #[must_use]
+    pub fn replaces(&self) -> bool {
+        self.on_change == OnChange::Replace
+    }
+}
+
+/// All policies of one server, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicySet(BTreeMap<String, Policy>);
+
+impl From<BTreeMap<String, Policy>> for PolicySet {
+    fn from(policies: BTreeMap<String, Policy>) -> Self {
+        Self(policies)
+    }
+}
+
+impl PolicySet {
+    /// The policies used when no file is given: `replace`, `hash-name` and `ttl`.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let ttl = |seconds| Some(Ttl(seconds));
+        Self(BTreeMap::from([
+            ("replace".to_owned(), Policy::default()),
+            (
+                "hash-name".to_owned(),
+                Policy {
+                    naming: Naming::TemplateHash,
+                    ttl_seconds_after_finished: ttl(24 * 60 * 60),
+                    ..Policy::default()
+                },
+            ),
+            (
+                "ttl".to_owned(),
+                Policy { ttl_seconds_after_finished: ttl(60 * 60), ..Policy::default() },
+            ),
+        ]))
+    }
+
+    /// The policy of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Policy> {
+        self.0.get(name)
+    }
+
+    /// The names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// Names and policies, sorted by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Policy)> {
+        self.0.iter().map(|(name, policy)| (name.as_str(), policy))
+    }
+
+    /// Whether some policy replaces, so that the server needs rights in the cluster.
+    #[must_use]
+    pub fn replaces(&self) -> bool {
+        self.0.values().any(Policy::replaces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_tenth_rounded_up() {
+        for (wait, retry) in [(1, 1), (10, 1), (11, 2), (60, 6), (3600, 360)] {
+            assert_eq!(WaitSeconds::try_from(wait).unwrap().retry_after(), retry, "{wait}");
+        }
+    }
+
+    #[test]
+    fn wait_seconds_outside_the_range_is_refused() {
+        assert!(WaitSeconds::try_from(0).is_err());
+        assert!(WaitSeconds::try_from(3601).is_err());
+    }
+
+    #[test]
+    fn built_in_policies_all_replace() {
+        let set = PolicySet::builtin();
+        assert_eq!(set.names().collect::<Vec<_>>(), ["hash-name", "replace", "ttl"]);
+        assert!(set.iter().all(|(_, policy)| policy.replaces()));
+    }
+}

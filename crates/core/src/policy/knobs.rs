@@ -1,0 +1,214 @@
+//! The knobs of a policy, as one table: their names in a policy file, their annotations, their values
+//! and what they do. Reading a policy file, a KRM function's configuration and a Job's annotations all
+//! go by it, and each refusal says in one sentence what the value is and what it may be.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Policy, Ttl, WaitSeconds};
+
+/// One knob.
+#[derive(Debug)]
+pub struct Knob {
+    /// Its name in a policy file.
+    pub name: &'static str,
+    /// The annotation of a Job that overrides it.
+    pub annotation: &'static str,
+    /// Its values.
+    pub values: Values,
+    /// Sets it to a value of a policy file; `None` when it cannot have that value.
+    set: fn(&mut Policy, &Value) -> Option<()>,
+}
+
+/// The values that a knob may have.
+#[derive(Debug, Clone, Copy)]
+pub enum Values {
+    /// One of these names.
+    OneOf(&'static [&'static str]),
+    /// A whole number.
+    Number {
+        /// The least one.
+        least: u32,
+        /// The greatest one.
+        greatest: u32,
+    },
+}
+
+/// All knobs, in the order of the documentation.
+pub const KNOBS: [Knob; 5] = [
+    Knob {
+        name: "onChange",
+        annotation: "rejob.dev/on-change",
+        values: Values::OneOf(&["Replace", "Keep", "Deny", "Ignore"]),
+        set: |policy, value| put(&mut policy.on_change, value),
+    },
+    Knob {
+        name: "whileRunning",
+        annotation: "rejob.dev/while-running",
+        values: Values::OneOf(&["Wait", "Replace", "Deny"]),
+        set: |policy, value| put(&mut policy.while_running, value),
+    },
+    Knob {
+        name: "waitSeconds",
+        annotation: "rejob.dev/wait-seconds",
+        values: Values::Number { least: WaitSeconds::MIN, greatest: WaitSeconds::MAX },
+        set: |policy, value| put(&mut policy.wait_seconds, value),
+    },
+    Knob {
+        name: "naming",
+        annotation: "rejob.dev/naming",
+        values: Values::OneOf(&["Stable", "TemplateHash"]),
+        set: |policy, value| put(&mut policy.naming, value),
+    },
+    Knob {
+        name: "ttlSecondsAfterFinished",
+        annotation: "rejob.dev/ttl-seconds-after-finished",
+        values: Values::Number { least: 0, greatest: Ttl::MAX },
+        set: |policy, value| put(&mut policy.ttl_seconds_after_finished, value),
+    },
+];
+
+fn put<T: for<'a> Deserialize<'a>>(knob: &mut T, value: &Value) -> Option<()> {
+    T::deserialize(value).ok().map(|value| *knob = value)
+}
+
+impl Values {
+    /// The value that an annotation's text stands for. A number has digits only: no sign, no space.
+    #[must_use]
+    pub fn of_text(self, text: &str) -> Value {
+        let number =
+            || text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+        match self {
+            Self::OneOf(_) => Value::from(text),
+            Self::Number { .. } => number().map_or(Value::from(text), |number: u32| number.into()),
+        }
+    }
+}
+
+/// The allowed values, as they stand in a sentence.
+impl std::fmt::Display for Values {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OneOf(names) => f.write_str(&names.join(", ")),
+            Self::Number { least, greatest } => write!(f, "{least} to {greatest}"),
+        }
+    }
+}
+
+/// The names of all knobs, as they stand in a sentence.
+#[must_use]
+pub fn names() -> String {
+    KNOBS.map(|knob| knob.name).join(", ")
+}
+
+/// A knob that does not exist, or cannot have the value it is given.
+#[derive(Debug, PartialEq, Eq)]
+pub struct InvalidKnob {
+    /// The name of the knob.
+    pub name: String,
+    /// What is wrong with it, with the allowed names or values: the rest of the sentence.
+    pub problem: String,
+}
+
+impl std::fmt::Display for InvalidKnob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.name, self.problem)
+    }
+}
+
+impl Policy {
+    /// Sets knobs as a policy file names them.
+    ///
+    /// # Errors
+    /// The first knob that does not exist or has no value it may have.
+    pub fn set_all(&mut self, knobs: &Map<String, Value>) -> Result<(), InvalidKnob> {
+        for (name, value) in knobs {
+            let invalid = |problem| InvalidKnob { name: name.clone(), problem };
+            let Some(knob) = KNOBS.iter().find(|knob| knob.name == name) else {
+                return Err(invalid(format!("is no field; allowed: {}", names())));
+            };
+            let kind = match knob.values {
+                Values::OneOf(_) => "",
+                Values::Number { .. } => "a whole number from ",
+            };
+            let problem = || format!("is {}; allowed: {kind}{}", shown(value), knob.values);
+            self.set(knob, value).ok_or_else(|| invalid(problem()))?;
+        }
+        Ok(())
+    }
+
+    /// Sets one knob; `None` when it cannot have that value.
+    pub(super) fn set(&mut self, knob: &Knob, value: &Value) -> Option<()> {
+        (knob.set)(self, value)
+    }
+}
+
+/// The value as it stands in a sentence: JSON, cut to 40 characters.
+#[must_use]
+pub fn shown(value: &Value) -> String {
+    let text = match value {
+        Value::Array(_) => return "a list".to_owned(),
+        Value::Object(_) => return "a map".to_owned(),
+        value => value.to_string(),
+    };
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(&text)),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_knob_of_the_type_can_be_set_by_its_name() {
+        let policy = serde_json::json!({
+            "onChange": "Deny", "whileRunning": "Replace", "waitSeconds": 7,
+            "naming": "TemplateHash", "ttlSecondsAfterFinished": 9
+        });
+        let knobs = policy.as_object().unwrap();
+        assert_eq!(knobs.keys().map(String::as_str).collect::<Vec<_>>(), sorted_names());
+        let mut set = Policy::default();
+        set.set_all(knobs).unwrap();
+        assert_eq!(serde_json::to_value(&set).unwrap(), policy);
+    }
+
+    fn sorted_names() -> Vec<&'static str> {
+        let mut names: Vec<_> = KNOBS.iter().map(|knob| knob.name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn the_allowed_values_are_all_there_are() {
+        let schema = serde_json::to_value(schemars::schema_for!(Policy)).unwrap();
+        for knob in &KNOBS {
+            let property = &schema["properties"][knob.name];
+            let name = property["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+            let schema = name.map_or(property, |name| &schema["$defs"][name]);
+            match knob.values {
+                Values::OneOf(choices) => {
+                    let all = schema["oneOf"].as_array().or(schema["enum"].as_array()).unwrap();
+                    let all: Vec<_> = all
+                        .iter()
+                        .map(|one| one["const"].as_str().or(one.as_str()).unwrap())
+                        .collect();
+                    assert_eq!(choices, all, "{}", knob.name);
+                }
+                Values::Number { least, greatest } => {
+                    let range = [&schema["minimum"], &schema["maximum"]];
+                    let schema = schema["anyOf"]
+                        .as_array()
+                        .map_or(range, |any| [&any[0]["minimum"], &any[0]["maximum"]]);
+                    assert_eq!(
+                        schema,
+                        [&Value::from(least), &Value::from(greatest)],
+                        "{}",
+                        knob.name
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! The protocol of turn 1 as a state machine without I/O: which effects come next, and what their
+//! answers lead to.
+//!
+//! The driver (`admission::driver` of the crate `rejob`) carries effects out on a real cluster; the model tests carry them
+//! out one by one on a model of the API server, in every order. The invariant: nothing is deleted
+//! before all checks have passed, and after the deletion the machine ends only with the new Job
+//! made, the API server sent back, or an error to the client.
+
+use std::time::Duration;
+
+use crate::reason::Reason;
+
+use super::{ApiError, Mode, Plan};
+
+/// The least time that must be left for a deletion to begin: it and the creation must both fit.
+const RESERVE: Duration = Duration::from_millis(400);
+
+/// The time of a webhook call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Time {
+    /// Until the deadline.
+    pub left: Duration,
+    /// What the slowest creation in a dry run has taken so far: the admission of this cluster.
+    pub creation: Duration,
+}
+
+impl Time {
+    /// What must be left for a deletion to begin. The creation after it meets the same admission.
+    #[must_use]
+    pub fn reserve(&self) -> Duration {
+        RESERVE + 2 * self.creation
+    }
+}
+
+/// One effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Read the live Namespace's opt-in label.
+    OptIn,
+    /// Ask whether the user may delete the Job.
+    MayDelete,
+    /// Ask whether the user may create Jobs.
+    MayCreate,
+    /// Ask whether the new Job would be accepted as it is to run.
+    DryRunCreate,
+    /// Ask whether the new Job would be accepted as it is made, dormant.
+    DryRunDormant,
+    /// Look once more whether the old Job works: its status does not change as soon as a container runs.
+    Look,
+    /// Delete the old Job.
+    Delete,
+    /// Create the new Job, dormant.
+    Create,
+}
+
+/// The checks, all at the same time.
+const CHECKS: [Effect; 4] =
+    [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
+
+/// The checks where rejob itself makes the new Job. Both forms are tried: a policy may refuse a Job
+/// that starts no Pod, or one that starts too many.
+const CHECKS_OF_DORMANT: [Effect; 5] = [
+    Effect::OptIn,
+    Effect::MayDelete,
+    Effect::MayCreate,
+    Effect::DryRunCreate,
+    Effect::DryRunDormant,
+];
+
+/// What came of an effect.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// The opt-in label of the Namespace.
+    OptIn(Result<Option<String>, ApiError>),
+    /// Whether the user may.
+    May(Result<bool, ApiError>),
+    /// The uid of the Job that a creation stored or would store.
+    Created(Result<String, ApiError>),
+    /// Whether some Pod of the old Job works.
+    Works(Result<bool, ApiError>),
+    /// The deletion.
+    Deleted(Result<(), ApiError>),
+}
+
+/// How a replacement ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The old Job is deleted, and the new one is made (its uid) or left to the API server.
+    Replaced(Option<String>),
+    /// A dry run passed all checks.
+    WouldReplace,
+    /// The Job changed meanwhile: nothing is touched, the API server comes back.
+    StaleView,
+    /// The old Job has begun to work meanwhile, or nothing tells that it has not: nothing is touched.
+    Working,
+    /// Refused before anything was deleted.
+    Refused(Reason, String),
+    /// The API server could not answer at this moment; nothing was deleted, and the same request
+    /// may succeed a moment later.
+    Busy(String),
+    /// The old Job is, or may be, deleted and the new one is not there: the client gets an error.
+    Failed(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum State {
+    Checking,
+    Looking,
+    Deleting,
+    /// `deleted` is false when the deletion was not answered: a creation that succeeds tells that
+    /// it happened, a name that is taken tells nothing.
+    Creating {
+        deleted: bool,
+    },
+    Ended(Outcome),
+}
+
+/// A replacement under way.
+#[derive(Debug, Clone)]
+pub struct Execution<'a> {
+    plan: &'a Plan,
+    policy: &'a str,
+    state: State,
+}
+
+impl<'a> Execution<'a> {
+    /// Begins with the checks, where there is time for them and for what follows.
+    #[must_use]
+    pub fn new(plan: &'a Plan, policy: &'a str, time: Time) -> Self {
+        let follows = if plan.dry_run { Duration::ZERO } else { time.reserve() };
+        let in_time = time.left >= time.creation + follows;
+        let state = if in_time { State::Checking } else { out_of_time(plan) };
+        Self { plan, policy, state }
+    }
+
+    /// The effects to carry out now, all at the same time; none when it has ended.
+    #[must_use]
+    pub fn effects(&self) -> &'static [Effect] {
+        match self.state {
+            State::Checking => self.checks(),
+            State::Looking => &[Effect::Look],
+            State::Deleting => &[Effect::Delete],
+            State::Creating { .. } => &[Effect::Create],
+            State::Ended(_) => &[],
+        }
+    }
+
+    fn checks(&self) -> &'static [Effect] {
+        match self.plan.mode {
+            Mode::Apply => &CHECKS,
+            Mode::Recreate => &CHECKS_OF_DORMANT,
+        }
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub fn outcome(&self) -> Option<&Outcome> {
+        match &self.state {
+            State::Ended(outcome) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Goes on with the replies to [`Self::effects`], in their order.
+    pub fn resume(&mut self, replies: Vec<(Effect, Reply)>, time: Time) {
+        self.state = match self.state {
+            State::Checking => self.after_checks(replies, time),
+            State::Looking => self.after_look(replies, time),
+            State::Deleting => self.after_delete(replies, time.left),
+            State::Creating { deleted } => self.after_create(replies, time.left, deleted),
+            State::Ended(_) => return,
+        };
+    }
+
+    fn after_checks(&self, replies: Vec<(Effect, Reply)>, time: Time) -> State {
+        let plan = self.plan;
+        let mut passed = Vec::new();
+        for (effect, reply) in replies {
+            if is_unanswered_creation(&reply) && time.left.is_zero() {
+                return out_of_time(plan);
+            }
+            if let Some(outcome) = self.refusal(effect, reply) {
+                return State::Ended(outcome);
+            }
+            passed.push(effect);
+        }
+        if let Some(missing) = self.checks().iter().find(|check| !passed.contains(check)) {
+            let error = ApiError::unanswered(format!("no reply to {missing:?}"));
+            return State::Ended(self.unanswered_check(&error));
+        }
+        if plan.dry_run {
+            State::Ended(Outcome::WouldReplace)
+        } else if plan.pods.is_some() {
+            State::Looking
+        } else {
+            self.delete(time)
+        }
+    }
+
+    fn after_look(&self, replies: Vec<(Effect, Reply)>, time: Time) -> State {
+        match replies.into_iter().next() {
+            Some((_, Reply::Works(Ok(false)))) => self.delete(time),
+            _ => State::Ended(Outcome::Working),
+        }
+    }
+
+    fn delete(&self, time: Time) -> State {
+        if time.left < time.reserve() { out_of_time(self.plan) } else { State::Deleting }
+    }
+
+    /// Why a check does not let the replacement go on.
+    fn refusal(&self, effect: Effect, reply: Reply) -> Option<Outcome> {
+        let Plan { namespace, user, .. } = self.plan;
+        let (user, not_replaced) = (&user.username, self.plan.not_replaced());
+        let forbidden = |verb: &str| {
+            Some(Outcome::Refused(
+                Reason::RightsDenied,
+                format!(
+                    "{not_replaced}: user {user:?} may not {verb} jobs in namespace \
+                     {namespace:?}, which replacing takes; grant it, or delete and create the Job"
+                ),
+            ))
+        };
+        match (effect, reply) {
+            (Effect::OptIn, Reply::OptIn(Ok(Some(label)))) if label == self.policy => None,
+            (_, Reply::OptIn(Ok(_))) => Some(Outcome::Refused(
+                Reason::NotOptedIn,
+                format!(
+                    "{not_replaced}: namespace {namespace:?} does not have the label \
+                     rejob.dev/policy: {}",
+                    self.policy
+                ),
+            )),
+            // `Created`: the old Job is gone already, which the API server finds out by itself.
+            (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true)))
+            | (Effect::DryRunCreate | Effect::DryRunDormant, Reply::Created(Ok(_))) => None,
+            (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
+            (_, Reply::May(Ok(false))) => forbidden("create"),
+            // The name is taken, by the old Job: everything else about the new one is accepted.
+            (Effect::DryRunCreate | Effect::DryRunDormant, Reply::Created(Err(error)))
+                if error.is_already_exists() =>
+            {
+                None
+            }
+            (Effect::DryRunDormant, Reply::Created(Err(error))) if !error.is_passing() => {
+                Some(Outcome::Refused(
+                    Reason::InvalidDenied,
+                    format!(
+                        "{not_replaced}: the API server refuses the new one in the form \
+                         in which rejob makes it, with parallelism 0 and the stored annotations until \
+                         it is started (let that policy pass Jobs with the label \
+                         rejob.dev/dormant): {}",
+                        error.message
+                    ),
+                ))
+            }
+            (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
+                Reason::InvalidDenied,
+                format!(
+                    "{not_replaced}: the API server refuses the new one: {}{}",
+                    error.message,
+                    way_out(&error.message)
+                ),
+            )),
+            (
+                _,
+                Reply::OptIn(Err(error))
+                | Reply::May(Err(error))
+                | Reply::Created(Err(error))
+                | Reply::Works(Err(error))
+                | Reply::Deleted(Err(error)),
+            ) => Some(self.unanswered_check(&error)),
+            // A reply to another question.
+            (
+                _,
+                Reply::May(Ok(true))
+                | Reply::Created(Ok(_))
+                | Reply::Works(Ok(_))
+                | Reply::Deleted(Ok(())),
+            ) => {
+                Some(self.unanswered_check(&ApiError::unanswered("another question was answered")))
+            }
+        }
+    }
+
+    /// A check that was not answered with yes or no.
+    fn unanswered_check(&self, error: &ApiError) -> Outcome {
+        let not_replaced = self.plan.not_replaced();
+        let message =
+            format!("{not_replaced}: the API server failed a check ({}); try again", error.message);
+        if error.is_passing() {
+            Outcome::Busy(message)
+        } else {
+            Outcome::Refused(Reason::ClusterError, message)
+        }
+    }
+
+    fn after_delete(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
+        let recreates = self.plan.mode == Mode::Recreate;
+        match replies.into_iter().next() {
+            Some((_, Reply::Deleted(Ok(())))) if recreates => State::Creating { deleted: true },
+            Some((_, Reply::Deleted(Ok(())))) => State::Ended(Outcome::Replaced(None)),
+            Some((_, Reply::Deleted(Err(error)))) if error.is_stale() => {
+                State::Ended(Outcome::StaleView)
+            }
+            // An answer that refuses tells that nothing is deleted.
+            Some((_, Reply::Deleted(Err(error)))) if !error.is_passing() || error.code == 429 => {
+                let not_replaced = self.plan.not_replaced();
+                let message = format!(
+                    "{not_replaced}: the API server refused to delete the old one: {}",
+                    error.message
+                );
+                if error.is_passing() {
+                    State::Ended(Outcome::Busy(message))
+                } else {
+                    refused(Reason::ClusterError, message)
+                }
+            }
+            // Perhaps deleted: the creation finds out, since the name is free only then.
+            _ if recreates && !left.is_zero() => State::Creating { deleted: false },
+            _ => State::Ended(self.perhaps_deleted()),
+        }
+    }
+
+    /// The deletion was not answered, and nothing tells whether it happened.
+    fn perhaps_deleted(&self) -> Outcome {
+        let name = &self.plan.name;
+        Outcome::Failed(format!(
+            "job {name} may be deleted and was not created again: the API server did not answer the \
+             deletion; send the same request again"
+        ))
+    }
+
+    fn after_create(&self, replies: Vec<(Effect, Reply)>, left: Duration, deleted: bool) -> State {
+        let name = &self.plan.name;
+        match replies.into_iter().next() {
+            Some((_, Reply::Created(Ok(uid)))) => State::Ended(Outcome::Replaced(Some(uid))),
+            // Another client was faster, or an answer was lost: the API server sees what is there.
+            Some((_, Reply::Created(Err(error)))) if error.is_already_exists() && deleted => {
+                State::Ended(Outcome::StaleView)
+            }
+            // The old Job still stands, or another: an answer that lets the write through would
+            // store the marker.
+            Some((_, Reply::Created(Err(error)))) if error.is_already_exists() => {
+                State::Ended(self.perhaps_deleted())
+            }
+            // A 409 that is not about the name is a quota's: somebody else's write came first.
+            Some((_, Reply::Created(Err(error))))
+                if (error.is_passing()
+                    || error.is_exceeded_quota()
+                    || (error.code == 409 && !error.is_by_a_webhook()))
+                    && !left.is_zero() =>
+            {
+                State::Creating { deleted }
+            }
+            Some((_, Reply::Created(Err(_)))) if !deleted => State::Ended(self.perhaps_deleted()),
+            Some((_, Reply::Created(Err(error)))) => State::Ended(Outcome::Failed(format!(
+                "job {name} was deleted and could not be created again: {}; send the same request \
+                 again",
+                error.message
+            ))),
+            _ => State::Ended(Outcome::Failed(format!(
+                "job {name} was deleted and not created again; send the same request again"
+            ))),
+        }
+    }
+}
+
+/// The refusal where the admission of this cluster is too slow for what is left of the webhook call.
+#[must_use]
+pub fn no_time(plan: &Plan) -> (Reason, String) {
+    let not_replaced = plan.not_replaced();
+    (
+        Reason::NoTime,
+        format!(
+            "{not_replaced}: creating it takes longer than the rest of the webhook call; raise \
+             timeoutSeconds of rejob's webhook (chart: webhook.timeoutSeconds), make the other \
+             admission webhooks faster, or try again"
+        ),
+    )
+}
+
+fn out_of_time(plan: &Plan) -> State {
+    let (reason, message) = no_time(plan);
+    refused(reason, message)
+}
+
+fn is_unanswered_creation(reply: &Reply) -> bool {
+    matches!(reply, Reply::Created(Err(error)) if error.code == 0)
+}
+
+/// What to do about a refusal of the API server's that does not say it.
+fn way_out(message: &str) -> &'static str {
+    if message.contains("auto-generated") {
+        "; take spec.selector out of the manifest, or set manualSelector: true"
+    } else {
+        ""
+    }
+}
+
+fn refused(reason: Reason, message: String) -> State {
+    State::Ended(Outcome::Refused(reason, message))
+}

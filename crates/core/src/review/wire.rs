@@ -1,0 +1,223 @@
+//! The shape of a review on the wire, as far as rejob reads it.
+//!
+//! What is an object in Kubernetes must be one here: serde would also take an array of the fields'
+//! values in order. The sentences about a wrong shape speak of JSON, never of this program's types.
+
+#![allow(clippy::struct_field_names, reason = "the names of the wire")]
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::{InvalidReview, Operation, UserInfo};
+
+/// A value that must be a JSON object.
+pub(super) struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Review<O> {
+    #[serde(default)]
+    pub api_version: String,
+    #[serde(default)]
+    pub kind: String,
+    pub request: Option<Object<WireRequest<O>>>,
+}
+
+/// What a body calls itself, whatever else it holds.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Head {
+    #[serde(default)]
+    pub api_version: String,
+    #[serde(default)]
+    pub kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireRequest<O> {
+    pub uid: String,
+    pub kind: Object<GroupVersionKind>,
+    #[serde(default)]
+    pub sub_resource: Option<String>,
+    #[serde(deserialize_with = "operation")]
+    pub operation: Operation,
+    #[serde(default)]
+    pub namespace: Option<String>,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub user_info: Option<Object<UserInfo>>,
+    pub object: Option<O>,
+    pub old_object: Option<O>,
+    #[serde(default)]
+    pub dry_run: Option<bool>,
+    #[serde(default)]
+    pub options: Option<Object<WireOptions>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct GroupVersionKind {
+    #[serde(default)]
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireOptions {
+    #[serde(default)]
+    pub field_manager: Option<String>,
+}
+
+fn operation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Operation, D::Error> {
+    Ok(match String::deserialize(deserializer)?.as_str() {
+        "CREATE" => Operation::Create,
+        "UPDATE" => Operation::Update,
+        "DELETE" => Operation::Delete,
+        "CONNECT" => Operation::Connect,
+        _ => Operation::Other,
+    })
+}
+
+/// What is kept of an object in a review.
+pub(super) trait ObjectOf: DeserializeOwned {
+    /// The object, if it was kept.
+    fn value(self) -> Option<Value>;
+}
+
+impl ObjectOf for IgnoredAny {
+    fn value(self) -> Option<Value> {
+        None
+    }
+}
+
+/// Any JSON value, whatever its keys are: `serde_json`'s own reader takes one of them for a sign
+/// that a string is to be read as JSON in its turn, however deep that is.
+pub(super) struct Plain(Value);
+
+impl ObjectOf for Plain {
+    fn value(self) -> Option<Value> {
+        Some(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Plain {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue).map(Self)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(Plain(item)) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::Array(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, Plain(value))) = fields.next_entry::<String, _>()? {
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+/// Reviews of up to so many bytes are read in one go, whatever they are about.
+const SMALL: usize = 64 * 1024;
+
+/// A small review in a body with its objects, read in one go; `None` when it is large, or anything
+/// is not as expected.
+pub(super) fn read_small(body: &[u8]) -> Option<Review<Plain>> {
+    let text = (body.len() <= SMALL).then(|| std::str::from_utf8(body).ok()).flatten()?;
+    serde_json::from_str::<Object<Review<Plain>>>(text).ok().map(|review| review.0)
+}
+
+/// The review in a body, and what is wrong with it.
+pub(super) fn read<O: ObjectOf>(body: &[u8]) -> Result<Review<O>, InvalidReview> {
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => Err(InvalidReview::Empty),
+        Some(b'{') => match serde_json::from_slice::<Object<Review<O>>>(body) {
+            Ok(review) => Ok(review.0),
+            Err(error) => Err(malformed(error)),
+        },
+        Some(_) => match serde_json::from_slice::<IgnoredAny>(body) {
+            Ok(_) => Err(InvalidReview::Malformed("it is not a JSON object".to_owned())),
+            Err(error) => Err(malformed(error)),
+        },
+    }
+}
+
+/// The sentence about JSON that cannot be read.
+fn malformed(error: serde_json::Error) -> InvalidReview {
+    InvalidReview::Malformed(if error.is_eof() {
+        format!("the JSON breaks off at line {} column {}", error.line(), error.column())
+    } else {
+        error.to_string()
+    })
+}

@@ -1,0 +1,147 @@
+//! The driver: carries the effects of an [`Execution`] out, inside the deadline of the request.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::Value;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::fail_point::{self, Step};
+use crate::job::{Job, pod_works};
+use crate::kubernetes::{Cluster, Right};
+use crate::replacement::{
+    ApiError, Effect, Execution, MARKS_ARE_LOST, Mode, Outcome, Plan, Record, Reply, Time,
+};
+
+/// The first pause before a creation is tried again; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(25);
+
+/// Carries a plan out and tells how it ended. Never later than `deadline`. `creation` is what a
+/// creation in a dry run has taken before.
+pub async fn run<C: Cluster>(
+    cluster: &C,
+    plan: &Plan,
+    policy: &str,
+    deadline: Instant,
+    creation: Duration,
+) -> Outcome {
+    let mut time = Time { left: left(deadline), creation };
+    let mut execution = Execution::new(plan, policy, time);
+    let dormant = match plan.mode {
+        Mode::Recreate => plan.dormant(policy),
+        Mode::Apply => Value::Null,
+    };
+    let mut pause = FIRST_PAUSE;
+    let mut tried = false;
+    loop {
+        let effects = execution.effects();
+        if let Some(outcome) = execution.outcome() {
+            return outcome.clone();
+        }
+        if effects == [Effect::Create] && std::mem::replace(&mut tried, true) {
+            sleep_until(deadline.min(Instant::now() + pause)).await;
+            pause *= 2;
+        }
+        // A deletion that hangs must leave time for the creation.
+        let spared = time.reserve().max(left(deadline) / 2);
+        let before_the_creation = deadline.checked_sub(spared).unwrap_or(deadline);
+        let done = join_all(effects.iter().map(async |effect| {
+            fail_point::hit(*effect, Step::Before);
+            let begun = Instant::now();
+            let until = if *effect == Effect::Delete { before_the_creation } else { deadline };
+            let reply = timeout_at(until, carry_out(cluster, plan, &dormant, *effect)).await;
+            // An effect that did not happen has no other side: a stale view comes again.
+            let refused = match &reply {
+                Ok(Reply::Deleted(result)) => result.is_err(),
+                Ok(Reply::Created(result)) => *effect == Effect::Create && result.is_err(),
+                _ => false,
+            };
+            if !refused {
+                fail_point::hit(*effect, Step::After);
+            }
+            let took = begun.elapsed();
+            (took, (*effect, reply.unwrap_or_else(|_| unanswered(*effect))))
+        }))
+        .await;
+        let dry_runs = done.iter().filter(|(_, (effect, _))| {
+            matches!(effect, Effect::DryRunCreate | Effect::DryRunDormant)
+        });
+        let slowest = dry_runs.map(|(took, _)| *took).max().unwrap_or_default();
+        time = Time { left: left(deadline), creation: time.creation.max(slowest) };
+        execution.resume(done.into_iter().map(|(_, replied)| replied).collect(), time);
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// `dormant` is the new Job as it is made, which an apply does not need.
+async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect: Effect) -> Reply {
+    let Plan { namespace, name, user, .. } = plan;
+    let manager = plan.field_manager.as_deref();
+    match effect {
+        Effect::OptIn => Reply::OptIn(cluster.namespace_policy(namespace).await),
+        Effect::MayDelete => {
+            Reply::May(cluster.can_user(user, namespace, Right::Delete(name)).await)
+        }
+        Effect::MayCreate => {
+            let named = (plan.mode == Mode::Apply).then_some(name.as_str());
+            Reply::May(cluster.can_user(user, namespace, Right::Create(named)).await)
+        }
+        Effect::DryRunCreate => Reply::Created(
+            cluster.create(namespace, plan.accepted(), manager, true).await.map(|job| uid(&job)),
+        ),
+        Effect::DryRunDormant => Reply::Created(
+            cluster.create(namespace, dormant, manager, true).await.map(|job| uid(&job)),
+        ),
+        Effect::Look => {
+            let selector = plan.pods.as_deref().unwrap_or_default();
+            let pods = cluster.pods(namespace, selector).await;
+            Reply::Works(pods.map(|pods| pods.iter().any(|pod| pod_works(pod, &plan.uid))))
+        }
+        Effect::Delete => {
+            Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
+        }
+        Effect::Create => {
+            let made = cluster.create(namespace, dormant, manager, false).await;
+            Reply::Created(match made {
+                Ok(stored) => asleep(cluster, plan, &stored).await,
+                Err(error) => Err(error),
+            })
+        }
+    }
+}
+
+/// The uid of the new Job, if it is stored as it was made, else it is deleted again: nothing would
+/// ever start it, or everything would.
+async fn asleep<C: Cluster>(cluster: &C, plan: &Plan, stored: &Value) -> Result<String, ApiError> {
+    let job = Job::new(stored);
+    if Record::of(job).is_some() {
+        return Ok(uid(stored));
+    }
+    let (uid, revision) = (job.uid().unwrap_or_default(), job.resource_version());
+    let revision = revision.unwrap_or_default();
+    // The client is told an error all the same.
+    let _ = cluster.delete(&plan.namespace, &plan.name, uid, revision).await;
+    Err(ApiError { code: 422, reason: "NotDormant".to_owned(), message: MARKS_ARE_LOST.to_owned() })
+}
+
+/// What a call that ran into the deadline counts as.
+fn unanswered(effect: Effect) -> Reply {
+    let error = ApiError::unanswered("no answer before the deadline of the webhook call");
+    match effect {
+        Effect::OptIn => Reply::OptIn(Err(error)),
+        Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
+        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
+        Effect::Look => Reply::Works(Err(error)),
+        Effect::Delete => Reply::Deleted(Err(error)),
+    }
+}
+
+fn uid(job: &Value) -> String {
+    job.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! The driver under paused time.
+
+use serde_json::json;
+
+use super::*;
+use crate::job::{Client, Job, TemplateHash};
+use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error};
+use crate::reason::Reason;
+use crate::replacement::new_job;
+use crate::review::UserInfo;
+
+const TIME: Duration = Duration::from_secs(8);
+
+fn plan(mode: Mode) -> Plan {
+    let job = json!({
+        "metadata": { "name": "nightly", "uid": "old", "resourceVersion": "7" },
+        "spec": { "parallelism": 2, "template": { "spec": { "containers": [] } } }
+    });
+    let hash = TemplateHash::of(&job);
+    Plan {
+        namespace: "team".into(),
+        name: "nightly".into(),
+        uid: "old".into(),
+        resource_version: "7".into(),
+        asked_revision: "7".into(),
+        applied: None,
+        was_read_back: false,
+        owners: None,
+        user: UserInfo { username: "ada".into(), ..UserInfo::default() },
+        field_manager: Some("kubectl".into()),
+        mode,
+        dry_run: false,
+        pods: None,
+        job: new_job(Job::new(&job), &hash, Some(2)),
+        hash,
+        parallelism: Some(2),
+        turn: 1,
+        described: "image".into(),
+        changed: "image changed".into(),
+        old_annotations: serde_json::Map::new(),
+        sent: None,
+        client: Client::of(Job::new(&job), Some("kubectl")),
+    }
+}
+
+/// Runs a plan; the outcome and how long it took.
+async fn outcome(fake: &Fake, plan: &Plan, time: Duration) -> (Outcome, Duration) {
+    let begun = Instant::now();
+    let outcome = run(fake, plan, "replace", begun + time, Duration::ZERO).await;
+    (outcome, begun.elapsed())
+}
+
+fn well(_: &str, _: usize) -> Option<ScriptedAnswer> {
+    None
+}
+
+fn late(name: &'static str, after: Duration) -> impl Fn(&str, usize) -> Option<ScriptedAnswer> {
+    move |called, _| (called == name).then(|| (after, Err(error(504, "Timeout", "too late"))))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_checks_deletes_and_creates_in_this_order() {
+    let fake = Fake::new(well);
+    let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert_eq!(outcome, Outcome::Replaced(Some("new".into())));
+    let checks = ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant"];
+    assert_eq!(fake.names(), [checks.as_slice(), &["delete", "create"]].concat());
+    let sent = fake.sent.lock().unwrap();
+    assert_eq!(sent[1], json!(["ada", "Delete(\"nightly\")"]));
+    assert_eq!(sent[2], json!(["ada", "Create(None)"]));
+    assert_eq!(sent[3]["spec"]["parallelism"], 2, "the dry run tries the Job as it is to run");
+    assert_eq!(sent[5], json!(["nightly", "old", "7"]));
+    assert_eq!(sent[6]["spec"]["parallelism"], 0, "the Job is made dormant");
+    assert_eq!(sent[4], sent[6], "and was tried so");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_is_deleted_only_and_its_right_to_create_is_asked_for_by_name() {
+    let fake = Fake::new(well);
+    let (outcome, _) = outcome(&fake, &plan(Mode::Apply), TIME).await;
+    assert_eq!(outcome, Outcome::Replaced(None));
+    assert_eq!((fake.count("create"), fake.count("dry-run-dormant")), (0, 0));
+    assert_eq!(fake.sent.lock().unwrap()[2], json!(["ada", "Create(Some(\"nightly\"))"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_checks_run_at_the_same_time() {
+    let second = Duration::from_secs(1);
+    let fake = Fake::new(move |name, _| match name {
+        "opt-in" => Some((second, Ok(json!("replace")))),
+        "may-delete" | "may-create" => Some((second, Ok(json!(true)))),
+        "dry-run" | "dry-run-dormant" => Some((second, Ok(json!({ "metadata": {} })))),
+        _ => None,
+    });
+    let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert!(matches!(outcome, Outcome::Replaced(_)));
+    assert_eq!(took, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_ends_with_the_checks() {
+    let fake = Fake::new(well);
+    let (outcome, _) = outcome(&fake, &Plan { dry_run: true, ..plan(Mode::Recreate) }, TIME).await;
+    assert_eq!(outcome, Outcome::WouldReplace);
+    assert_eq!((fake.count("delete"), fake.count("create")), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_hangs_ends_at_the_deadline_with_nothing_deleted() {
+    for check in ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant"] {
+        let fake = Fake::new(late(check, NEVER));
+        let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+        if check.starts_with("dry-run") {
+            // The admission of this cluster takes longer than the call may.
+            assert!(matches!(outcome, Outcome::Refused(Reason::NoTime, _)), "{outcome:?}");
+        } else {
+            assert!(matches!(outcome, Outcome::Busy(_)), "{check}: {outcome:?}");
+        }
+        assert_eq!(took, TIME, "{check}");
+        assert_eq!(fake.count("delete"), 0, "{check}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_refused_is_not_tried_again_later() {
+    for check in ["opt-in", "may-delete"] {
+        let fake = Fake::new(move |name, _| {
+            (name == check).then(|| (Duration::ZERO, Err(error(403, "Forbidden", "no right"))))
+        });
+        let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+        assert!(matches!(outcome, Outcome::Refused(Reason::ClusterError, _)), "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_deleted_when_no_time_is_left_to_create() {
+    let slow = TIME.saturating_sub(Time::default().reserve()) + Duration::from_millis(1);
+    let fake = Fake::new(move |name, _| (name == "opt-in").then(|| (slow, Ok(json!("replace")))));
+    let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert!(matches!(outcome, Outcome::Refused(Reason::NoTime, _)), "{outcome:?}");
+    assert_eq!(fake.count("delete"), 0);
+}
+
+/// What a creation in a dry run takes, the real one takes as well.
+#[tokio::test(start_paused = true)]
+async fn slow_admission_is_measured_before_anything_is_deleted() {
+    for (seconds, mode, replaced) in
+        [(2, Mode::Recreate, true), (3, Mode::Recreate, false), (3, Mode::Apply, false)]
+    {
+        let slow = Duration::from_secs(seconds);
+        let fake = Fake::new(move |name, _| match name {
+            "dry-run" | "dry-run-dormant" => Some((slow, Ok(Value::Null))),
+            _ => None,
+        });
+        let (outcome, _) = outcome(&fake, &plan(mode), TIME).await;
+        assert_eq!(matches!(outcome, Outcome::Replaced(_)), replaced, "{seconds} s: {outcome:?}");
+        assert_eq!(fake.count("delete"), usize::from(replaced), "{seconds} s");
+    }
+    // It is known before the checks begin.
+    let fake = Fake::new(well);
+    let slow = Duration::from_secs(3);
+    let outcome = run(&fake, &plan(Mode::Recreate), "replace", Instant::now() + TIME, slow).await;
+    let Outcome::Refused(Reason::NoTime, told) = outcome else { panic!("{outcome:?}") };
+    assert!(told.contains("raise timeoutSeconds"), "{told}");
+    assert_eq!(fake.names(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_is_tried_until_the_deadline() {
+    let fake = Fake::new(|name, _| {
+        (name == "create").then(|| (Duration::ZERO, Err(error(503, "", "starting up"))))
+    });
+    let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+    assert_eq!(took, TIME);
+    assert!(fake.count("create") > 5, "{:?}", fake.calls.lock().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_succeeds_once_the_api_server_is_back() {
+    let fake = Fake::new(|name, nth| match (name, nth) {
+        ("create", 0) => Some((Duration::ZERO, Err(error(503, "", "starting up")))),
+        ("create", 1) => Some((Duration::ZERO, Err(error(409, "Conflict", "quota")))),
+        _ => None,
+    });
+    let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert_eq!(outcome, Outcome::Replaced(Some("new".into())));
+    assert_eq!(took, FIRST_PAUSE * 3, "the pauses double");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_hangs_leaves_half_of_the_time_for_the_creation() {
+    let fake = Fake::new(late("delete", NEVER));
+    let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert_eq!(outcome, Outcome::Replaced(Some("new".into())), "it was deleted: the name was free");
+    assert_eq!(took, TIME / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_hangs_and_did_not_happen_is_an_error() {
+    let fake = Fake::new(|name, _| match name {
+        "delete" => Some((NEVER, Ok(json!(null)))),
+        "create" => Some((Duration::ZERO, Err(error(409, "AlreadyExists", "exists")))),
+        _ => None,
+    });
+    let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert!(matches!(outcome, Outcome::Failed(_)), "a stale view would store the marker");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unanswered_deletion_for_an_apply_is_an_error() {
+    let fake = Fake::new(late("delete", Duration::ZERO));
+    let (outcome, _) = outcome(&fake, &plan(Mode::Apply), TIME).await;
+    assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+    assert_eq!(fake.count("create"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_api_servers_own_word_says_that_the_view_is_stale() {
+    let denied = "admission webhook \"guard\" denied the request: busy";
+    for (code, reason, message, stale) in [
+        (404, "NotFound", "jobs.batch \"nightly\" not found", true),
+        (409, "Conflict", "Precondition failed: UID in precondition: old", true),
+        (409, "Conflict", denied, false),
+        (404, "NotFound", denied, false),
+        (403, "Forbidden", "no right", false),
+    ] {
+        let fake = Fake::new(move |name, _| {
+            (name == "delete").then(|| (Duration::ZERO, Err(error(code, reason, message))))
+        });
+        let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+        if stale {
+            assert_eq!(outcome, Outcome::StaleView, "{message}");
+        } else {
+            assert!(matches!(outcome, Outcome::Refused(Reason::ClusterError, _)), "{outcome:?}");
+        }
+        assert_eq!(fake.count("create"), 0, "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_name_that_is_taken_passes_the_dry_run() {
+    for (code, reason, message) in [
+        (409, "Conflict", "Operation cannot be fulfilled on resourcequotas \"q\""),
+        (409, "AlreadyExists", "admission webhook \"guard\" denied the request: twice"),
+        (422, "Invalid", "Job.batch \"nightly\" is invalid: spec.template: Required value"),
+    ] {
+        for check in ["dry-run", "dry-run-dormant"] {
+            let fake = Fake::new(move |name, _| {
+                (name == check).then(|| (Duration::ZERO, Err(error(code, reason, message))))
+            });
+            let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+            let Outcome::Refused(Reason::InvalidDenied, told) = outcome else {
+                panic!("{message}: {outcome:?}")
+            };
+            assert!(told.contains(message), "{told}");
+            assert_eq!(told.contains("parallelism 0"), check == "dry-run-dormant", "{told}");
+            assert_eq!(fake.count("delete"), 0, "{message}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What this replica remembers of Jobs and requests. All of it only saves work or spares a client a
+//! conflict: another replica does not know, and comes to the same end.
+//!
+//! A PUT names the revision that its client has seen. While it waits for the old Job to finish,
+//! the Job controller writes the status, so the same request comes back with a revision that is no
+//! longer the stored one. Where nothing but the status has changed, that is no conflict. Bounded,
+//! for an hour; without it the API server answers 409 as ever.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use crate::job::Job;
+use crate::review::Request;
+
+/// The longest wait.
+const LIFE: Duration = Duration::from_hours(1);
+/// How many requests are remembered.
+const MOST_REQUESTS: usize = 10_000;
+/// How many Jobs are remembered: views are stale by seconds at most, and a uid never comes back.
+const MOST_JOBS: usize = 512;
+
+/// A Job's uid, and the revision that a request carries.
+type Key = (String, String);
+type Fingerprint = [u8; 32];
+
+/// What a replica remembers.
+#[derive(Debug, Default)]
+pub struct History {
+    waiting: Mutex<HashMap<Key, (Fingerprint, Instant)>>,
+    /// The Jobs that this replica has deleted.
+    pub deleted: Uids,
+    /// The dormant Jobs with which a request ended, since it never settles: whoever meets one now
+    /// sends another request.
+    pub given_up: Uids,
+}
+
+impl History {
+    /// Remembers a request that is told to wait, with what the Job is now.
+    pub fn tell_to_wait(&self, request: &Request, now: Instant) {
+        let Some((key, stored)) = key(request) else { return };
+        let fingerprint = fingerprint(stored);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= MOST_REQUESTS {
+            waiting.retain(|_, (_, at)| now.saturating_duration_since(*at) < LIFE);
+        }
+        // When still full, a new one is not remembered: the API server then answers 409 as ever.
+        if waiting.len() < MOST_REQUESTS {
+            waiting.entry(key).or_insert((fingerprint, now));
+        }
+    }
+
+    /// Whether the request was told to wait before, and only the status has changed since.
+    #[must_use]
+    pub fn was_told_to_wait(&self, request: &Request, now: Instant) -> bool {
+        let revision = |job: &Option<Value>| {
+            job.as_ref().and_then(|job| Job::new(job).resource_version()).map(str::to_owned)
+        };
+        if revision(&request.object) == revision(&request.old_object) {
+            return false; // There is nothing to excuse.
+        }
+        let Some((key, stored)) = key(request) else { return false };
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.get(&key).is_some_and(|(then, at)| {
+            now.saturating_duration_since(*at) < LIFE && *then == fingerprint(stored)
+        })
+    }
+}
+
+/// The last few uids.
+#[derive(Debug, Default)]
+pub struct Uids(Mutex<VecDeque<String>>);
+
+impl Uids {
+    /// Whether it is one of them.
+    pub fn contains(&self, uid: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known == uid)
+    }
+
+    /// Adds one; the oldest goes.
+    pub fn add(&self, uid: &str) {
+        let mut uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if uids.len() >= MOST_JOBS {
+            uids.pop_front();
+        }
+        uids.push_back(uid.to_owned());
+    }
+}
+
+fn key(request: &Request) -> Option<(Key, &Value)> {
+    let stored = request.old_object.as_ref()?;
+    let revision = request.object.as_ref().map(Job::new)?.resource_version()?;
+    Some(((Job::new(stored).uid()?.to_owned(), revision.to_owned()), stored))
+}
+
+/// Everything of a Job but its status, its revision and who owns which field.
+fn fingerprint(job: &Value) -> Fingerprint {
+    let mut job = job.clone();
+    if let Some(root) = job.as_object_mut() {
+        root.remove("status");
+    }
+    if let Some(metadata) = job.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("resourceVersion");
+        metadata.remove("managedFields");
+    }
+    // A JSON value always serializes.
+    Sha256::digest(serde_json::to_vec(&job).unwrap_or_default()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn request(theirs: &str, stored: &str, ready: u32, label: &str) -> Request {
+        let review = json!({
+            "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+            "request": {
+                "uid": "r", "operation": "UPDATE",
+                "kind": { "group": "batch", "version": "v1", "kind": "Job" },
+                "object": { "metadata": { "name": "a", "resourceVersion": theirs } },
+                "oldObject": {
+                    "metadata": {
+                        "name": "a", "uid": "u", "resourceVersion": stored,
+                        "labels": { "a": label }, "managedFields": [{ "time": ready }]
+                    },
+                    "status": { "ready": ready }
+                }
+            }
+        });
+        crate::review::parse(review.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_request_that_waited_is_known_again_when_only_the_status_changed() {
+        let history = History::default();
+        let now = Instant::now();
+        assert!(!history.was_told_to_wait(&request("1", "2", 0, "x"), now));
+        history.tell_to_wait(&request("1", "1", 1, "x"), now);
+        assert!(history.was_told_to_wait(&request("1", "2", 0, "x"), now));
+        assert!(!history.was_told_to_wait(&request("1", "1", 0, "x"), now), "not stale at all");
+        assert!(!history.was_told_to_wait(&request("1", "2", 0, "y"), now), "a label changed");
+        assert!(!history.was_told_to_wait(&request("0", "2", 0, "x"), now), "another revision");
+        assert!(!history.was_told_to_wait(&request("1", "2", 0, "x"), now + LIFE), "too long ago");
+    }
+}

@@ -1,0 +1,86 @@
+//! The effects of rejob on a cluster, as a trait: a real API server behind [`crate::kubernetes`],
+//! a model of one in the tests.
+
+use std::future::Future;
+
+use serde_json::Value;
+
+use crate::replacement::ApiError;
+use crate::review::UserInfo;
+
+/// Which right is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right<'a> {
+    /// To delete the Job of this name.
+    Delete(&'a str),
+    /// To create a Job: of this name for a server-side apply, of any name otherwise, as the API
+    /// server's own authorization asks.
+    Create(Option<&'a str>),
+}
+
+/// What rejob asks of a cluster.
+pub trait Cluster: Send + Sync + 'static {
+    /// The value of the opt-in label of the live Namespace.
+    fn namespace_policy(
+        &self,
+        namespace: &str,
+    ) -> impl Future<Output = Result<Option<String>, ApiError>> + Send;
+
+    /// Whether the user has a right on Jobs in the namespace (SubjectAccessReview).
+    fn can_user(
+        &self,
+        user: &UserInfo,
+        namespace: &str,
+        right: Right<'_>,
+    ) -> impl Future<Output = Result<bool, ApiError>> + Send;
+
+    /// Creates a Job, or with `dry_run` asks whether it would be accepted; the stored Job.
+    fn create(
+        &self,
+        namespace: &str,
+        job: &Value,
+        field_manager: Option<&str>,
+        dry_run: bool,
+    ) -> impl Future<Output = Result<Value, ApiError>> + Send;
+
+    /// Deletes a Job with `propagationPolicy: Background`, if it still has the uid and revision.
+    fn delete(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// The Job as it is stored; `None` when there is none.
+    fn get(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Value>, ApiError>> + Send;
+
+    /// The Pods in the namespace with these labels (a selector, as the API server reads it).
+    fn pods(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
+
+    /// The Jobs with the dormant label, in all namespaces that this server looks after.
+    fn list_dormant_jobs(&self) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
+
+    /// The `MutatingWebhookConfiguration` of that name; `None` when there is none.
+    fn webhook_configuration(
+        &self,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Value>, ApiError>> + Send;
+
+    /// Tells about a replacement in an Event on the new Job.
+    fn publish_event(
+        &self,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        message: &str,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+}
