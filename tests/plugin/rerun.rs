@@ -177,11 +177,22 @@ fn a_run_that_is_gone_before_its_end_is_an_error() {
     let plane = ControlPlane::shared();
     let server = Rejob::builtin(&plane);
     let namespace = server.namespace("replace");
-    let old = finished(&namespace);
-    let output = beside(&plane, &namespace, &["rerun", "nightly", "--wait"], || {
-        until_replaced(&namespace, &old);
+    finished(&namespace);
+    let replaced_again = || {
+        let path = namespace.job_path("nightly");
+        let again = json!({ "metadata": { "annotations": { RERUN: "again" } } });
+        namespace.user().patch("merge", &path, &again).ok();
+    };
+    let deleted = || {
         let background = json!({ "propagationPolicy": "Background" });
         namespace.user().delete(&namespace.job_path("nightly"), &background).ok();
-    });
-    output.exited(1).warns("the run is gone before its end was seen");
+    };
+    for meanwhile in [&replaced_again as &dyn Fn(), &deleted] {
+        let old = uid(&namespace);
+        let output = beside(&plane, &namespace, &["rerun", "nightly", "--wait"], || {
+            until_replaced(&namespace, &old);
+            meanwhile();
+        });
+        output.exited(1).warns("the run is gone before its end was seen");
+    }
 }

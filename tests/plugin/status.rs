@@ -19,6 +19,14 @@ fn a_replacement_is_shown_with_its_reason_and_what_became_of_it() {
         namespace.finish_pods("nightly");
     }
     namespace.create_job(&job("weekly", "app:1")).ok();
+    let owner = json!({ "metadata": { "name": "owner" } });
+    let maps = format!("/api/v1/namespaces/{}/configmaps", namespace.name());
+    let owner = namespace.user().post(&maps, &owner).ok()["metadata"]["uid"].clone();
+    let mut owned = job("owned", "app:1");
+    owned["metadata"]["ownerReferences"] = json!([{
+        "apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner, "controller": true,
+    }]);
+    namespace.create_job(&owned).ok();
     // The Event follows the answer.
     let status = wait::until("the Event is there", || {
         let status = json(&rejob(&plane, &namespace, &["status", "-o", "json"]).ok());
