@@ -19,4 +19,5 @@ mod e2e;
 mod harness;
 mod hash_matches_the_api_server;
 mod matrix;
+mod plugin;
 mod replace;
