@@ -2,6 +2,6 @@
 //! plane.
 mod explain;
 mod kubelet;
-mod plugin;
 mod rerun;
+mod run;
 mod status;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::plugin::{json as document, kubectl, rejob_with};
+use super::run::{json as document, kubectl, rejob_with};
 use support::manifest::{annotated, job};
 use support::namespace::Namespace;
 use support::output::Output;

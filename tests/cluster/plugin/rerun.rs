@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use serde_json::{Value, json};
 
 use super::kubelet;
-use super::plugin::rejob;
+use super::run::rejob;
 use support::kubelet::{State, status};
 use support::manifest::{annotated, annotation, job};
 use support::namespace::Namespace;

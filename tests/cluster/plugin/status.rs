@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::plugin::{json, kubectl, rejob};
+use super::run::{json, kubectl, rejob};
 use support::manifest::job;
 use support::output::Output;
 use support::plane::ControlPlane;
