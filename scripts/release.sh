@@ -46,7 +46,7 @@ assemble() {
 
     archives
     sboms
-    "$(helm_tool)" package charts/rejob --destination "$dist" >&2
+    package
     scripts/oci-layout.sh "$dist/stage" "$dist/image"
     notes >"$dist/notes.md"
     krew >"$dist/rejob.yaml"
@@ -72,6 +72,13 @@ archives() {
         ln -s rejob "$dist/work/$name/kubectl-rejob"
         pack "$dist/work" "$name" | gzip --no-name >"$dist/$name.tar.gz"
     done
+}
+
+# The chart. helm takes the times of its files over, which in a clone are those of the checkout.
+package() {
+    cp -R charts/rejob "$dist/work/chart"
+    find "$dist/work/chart" -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
+    "$(helm_tool)" package "$dist/work/chart" --destination "$dist" >&2
 }
 
 # What is compiled into each binary, with licenses and checksums.
