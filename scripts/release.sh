@@ -11,6 +11,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
+# The modes of files in archives do not depend on who makes them.
+umask 022
 
 check() {
     [[ $1 == "v$version" ]] || die "the tag $1 is not v$version, the version in Cargo.toml"
