@@ -20,7 +20,10 @@ digest=$(jq -r '.manifests[0].digest' "$dist/image/index.json")
 if there=$(crane digest "$image:$version" 2>/dev/null) && [[ $there != "$digest" ]]; then
     die "$image:$version is already published as $there"
 fi
-echo "image=$(crane push "$dist/image" "$image:$version")"
+pushed=$(crane push "$dist/image" "$image:$version")
+echo "image=$pushed"
 
+# helm writes the time of the file into the manifest, and an artifact of a workflow has the time of its download.
+touch --date="@$SOURCE_DATE_EPOCH" "$dist/rejob-$version.tgz"
 said=$("$helm" push "${insecure[@]}" "$dist/rejob-$version.tgz" "$charts" 2>&1) || die "$said"
 echo "chart=${charts#oci://}/rejob@$(sed -n 's/^Digest: //p' <<<"$said")"

@@ -11,6 +11,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/common.sh
+# The modes of files in archives do not depend on who makes them.
+umask 022
 
 check() {
     [[ $1 == "v$version" ]] || die "the tag $1 is not v$version, the version in Cargo.toml"
@@ -46,7 +48,7 @@ assemble() {
 
     archives
     sboms
-    "$(helm_tool)" package charts/rejob --destination "$dist" >&2
+    package
     scripts/oci-layout.sh "$dist/stage" "$dist/image"
     notes >"$dist/notes.md"
     krew >"$dist/rejob.yaml"
@@ -72,6 +74,13 @@ archives() {
         ln -s rejob "$dist/work/$name/kubectl-rejob"
         pack "$dist/work" "$name" | gzip --no-name >"$dist/$name.tar.gz"
     done
+}
+
+# The chart. helm takes the times of its files over, which in a clone are those of the checkout.
+package() {
+    cp -R charts/rejob "$dist/work/chart"
+    find "$dist/work/chart" -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
+    "$(helm_tool)" package "$dist/work/chart" --destination "$dist" >&2
 }
 
 # What is compiled into each binary, with licenses and checksums.

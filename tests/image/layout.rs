@@ -149,7 +149,10 @@ fn what_is_published_is_what_was_assembled_and_stays() {
         assert_eq!(sha256(&files[0].path()), sha256(&package));
     }
 
-    publish().ok();
+    // Once more, from files that were downloaded later.
+    let package = made().join(format!("rejob-{VERSION}.tgz"));
+    Output::of(Command::new("touch").arg(package), "").ok();
+    assert_eq!(publish().ok().stdout, said);
     let mut other = Command::new(&crane);
     let copied = format!("{registry}/other:{VERSION}");
     Output::of(other.args(["copy", &image, &copied]), "").ok();

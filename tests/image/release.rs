@@ -94,6 +94,8 @@ fn the_checksums_are_right_and_leave_no_file_out() {
 
 #[test]
 fn a_commit_makes_the_same_files_again() {
+    // In another clone the files have other times.
+    run("touch", &["charts/rejob/values.yaml"], Path::new(env!("CARGO_MANIFEST_DIR")));
     let again = dry_run("release-again");
     for file in ["SHA256SUMS", "image/index.json"] {
         let read = |dist: &Path| fs::read_to_string(dist.join(file)).unwrap();
