@@ -13,7 +13,7 @@ use super::deploy::{Client, JOB, Place};
 const CHANGED: &str = "spec.template.spec.containers[app].image";
 
 #[test]
-fn kubectl_prints_one_warning_that_names_the_change() {
+fn kubectl_prints_what_changed_and_what_to_do_should_it_fail() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
     for apply in [&["apply", "-f", "-"][..], &["apply", "--server-side", "-f", "-"]] {
@@ -21,8 +21,13 @@ fn kubectl_prints_one_warning_that_names_the_change() {
         let run = |image| place.namespace.kubectl_with(&job(JOB, image).to_string(), apply).ok();
         assert_eq!(run("app:1").stderr, "");
         place.namespace.started_pods(JOB);
-        let warning = format!("Warning: job {JOB} replaced: {CHANGED} changed\n");
-        assert_eq!(run("app:2").stderr, warning);
+        let told = [
+            format!(
+                "Warning: job {JOB}: its old run is deleted; if this request fails, send it again\n"
+            ),
+            format!("Warning: job {JOB} replaced: {CHANGED} changed\n"),
+        ];
+        assert_eq!(run("app:2").stderr, told.concat());
         assert_eq!(run("app:2").stderr, "");
     }
 }
