@@ -26,7 +26,7 @@ pub struct LogArgs {
     /// Write logs as text or as one JSON object a line.
     #[arg(long, env = "REJOB_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// Least level to log: error, warn, info, debug or trace, or a filter such as
+    /// Lowest level to log: error, warn, info, debug or trace, or a filter such as
     /// `info,rejob::server=debug`.
     #[arg(
         long, env = "REJOB_LOG_LEVEL", value_name = "LEVEL", default_value = "info",
