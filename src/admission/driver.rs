@@ -42,13 +42,16 @@ pub async fn run<C: Cluster>(
             sleep_until(deadline.min(Instant::now() + pause)).await;
             pause *= 2;
         }
-        // A deletion that hangs must leave time for the creation.
+        // What hangs before the creation must leave time for it.
         let spared = time.reserve().max(left(deadline) / 2);
         let before_the_creation = deadline.checked_sub(spared).unwrap_or(deadline);
         let done = join_all(effects.iter().map(async |effect| {
             fail_point::hit(*effect, Step::Before);
             let begun = Instant::now();
-            let until = if *effect == Effect::Delete { before_the_creation } else { deadline };
+            let until = match effect {
+                Effect::Look | Effect::Delete => before_the_creation,
+                _ => deadline,
+            };
             let reply = timeout_at(until, carry_out(cluster, plan, &dormant, *effect)).await;
             // An effect that did not happen has no other side: a stale view comes again.
             let refused = match &reply {

@@ -1,4 +1,4 @@
-//! RequestFacts that only the cluster knows, asked for when a decision lacks them.
+//! Facts that only the cluster knows, asked for when a decision lacks them.
 
 use std::time::Duration;
 

@@ -111,7 +111,7 @@ async fn a_replacement_is_answered_with_put_back_marker_warning_and_audit() {
     assert_eq!(stored["spec"], job("a:1")["spec"]);
     assert!(stored["metadata"]["annotations"]["rejob.dev/replacing"].is_string());
     // That it is replaced is said when the new Job starts.
-    let warning = "job nightly: its old run is deleted; if this request fails, send it again";
+    let warning = "job nightly: old run deleted; if this fails, send it again";
     assert_eq!(answer["warnings"], json!([warning]));
     assert_eq!(answer["auditAnnotations"]["reason"], "replaced");
     assert!(counted(&metrics, "reason=\"replaced\""));

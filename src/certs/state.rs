@@ -77,11 +77,11 @@ pub struct SecretState {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tokens {
-    /// WebhookConfiguration in the webhook configuration.
+    /// The one in the webhook configuration.
     pub current: String,
-    /// WebhookConfiguration next: known to every replica long before it is used.
+    /// The next one: known to every replica long before it is used.
     pub next: String,
-    /// WebhookConfiguration before; API servers may still use it.
+    /// The one before; API servers may still use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<String>,
     /// When `next` takes over.

@@ -75,7 +75,7 @@ pub enum StoreError {
     Forbidden {
         /// The verb.
         verb: &'static str,
-        /// StoredObject and name.
+        /// Kind and name.
         object: String,
         /// The API server's words.
         message: String,
@@ -85,7 +85,7 @@ pub enum StoreError {
     Failed {
         /// The verb.
         verb: &'static str,
-        /// StoredObject and name.
+        /// Kind and name.
         object: String,
         /// The API server's or the connection's words.
         message: String,

@@ -95,7 +95,14 @@ impl ApiClient {
         let warnings = warnings.filter_map(|text| Some(text.to_str().ok()?.to_owned())).collect();
         let bytes = response.into_body().collect_bytes().await;
         let bytes = bytes.map_err(|error| with_causes(&error))?;
-        let body = serde_json::from_slice(&bytes).unwrap_or_default();
+        let body = match serde_json::from_slice(&bytes) {
+            Ok(body) => body,
+            // A proxy's page is no list without items.
+            Err(_) if (200..300).contains(&code) => {
+                return Err(format!("the answer with code {code} is not JSON"));
+            }
+            Err(_) => Value::Null,
+        };
         Ok(ApiAnswer { code, body, date, warnings, took: begun.elapsed() })
     }
 }

@@ -99,7 +99,7 @@ fn too_much() -> String {
 
 /// Refuses `[grep, error:]`: inside of brackets, kubectl takes a colon before a comma or a bracket
 /// for text, and YAML 1.2 for the end of a key. And `yEs`, which is text to kubectl and a truth value
-/// to our reader.
+/// to our reader, and `0X1F`, a number to kubectl alone.
 fn refuse_ambiguous(text: &str) -> Result<(), Problem> {
     let mut open = Vec::new();
     let mut options = granit_parser::Options::default();
@@ -108,6 +108,10 @@ fn refuse_ambiguous(text: &str) -> Result<(), Problem> {
         match event {
             Event::SequenceStart(style, ..) | Event::MappingStart(style, ..) => open.push(style),
             Event::SequenceEnd | Event::MappingEnd => drop(open.pop()),
+            Event::Scalar(value, ScalarStyle::Plain, ..) if is_oddly_spelled(&value) => {
+                let message = format!("{value} is not the same to kubectl and to others: quote it");
+                return Err(Problem { line: span.start.line(), message });
+            }
             Event::Scalar(value, ScalarStyle::Plain, ..)
                 if open.last() == Some(&StructureStyle::Flow) && !span.is_empty() =>
             {
@@ -121,11 +125,6 @@ fn refuse_ambiguous(text: &str) -> Result<(), Problem> {
                     return Err(Problem { line: span.start.line(), message });
                 }
             }
-            Event::Scalar(value, ScalarStyle::Plain, ..) if is_oddly_spelled_truth(&value) => {
-                let message =
-                    format!("{value} is text to kubectl and a truth value to others: quote it");
-                return Err(Problem { line: span.start.line(), message });
-            }
             _ => {}
         }
     }
@@ -133,8 +132,12 @@ fn refuse_ambiguous(text: &str) -> Result<(), Problem> {
 }
 
 /// Whether this is a truth value but for its mix of cases (`resolveTable` of go.yaml.in/yaml/v2 has
-/// `yes`, `Yes` and `YES`).
-fn is_oddly_spelled_truth(text: &str) -> bool {
+/// `yes`, `Yes` and `YES`), or a number but for its capital prefix, which only kubectl knows.
+fn is_oddly_spelled(text: &str) -> bool {
+    let prefix = text.trim_start_matches(['+', '-']).get(..2);
+    if matches!(prefix, Some("0X" | "0B" | "0O")) {
+        return true;
+    }
     let lower = text.to_ascii_lowercase();
     let mut capital = lower.clone();
     capital.get_mut(..1).into_iter().for_each(str::make_ascii_uppercase);

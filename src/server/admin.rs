@@ -17,7 +17,7 @@ type ReadinessCheck = (&'static str, Box<dyn Fn() -> Result<(), String> + Send +
 pub struct ReadinessChecks(Arc<Vec<ReadinessCheck>>);
 
 impl ReadinessChecks {
-    /// ReadinessChecks that is the sum of these named checks. They run at each probe, so they only look.
+    /// The sum of these named checks. They run at each probe, so they only look.
     #[must_use]
     pub fn of(checks: Vec<ReadinessCheck>) -> Self {
         Self(Arc::new(checks))

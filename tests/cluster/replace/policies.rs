@@ -155,7 +155,7 @@ fn without_a_watch_cache_a_policy_on_the_stored_template_refuses_once_after_the_
         let uid = place.uid();
         let told = place.try_deploy(client, "app:1").expect_err("the first turn is judged");
         assert!(told.contains("the cluster's rule"), "{client:?}: {told}");
-        let advice = "its old run is deleted; if this request fails, send it again";
+        let advice = "old run deleted; if this fails, send it again";
         assert!(told.contains(advice), "{client:?}: {told}");
         let left = place.namespace.job(JOB);
         assert!(left.is_none_or(|job| super::deploy::uid_of(&job) != uid), "{client:?}");

@@ -23,7 +23,7 @@ fn kubectl_prints_what_changed_and_what_to_do_should_it_fail() {
         place.namespace.started_pods(JOB);
         let told = [
             format!(
-                "Warning: job {JOB}: its old run is deleted; if this request fails, send it again\n"
+                "Warning: job {JOB}: old run deleted; if this fails, send it again\n"
             ),
             format!("Warning: job {JOB} replaced: {CHANGED} changed\n"),
         ];

@@ -28,10 +28,12 @@ pub(super) fn decide(
     Ok(None)
 }
 
-/// Whether the policy asks if the old Job works, and its status does not tell.
+/// Whether the policy asks if the old Job works, and its status does not tell, or did not: its Pods
+/// were looked at.
 pub(super) fn pods_tell(update: &Update<'_>) -> bool {
     update.policy.while_running != WhileRunning::Replace
-        && progress(update.old) == Progress::Unclear
+        && (progress(update.old) == Progress::Unclear
+            || matches!(update.context.pods, Fact::Known(_)))
 }
 
 /// Whether the old Job works. Where its status does not tell, its Pods do; a look at them that is not

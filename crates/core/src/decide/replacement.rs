@@ -55,7 +55,7 @@ pub(super) fn decide(
     } else {
         // What fails from here on fails outside rejob: a policy that judges the put-back Job, a crash.
         warnings.add(format!(
-            "job {name}: its old run is deleted; if this request fails, send it again"
+            "job {name}: old run deleted; if this fails, send it again"
         ));
     }
     if plan.mode == Mode::Apply && !request.dry_run {
@@ -137,7 +137,7 @@ fn never_settles(update: &Update<'_>) -> Decision {
 }
 
 /// What this webhook will say when the API server creates the Job of an apply. An annotation that is
-/// invalid is borne in a stored Job, but not in a new one.
+/// invalid is tolerated in a stored Job, but not in a new one.
 fn refusal_of_the_creation(update: &Update<'_>, applied: &Value) -> Option<Decision> {
     let applied = Job::new(applied);
     if left_alone::reason_from_job(applied, None).is_some() {

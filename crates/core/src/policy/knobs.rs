@@ -139,7 +139,9 @@ impl Policy {
 
     /// Sets one knob; `None` when it cannot have that value.
     pub(super) fn set(&mut self, knob: &Knob, value: &Value) -> Option<()> {
-        (knob.set)(self, value)
+        // An enum would be read from a map with its name as well.
+        let readable = matches!(knob.values, Values::Number { .. }) || value.is_string();
+        if readable { (knob.set)(self, value) } else { None }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::review::{Request, UserInfo};
 
 /// The annotation `rejob.dev/dormant`: compact JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")] // a later version's fields are borne, in a rolling update
+#[serde(rename_all = "camelCase")] // a later version's fields are tolerated, in a rolling update
 pub struct Record {
     /// The parallelism to release it with; `None` leaves it to the API server's default.
     pub parallelism: Option<i64>,
