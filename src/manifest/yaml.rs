@@ -6,7 +6,7 @@
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, StructureStyle};
-use serde_saphyr::{DuplicateKeyPolicy, Error, MergeKeyPolicy};
+use serde_saphyr::{DoubleQuoted, DuplicateKeyPolicy, Error, MergeKeyPolicy};
 
 use super::json::given_twice;
 use super::node::{Mapping, Node, Number};
@@ -209,6 +209,10 @@ impl Serialize for Written<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Node::Number(Number::Float(value, _)) => serializer.serialize_f64(*value),
+            // In a block it would follow the indentation, which Go's readers refuse.
+            Node::String(text) if text.trim_start_matches('\n').starts_with('\t') => {
+                DoubleQuoted(text).serialize(serializer)
+            }
             Node::Sequence(items) => serializer.collect_seq(items.iter().map(Written)),
             Node::Mapping(members) => {
                 let mut map = serializer.serialize_map(Some(members.len()))?;

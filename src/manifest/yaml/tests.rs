@@ -34,7 +34,21 @@ fn a_truth_value_in_a_mix_of_cases_is_refused() {
         assert_eq!((line, message.ends_with("quote it")), (2, true), "{message}");
         assert_eq!(value(&format!("a: \"{text}\"\n")), json!({ "a": text }));
     }
+    for (text, message) in [("backoffLimit: 0X4\n", "0X4"), ("a: {b: tRUE}\n", "tRUE")] {
+        assert!(refused(text).1.starts_with(message), "{text}");
+    }
     assert_eq!(value("- True\n- NO\n- on\n"), json!([true, false, true]));
+}
+
+/// Go's readers take no tab for the first character of a block's line.
+#[test]
+fn text_that_begins_with_a_tab_is_quoted() {
+    for text in ["\tset -e\n\techo hi\n", "\n\tx\ny\n"] {
+        let node = Node::String(text.to_owned());
+        let written = write(&Node::Sequence(vec![node.clone()]));
+        assert!(written.contains('"') && !written.contains('\t'), "{written:?}");
+        assert_eq!(read(&written).unwrap(), Some(Node::Sequence(vec![node])));
+    }
 }
 
 /// Each value is what sigs.k8s.io/yaml 1.6.0 makes of the text.

@@ -22,9 +22,7 @@ fn kubectl_prints_what_changed_and_what_to_do_should_it_fail() {
         assert_eq!(run("app:1").stderr, "");
         place.namespace.started_pods(JOB);
         let told = [
-            format!(
-                "Warning: job {JOB}: old run deleted; if this fails, send it again\n"
-            ),
+            format!("Warning: job {JOB}: old run deleted; if this fails, send it again\n"),
             format!("Warning: job {JOB} replaced: {CHANGED} changed\n"),
         ];
         assert_eq!(run("app:2").stderr, told.concat());

@@ -54,9 +54,7 @@ pub(super) fn decide(
         ));
     } else {
         // What fails from here on fails outside rejob: a policy that judges the put-back Job, a crash.
-        warnings.add(format!(
-            "job {name}: old run deleted; if this fails, send it again"
-        ));
+        warnings.add(format!("job {name}: old run deleted; if this fails, send it again"));
     }
     if plan.mode == Mode::Apply && !request.dry_run {
         // For any other request it is said when the new Job starts.
