@@ -95,9 +95,9 @@ sboms() {
         linked=$(cargo tree --locked --edges=normal,build --target "$target" --prefix=none --format='{p}' |
             awk '{ print "pkg:cargo/" $1 "@" substr($2, 2) }' | sort -u | jq -Rnc '[inputs]')
         # cargo-cyclonedx also lists what only features that are off would need, a second TLS provider
-        # for one; and it names the folder of the build.
-        jq --arg here "path+file://$PWD#" --argjson linked "$linked" '
-            (.. | strings) |= (sub("\\Q\($here)\\E"; "pkg:cargo/") | sub("\\?download_url=file:.*"; ""))
+        # for one; and it names the folders of the build.
+        jq --arg here "path+file://$PWD" --argjson linked "$linked" '
+            (.. | strings) |= (sub("\\Q\($here)\\E[^#]*#"; "pkg:cargo/") | sub("\\?download_url=file:.*"; ""))
             | .components |= map(select(.purl | IN($linked[])))
             | [(.metadata.component, .components[])["bom-ref"]] as $listed
             | .dependencies |= map(select(.ref | IN($listed[]))
