@@ -92,7 +92,7 @@ sboms() {
         cargo cyclonedx --quiet --format json --spec-version 1.5 --describe binaries \
             --target "$target" --target-in-filename
         made=rejob_bin_$target.cdx.json
-        linked=$(cargo tree --locked --edges=normal,build --target "$target" --prefix=none --format='{p}' |
+        linked=$(cargo tree --locked --package rejob --edges=normal,build --target "$target" --prefix=none --format='{p}' |
             awk '{ print "pkg:cargo/" $1 "@" substr($2, 2) }' | sort -u | jq -Rnc '[inputs]')
         # cargo-cyclonedx also lists what only features that are off would need, a second TLS provider
         # for one; and it names the folders of the build.

@@ -149,7 +149,8 @@ fn the_bill_of_materials_lists_what_is_linked_and_no_more() {
         .iter()
         .map(|part| part["purl"].as_str().unwrap().to_owned())
         .collect();
-    let tree = ["tree", "--locked", "--edges=normal,build", "--prefix=none", "--format={p}"];
+    let tree = ["tree", "--locked", "--package", "rejob"];
+    let tree = tree.iter().chain(&["--edges=normal,build", "--prefix=none", "--format={p}"]);
     let mut cargo = Command::new(env!("CARGO"));
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     cargo.args(tree).args(["--target", &target]).current_dir(env!("CARGO_MANIFEST_DIR"));

@@ -176,7 +176,8 @@ impl<'a> Execution<'a> {
         let plan = self.plan;
         let mut passed = Vec::new();
         for (effect, reply) in replies {
-            if is_unanswered_creation(&reply) && time.left.is_zero() {
+            let is_late = matches!(&reply, Reply::Created(Err(error)) if error.code == 0);
+            if is_late && time.left.is_zero() {
                 return out_of_time(plan);
             }
             if let Some(outcome) = self.refusal(effect, reply) {
@@ -383,10 +384,6 @@ pub fn no_time(plan: &Plan) -> (Reason, String) {
 fn out_of_time(plan: &Plan) -> State {
     let (reason, message) = no_time(plan);
     refused(reason, message)
-}
-
-fn is_unanswered_creation(reply: &Reply) -> bool {
-    matches!(reply, Reply::Created(Err(error)) if error.code == 0)
 }
 
 /// What to do about a refusal of the API server's that does not say it.
