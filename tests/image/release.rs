@@ -94,12 +94,14 @@ fn the_checksums_are_right_and_leave_no_file_out() {
 
 #[test]
 fn a_commit_makes_the_same_files_again() {
+    // Not at the same time: the bill of materials is made in the folder of the sources.
+    let first = made();
     // In another clone the files have other times.
     run("touch", &["charts/rejob/values.yaml"], Path::new(env!("CARGO_MANIFEST_DIR")));
     let again = dry_run("release-again");
     for file in ["SHA256SUMS", "image/index.json"] {
         let read = |dist: &Path| fs::read_to_string(dist.join(file)).unwrap();
-        assert_eq!(read(made()), read(&again), "{file}");
+        assert_eq!(read(first), read(&again), "{file}");
     }
     fs::remove_dir_all(again).unwrap();
 }
