@@ -62,6 +62,24 @@ fn each_job_is_explained_by_the_cluster_and_its_rule() {
 }
 
 #[test]
+fn what_others_set_in_a_stored_job_is_no_change() {
+    let plane = ControlPlane::shared();
+    let server = Rejob::builtin(&plane);
+    let namespace = server.namespace("ttl");
+    let names = ["finished", "scaled", "queued"];
+    let manifest = list(&names.map(|name| job(name, "app:1")));
+    namespace.kubectl_with(&manifest, &["apply", "-f", "-"]).ok();
+    for (name, spec) in
+        [("scaled", json!({ "parallelism": 3 })), ("queued", json!({ "suspend": true }))]
+    {
+        let patch = json!({ "spec": spec });
+        namespace.user().patch("merge", &namespace.job_path(name), &patch).ok();
+    }
+    let expected = names.map(|name| json!([name, "unchanged", "unchanged"]));
+    assert_eq!(explained(&plane, &namespace, &manifest), (json!(expected), 0));
+}
+
+#[test]
 fn a_namespace_that_does_not_opt_in_gets_what_the_api_server_says() {
     let plane = ControlPlane::shared();
     let namespace = plane.namespace("plain", &[]);
@@ -141,6 +159,15 @@ fn without_a_cluster_it_says_what_it_does_not_know() {
         assert!(text.contains("not known: whether the Jobs exist"), "{text}");
         assert!(text.contains("replace is assumed"), "{text}");
     }
+    let mut system = job("system", "app:1");
+    system["metadata"]["namespace"] = json!("kube-system");
+    let mut command = kubectl(&plane, &plane.admin());
+    let args = ["explain", "-f", "-", "--offline", "-n", "batch", "-o", "json"];
+    let both = Output::of(command.args(args), &list(&[system, job("new", "app:1")])).ok();
+    let jobs = &document(&both)["jobs"];
+    assert_eq!(jobs[0]["namespace"], "kube-system");
+    assert_eq!(jobs[0]["rule"], "protected_namespace");
+    assert_eq!(jobs[1]["namespace"], "batch");
     let mut command = kubectl(&plane, &plane.admin());
     let hashed = Output::of(
         command.args(["explain", "-f", "-", "--offline", "--policy", "hash-name"]),
