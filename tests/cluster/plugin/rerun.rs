@@ -63,6 +63,7 @@ fn a_rerun_is_waited_for_and_its_end_is_the_exit_code() {
     let first = finished(&namespace);
     let output = rejob(&plane, &namespace, &["rerun", "nightly"]).ok();
     assert_eq!(output.line(), "job.batch/nightly runs again");
+    output.warns("Warning: job nightly would be replaced");
     let second = uid(&namespace);
     assert_ne!(first, second);
     namespace.finish_pods("nightly");
@@ -125,6 +126,12 @@ fn nothing_is_written_where_nothing_would_run() {
     let refused = rejob(&plane, &keep, &["rerun", "nightly"]).exited(1);
     refused.warns("does not replace Jobs");
     assert_eq!(annotation(&stored(&keep), RERUN), None);
+
+    let own = server.namespace("replace");
+    own.create_job(&annotated(job("nightly", "app:1"), "rejob.dev/on-change", "Keep")).ok();
+    let refused = rejob(&plane, &own, &["rerun", "jobs.batch/nightly"]).exited(1);
+    refused.warns("the Job's own annotation rejob.dev/on-change is Keep");
+    assert_eq!(annotation(&stored(&own), RERUN), None);
 
     let skipped = server.namespace("replace");
     skipped.create_job(&annotated(job("nightly", "app:1"), "rejob.dev/skip", "true")).ok();
