@@ -13,7 +13,7 @@ pub struct DoctorArgs {
     #[command(flatten)]
     pub cluster: ClusterArg,
     /// The namespace of the installation; found when it is not given.
-    #[arg(short, long, value_name = "NAME", value_parser = namespace)]
+    #[arg(short, long, env = "REJOB_NAMESPACE", value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
     /// Print the findings as text, or as JSON whose fields docs/doctor.md describes.
     #[arg(short, long, env = "REJOB_OUTPUT", value_name = "FORMAT", default_value = "text")]

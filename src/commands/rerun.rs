@@ -23,7 +23,6 @@ use crate::decide::{self, SAME_USER_WARNING, decide};
 use crate::job::{Job, keys};
 use crate::kubernetes::{ApiAnswer, POLICY_LABEL, encode, names};
 use crate::policy::Policy;
-use crate::reason::Reason;
 use crate::review::Operation;
 
 /// How often a request that is told to wait is sent again, as client-go does.
@@ -34,8 +33,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LAST_LINES: Duration = Duration::from_secs(10);
 /// Who owns the annotation afterwards.
 const FIELD_MANAGER: &str = "kubectl-rejob";
-/// The annotation by which a Job overrides what its policy does with changes.
-const ON_CHANGE: &str = "rejob.dev/on-change";
 
 /// The flags of `rejob rerun`.
 #[derive(Debug, clap::Args)]
@@ -126,11 +123,14 @@ async fn why_not(
     old: &Value,
     dry_run: &ApiAnswer,
 ) -> String {
-    if dry_run.warnings.iter().any(|warning| warning.contains(SAME_USER_WARNING)) {
-        return Reason::SameUser.sentence().to_owned();
+    // rejob itself says so where it takes part.
+    let does_nothing = format!("{} does nothing", keys::RERUN);
+    let is_why = |text: &String| text.contains(SAME_USER_WARNING) || text.contains(&does_nothing);
+    if let Some(why) = dry_run.warnings.iter().map(|header| warning(header)).find(is_why) {
+        return why;
     }
-    let new = &dry_run.body;
-    let request = super::request(Operation::Update, namespace, new.clone(), Some(old.clone()));
+    let new = dry_run.body.clone();
+    let request = super::request(Operation::Update, namespace, new, Some(old.clone()));
     let reason = decide(&request, &Policy::default(), &decide::Context::default()).reason;
     if reason.is_left_alone() {
         return reason.sentence().to_owned();
@@ -138,13 +138,8 @@ async fn why_not(
     let label = format!("kubectl label namespace {namespace} {POLICY_LABEL}=replace");
     match connection.get(&namespace_path(namespace)).await {
         Ok(Some(found)) => match Job::new(&found).label(POLICY_LABEL) {
-            // The default policy replaces: only an annotation of the Job's asks for anything else.
-            Some(_) if matches!(reason, Reason::Kept | Reason::Ignored) => format!(
-                "the Job's own annotation {ON_CHANGE} is {}",
-                Job::new(new).annotation(ON_CHANGE).unwrap_or_default()
-            ),
             Some(policy) => format!(
-                "the policy {policy} of the namespace {namespace} does not replace Jobs, or no rejob serves it: rejob doctor"
+                "no rejob serves the policy {policy} of the namespace {namespace}: rejob doctor"
             ),
             None => format!("namespace {namespace} does not opt in: {label}"),
         },
