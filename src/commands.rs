@@ -116,6 +116,23 @@ fn json_line(document: &impl Serialize) -> String {
     json
 }
 
+/// The text of a `Warning` header: `299 - "text"`.
+fn warning(header: &str) -> String {
+    let text = header.strip_prefix("299 - ").unwrap_or(header);
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let mut unescaped = String::new();
+    let mut rest = quoted.unwrap_or(text).chars();
+    while let Some(char) = rest.next() {
+        unescaped.push(if char == '\\' { rest.next().unwrap_or(char) } else { char });
+    }
+    unescaped
+}
+
+/// A text of the cluster's for a terminal: without control characters.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
 /// Rows as columns, as kubectl prints them; the last column ends the line.
 fn table(rows: &[Vec<String>]) -> String {
     let length =
@@ -126,7 +143,8 @@ fn table(rows: &[Vec<String>]) -> String {
         .collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}   "));
+        let cells =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{:<width$}   ", plain(cell)));
         text.push_str(cells.collect::<String>().trim_end());
         text.push('\n');
     }
@@ -159,4 +177,28 @@ fn job_name(job: &Value) -> &str {
 /// The text at a pointer.
 fn text_at<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
     value.pointer(pointer).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_read_as_it_was_meant() {
+        for (header, text) in [
+            (r#"299 - "plain""#, "plain"),
+            (r#"299 - "ends with \"quotes\"""#, r#"ends with "quotes""#),
+            (r#"299 - "a \\""#, r"a \"),
+            (r#"299 - "\\\"""#, r#"\""#),
+            ("299 - bare", "bare"),
+        ] {
+            assert_eq!(warning(header), text);
+        }
+    }
+
+    #[test]
+    fn a_table_carries_no_control_characters() {
+        let rows = [vec!["a\u{1b}[2J".to_owned(), "b\nc".to_owned()]];
+        assert_eq!(table(&rows), "a [2J   b c\n");
+    }
 }

@@ -1,23 +1,26 @@
 //! The cluster as a command of a user's sees it: kubectl's flags, and calls whose failures are
 //! sentences.
 
+use std::env;
+use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use http::Method;
 use kube::Config;
-use kube::config::{KubeConfigOptions, KubeconfigError};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde_json::Value;
 
+use super::plain;
 use crate::doctor::probe::{Probe, RealWorld};
 use crate::kubernetes::{self, ApiAnswer, encode, names};
 
 /// Which cluster a command looks at.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClusterArg {
-    /// How to reach the cluster; without it the Pod's service account, and without that the usual
-    /// KUBECONFIG or ~/.kube/config.
+    /// How to reach the cluster; without it the usual KUBECONFIG or ~/.kube/config, and without those
+    /// the Pod's service account.
     #[arg(long, env = "REJOB_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig; without it the current one.
@@ -29,7 +32,7 @@ pub struct ClusterArg {
 #[derive(Debug, Clone, clap::Args)]
 pub struct NamespaceArg {
     /// The namespace; without it that of the context.
-    #[arg(short, long, env = "REJOB_NAMESPACE", value_name = "NAME", value_parser = namespace)]
+    #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
 }
 
@@ -68,20 +71,45 @@ impl ClusterArg {
     async fn config(&self) -> anyhow::Result<Option<Config>> {
         let options =
             KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        // A Pod's service account is in no context.
-        if (self.kubeconfig.is_some() || self.context.is_none())
-            && let Some(config) = kubernetes::config(self.kubeconfig.as_deref(), &options).await?
-        {
-            return Ok(Some(config));
+        if self.kubeconfig.is_some() {
+            return Ok(kubernetes::config(self.kubeconfig.as_deref(), &options).await?);
         }
-        match Config::from_kubeconfig(&options).await {
-            Ok(config) => Ok(Some(config)),
-            Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == ErrorKind::NotFound => {
-                Ok(None)
+        let unusable = "cannot use the kubeconfig; check KUBECONFIG, --context and --kubeconfig";
+        match usual(&env::var_os("KUBECONFIG").unwrap_or_default()).context(unusable)? {
+            Some(file) => {
+                let config = Config::from_custom_kubeconfig(file, &options).await;
+                config.map(Some).context(unusable)
             }
-            Err(error) => Err(anyhow!(error))
-                .context("cannot use the kubeconfig; check KUBECONFIG, --context and --kubeconfig"),
+            // A Pod's service account is in no context.
+            None if self.context.is_some() => Ok(None),
+            None => Ok(kubernetes::config(None, &options).await?),
         }
+    }
+}
+
+/// What kubectl reads: the files of KUBECONFIG that exist, without it ~/.kube/config; `None` where
+/// nothing is in them.
+fn usual(variable: &OsStr) -> Result<Option<Kubeconfig>, KubeconfigError> {
+    let paths: Vec<_> =
+        env::split_paths(variable).filter(|path| !path.as_os_str().is_empty()).collect();
+    let mut all = Kubeconfig::default();
+    if paths.is_empty() {
+        all = if_there(Kubeconfig::read())?;
+    }
+    for path in paths {
+        all = all.merge(if_there(Kubeconfig::read_from(path))?)?;
+    }
+    Ok((!all.clusters.is_empty()).then_some(all))
+}
+
+/// An empty one for a file that does not exist.
+fn if_there(read: Result<Kubeconfig, KubeconfigError>) -> Result<Kubeconfig, KubeconfigError> {
+    match read {
+        Err(KubeconfigError::FindPath) => Ok(Kubeconfig::default()),
+        Err(KubeconfigError::ReadConfig(error, _)) if error.kind() == ErrorKind::NotFound => {
+            Ok(Kubeconfig::default())
+        }
+        read => read,
     }
 }
 
@@ -138,7 +166,7 @@ impl UserConnection {
         match answer.code {
             404 => Ok(None),
             200 => Ok(Some(answer.body)),
-            _ => bail!("{}", answer.message()),
+            _ => bail!("{}", plain(&answer.message())),
         }
     }
 
@@ -177,5 +205,24 @@ mod tests {
         for name in ["", "a/b", "..", "A", "a?b"] {
             assert!(namespace(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn the_kubeconfig_is_the_one_that_kubectl_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config");
+        let cluster = "clusters: [{ name: a, cluster: { server: \"https://127.0.0.1\" } }]\n";
+        std::fs::write(&file, cluster).unwrap();
+        let missing = folder.path().join("missing");
+        let names = |paths: &[&std::path::Path]| {
+            let found = usual(&env::join_paths(paths).unwrap()).unwrap()?;
+            Some(found.clusters.into_iter().map(|cluster| cluster.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&[&missing, &file]), Some(vec!["a".to_owned()]));
+        // Then the service account of the Pod is used.
+        assert_eq!(names(&[&missing]), None);
+        assert_eq!(names(&["/dev/null".as_ref()]), None);
+        std::fs::write(&file, "clusters: 1\n").unwrap();
+        assert!(usual(file.as_os_str()).is_err());
     }
 }

@@ -4,17 +4,19 @@
 //! part in; the rule comes from the same decision made here, with the stored Job. Without a cluster
 //! each Job is decided as a new one, and what is not known is said.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use http::Method;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
 use super::policies::{self, PolicyArg};
-use super::{DENIED, Output, job_name, json_line, table};
+use super::{DENIED, Output, job_name, json_line, plain, table, warning};
 use crate::decide::{Context, Decision, Verdict, decide};
 use crate::kubernetes::{ApiAnswer, POLICY_LABEL, ServerVersion};
 
@@ -117,12 +119,14 @@ fn jobs(args: &ExplainArgs) -> anyhow::Result<Vec<Value>> {
 fn offline(args: &ExplainArgs, jobs: &[Value]) -> anyhow::Result<Explanation> {
     let policy = args.policy.load()?;
     let decide = |job: &Value| {
-        let request = super::request(Operation::Create, "", job.clone(), None);
+        let own = job.pointer("/metadata/namespace").and_then(Value::as_str);
+        let namespace = own.or(args.namespace.namespace.as_deref());
+        let in_namespace = namespace.unwrap_or_default();
+        let request = super::request(Operation::Create, in_namespace, job.clone(), None);
         let decision = decide(&request, &policy, &Context::default());
         let outcome = if decision.is_allowed() { Outcome::Created } else { Outcome::Refused };
-        let namespace = job.pointer("/metadata/namespace").and_then(Value::as_str);
         Row {
-            namespace: args.namespace.namespace.as_deref().or(namespace).map(str::to_owned),
+            namespace: namespace.map(str::to_owned),
             name: job_name(job).to_owned(),
             outcome,
             rule: Some(decision.reason.label()),
@@ -168,6 +172,10 @@ async fn online(
             keep_stored(&mut job, stored);
         }
         let answer = dry_run(connection, &namespace, &job, stored.is_some()).await?;
+        if answer.code == 429 || answer.code >= 500 {
+            let (name, why) = (job_name(&job), answer.message());
+            bail!("cannot tell about job {name} in the namespace {namespace}: {}", plain(&why));
+        }
         let policy = policy_of(connection, &namespace, &policies, &mut unknown).await?;
         let operation = if stored.is_some() { Operation::Update } else { Operation::Create };
         let decision = policy.map(|policy| match policy {
@@ -179,7 +187,8 @@ async fn online(
         });
         rows.push(row(&namespace, &job, stored.as_ref(), &answer, decision));
     }
-    unknown.dedup();
+    let mut told = HashSet::new();
+    unknown.retain(|what| told.insert(what.clone()));
     Ok(Explanation { jobs: rows, unknown })
 }
 
@@ -223,33 +232,33 @@ async fn policy_of<'p>(
     }
 }
 
-/// Gives the manifest what an apply would find in the stored Job and keep: labels and annotations that
-/// no earlier version of the manifest brought, the selector, the generated labels of the template.
+/// Gives the manifest what an apply would find in the stored Job and keep: labels, annotations and
+/// fields of the spec that no earlier version of the manifest brought, the selector, the generated
+/// labels of the template.
 fn keep_stored(job: &mut Value, stored: &Value) {
     let before = last_applied(Job::new(stored)).unwrap_or_default();
-    let map = |value: &Value, path: &str| {
-        value.pointer(path).and_then(Value::as_object).cloned().unwrap_or_default()
-    };
-    for path in ["/metadata/labels", "/metadata/annotations", "/spec/template/metadata/labels"] {
+    let template_labels = "/spec/template/metadata/labels";
+    for path in ["/metadata/labels", "/metadata/annotations", "/spec", template_labels] {
+        if job.pointer(path).is_some_and(|named| !named.is_object() && !named.is_null()) {
+            continue; // The API server refuses it.
+        }
         let (mut kept, brought) = (map(stored, path), map(&before, path));
-        let generated = path.starts_with("/spec");
-        kept.retain(|key, _| {
-            if generated {
-                GENERATED_LABELS.contains(&key.as_str())
-            } else {
-                !brought.contains_key(key)
-            }
+        kept.retain(|key, _| match path {
+            "/spec" if key == "template" => false,
+            "/spec" if key == "selector" => true,
+            _ if path == template_labels => GENERATED_LABELS.contains(&key.as_str()),
+            _ => !brought.contains_key(key),
         });
         kept.extend(map(job, path));
         if !kept.is_empty() {
             put(job, path, Value::Object(kept));
         }
     }
-    if job.pointer("/spec/selector").is_none()
-        && let Some(selector) = stored.pointer("/spec/selector")
-    {
-        put(job, "/spec/selector", selector.clone());
-    }
+}
+
+/// The map at a path, empty where there is none.
+fn map(value: &Value, path: &str) -> Map<String, Value> {
+    value.pointer(path).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
 /// Sets a field, whose parents are made where they do not exist; a parent that is no map is the API
@@ -315,9 +324,12 @@ fn agrees(decision: &Decision, outcome: Outcome) -> bool {
 
 /// Whether nothing that people write differs.
 fn is_same(stored: &Value, answered: &Value) -> bool {
-    ["/spec", "/metadata/labels", "/metadata/annotations"]
-        .iter()
-        .all(|part| stored.pointer(part) == answered.pointer(part))
+    ["/spec", "/metadata/labels", "/metadata/annotations"].iter().all(|part| {
+        let [mut before, mut after] = [stored, answered].map(|job| map(job, part));
+        before.remove(keys::TEMPLATE_HASH);
+        after.remove(keys::TEMPLATE_HASH);
+        before == after
+    })
 }
 
 fn because(decision: &Decision) -> String {
@@ -329,12 +341,6 @@ fn because(decision: &Decision) -> String {
         }
         Verdict::Admit => decision.reason.sentence().to_owned(),
     }
-}
-
-/// The text of a `Warning` header: `299 - "text"`.
-fn warning(header: &str) -> String {
-    let text = header.strip_prefix("299 - ").unwrap_or(header).trim_matches('"');
-    text.replace("\\\"", "\"").replace("\\\\", "\\")
 }
 
 fn text(explanation: &Explanation) -> String {
@@ -351,10 +357,10 @@ fn text(explanation: &Explanation) -> String {
     }
     let mut text = if explanation.jobs.is_empty() { "no Jobs\n".to_owned() } else { table(&rows) };
     for warning in explanation.jobs.iter().flat_map(|job| &job.warnings) {
-        let _ = writeln!(text, "warning: {warning}");
+        let _ = writeln!(text, "warning: {}", plain(warning));
     }
     for what in &explanation.unknown {
-        let _ = writeln!(text, "not known: {what}");
+        let _ = writeln!(text, "not known: {}", plain(what));
     }
     text
 }

@@ -77,11 +77,16 @@ impl JobRun {
         } else {
             State::Waiting
         };
-        let text = |field| failure.and_then(|one| one.get(field)).and_then(Value::as_str);
+        let text = |field| {
+            let text = failure.and_then(|one| one.get(field)).and_then(Value::as_str);
+            text.filter(|text| !text.is_empty())
+        };
         Self {
             state,
-            failure: text("reason")
-                .map(|reason| format!("{reason}: {}", text("message").unwrap_or_default())),
+            failure: match (text("reason"), text("message")) {
+                (Some(reason), Some(message)) => Some(format!("{reason}: {message}")),
+                (reason, message) => reason.or(message).map(str::to_owned),
+            },
             active: count("active"),
             succeeded: count("succeeded"),
             failed: count("failed"),

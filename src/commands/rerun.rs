@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use futures::{AsyncBufReadExt, TryStreamExt};
+use futures::AsyncBufReadExt;
 use http::{Method, Request};
 use jiff::Timestamp;
 use kube::Client;
@@ -18,9 +18,10 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
 use super::job_run::{JobRun, State};
-use crate::decide::{self, decide};
+use super::{plain, warning};
+use crate::decide::{self, SAME_USER_WARNING, decide};
 use crate::job::{Job, keys};
-use crate::kubernetes::{POLICY_LABEL, encode};
+use crate::kubernetes::{ApiAnswer, POLICY_LABEL, encode, names};
 use crate::policy::Policy;
 use crate::review::Operation;
 
@@ -37,7 +38,7 @@ const FIELD_MANAGER: &str = "kubectl-rejob";
 #[derive(Debug, clap::Args)]
 pub struct RerunArgs {
     /// The Job: `nightly` or `job/nightly`.
-    #[arg(value_name = "JOB")]
+    #[arg(value_name = "JOB", value_parser = job)]
     pub job: String,
     /// Which cluster to act in.
     #[command(flatten)]
@@ -53,6 +54,19 @@ pub struct RerunArgs {
     pub logs: bool,
 }
 
+/// The name of a Job, which kubectl's users may write with its kind.
+fn job(text: &str) -> Result<String, String> {
+    let name = match text.split_once('/') {
+        Some(("job" | "jobs" | "job.batch" | "jobs.batch", name)) => name,
+        _ => text,
+    };
+    if names::is_subdomain(name) {
+        Ok(name.to_owned())
+    } else {
+        Err("give the name of one Job: nightly or job/nightly".to_owned())
+    }
+}
+
 /// Runs `rejob rerun`.
 ///
 /// # Errors
@@ -61,7 +75,7 @@ pub struct RerunArgs {
 pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
     let connection = args.cluster.expect().await?;
     let namespace = connection.namespace(&args.namespace);
-    let name = args.job.strip_prefix("job/").unwrap_or(&args.job);
+    let name = args.job.as_str();
     let path = jobs_path(&namespace, Some(name));
     let Some(old) = connection.get(&path).await? else {
         bail!(
@@ -73,14 +87,16 @@ pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
     let target = format!("{path}?fieldManager={FIELD_MANAGER}");
     let dry_run =
         connection.call(Method::PATCH, &format!("{target}&dryRun=All"), Some(&asked)).await?;
+    let mut told = HashSet::new();
+    warn(&dry_run, &mut told);
     if !dry_run.is_success() {
-        bail!("{}", dry_run.message());
+        bail!("{}", plain(&dry_run.message()));
     }
     if Job::new(&dry_run.body).annotation(keys::REPLACING).is_none() {
-        let why = why_not(&connection, &namespace, &old, &dry_run.body).await;
-        bail!("nothing would run job {name} again: {why}");
+        let why = why_not(&connection, &namespace, &old, &dry_run).await;
+        bail!("nothing would run job {name} again: {}", plain(&why));
     }
-    let new = send(&connection, &target, &asked).await?;
+    let new = send(&connection, &target, &asked, &mut told).await?;
     let uid = Job::new(&new).uid().unwrap_or_default();
     if Job::new(&old).uid() == Some(uid) {
         bail!("job {name} was not replaced; try again");
@@ -92,14 +108,29 @@ pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
     let logs = if args.logs { Some(Logs::new(&connection, &namespace, uid)?) } else { None };
     let run = follow(&connection, &path, uid, logs).await?;
     if run.state == State::Failed {
-        bail!("job {name} failed: {}", run.failure.unwrap_or_default());
+        match run.failure {
+            Some(why) => bail!("job {name} failed: {}", plain(&why)),
+            None => bail!("job {name} failed"),
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Why a dry run that was accepted would replace nothing.
-async fn why_not(connection: &UserConnection, namespace: &str, old: &Value, new: &Value) -> String {
-    let request = super::request(Operation::Update, namespace, new.clone(), Some(old.clone()));
+async fn why_not(
+    connection: &UserConnection,
+    namespace: &str,
+    old: &Value,
+    dry_run: &ApiAnswer,
+) -> String {
+    // rejob itself says so where it takes part.
+    let does_nothing = format!("{} does nothing", keys::RERUN);
+    let is_why = |text: &String| text.contains(SAME_USER_WARNING) || text.contains(&does_nothing);
+    if let Some(why) = dry_run.warnings.iter().map(|header| warning(header)).find(is_why) {
+        return why;
+    }
+    let new = dry_run.body.clone();
+    let request = super::request(Operation::Update, namespace, new, Some(old.clone()));
     let reason = decide(&request, &Policy::default(), &decide::Context::default()).reason;
     if reason.is_left_alone() {
         return reason.sentence().to_owned();
@@ -108,27 +139,41 @@ async fn why_not(connection: &UserConnection, namespace: &str, old: &Value, new:
     match connection.get(&namespace_path(namespace)).await {
         Ok(Some(found)) => match Job::new(&found).label(POLICY_LABEL) {
             Some(policy) => format!(
-                "the policy {policy} of the namespace {namespace} does not replace Jobs, or no rejob serves it: rejob doctor"
+                "no rejob serves the policy {policy} of the namespace {namespace}: rejob doctor"
             ),
             None => format!("namespace {namespace} does not opt in: {label}"),
         },
-        _ => {
-            format!("namespace {namespace} does not opt in to a policy that replaces Jobs: {label}")
+        Ok(None) => format!("the namespace {namespace} is gone"),
+        Err(why) => format!("the policy of the namespace {namespace} is not known: {why:#}"),
+    }
+}
+
+/// Prints the warnings of an answer, each text once.
+fn warn(answer: &ApiAnswer, told: &mut HashSet<String>) {
+    for header in &answer.warnings {
+        if told.insert(header.clone()) {
+            say(&format!("Warning: {}", warning(header)));
         }
     }
 }
 
 /// Sends the request; while the old run works, as often as kubectl would.
-async fn send(connection: &UserConnection, path: &str, asked: &Value) -> anyhow::Result<Value> {
+async fn send(
+    connection: &UserConnection,
+    path: &str,
+    asked: &Value,
+    told: &mut HashSet<String>,
+) -> anyhow::Result<Value> {
     let mut tries = 0;
     loop {
         let answer = connection.call(Method::PATCH, path, Some(asked)).await?;
+        warn(&answer, told);
         if answer.is_success() {
             return Ok(answer.body);
         }
         tries += 1;
         if answer.code != 429 || tries > TRIES {
-            bail!("{}", answer.message());
+            bail!("{}", plain(&answer.message()));
         }
         let seconds = answer.body.pointer("/details/retryAfterSeconds").and_then(Value::as_u64);
         let seconds = seconds.unwrap_or(1);
@@ -214,7 +259,8 @@ struct Logs {
     client: Client,
     pods: String,
     selector: String,
-    followed: HashSet<(String, String)>,
+    /// The Pod, the container, and how often that has restarted.
+    followed: HashSet<(String, String, u64)>,
     tasks: JoinSet<()>,
     is_refused: bool,
 }
@@ -249,11 +295,8 @@ impl Logs {
         };
         for pod in &pods {
             let name = Job::new(pod).name().unwrap_or_default();
-            let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array);
-            for status in statuses.into_iter().flatten() {
-                let container = status.get("name").and_then(Value::as_str).unwrap_or_default();
-                let has_started = status.pointer("/state/waiting").is_none();
-                if has_started && self.followed.insert((name.to_owned(), container.to_owned())) {
+            for (container, restarts) in started(pod) {
+                if self.followed.insert((name.to_owned(), container.to_owned(), restarts)) {
                     let path = format!(
                         "{}/{}/log?container={}&follow=true",
                         self.pods,
@@ -268,13 +311,33 @@ impl Logs {
     }
 }
 
-/// Copies a log to standard output, line by line.
+/// The containers of a Pod that have begun to write, each with the number of its restarts.
+fn started(pod: &Value) -> impl Iterator<Item = (&str, u64)> {
+    let statuses = ["/status/initContainerStatuses", "/status/containerStatuses"]
+        .into_iter()
+        .filter_map(|path| pod.pointer(path)?.as_array())
+        .flatten();
+    statuses.filter_map(|status| {
+        let is = |state| status.pointer(state).is_some();
+        // One that waits for its restart has the log of the time before.
+        let has_started = ["/state/running", "/state/terminated", "/lastState/terminated"];
+        let restarts = status.get("restartCount").and_then(Value::as_u64).unwrap_or_default();
+        has_started.into_iter().any(is).then_some((status.get("name")?.as_str()?, restarts))
+    })
+}
+
+/// Copies a log to standard output, line by line; it may be no UTF-8.
 async fn copy(client: Client, path: String, prefix: String) {
     let result = async {
         let request = Request::get(&path).body(Vec::new()).context("no request")?;
-        let mut lines = client.request_stream(request).await?.lines();
-        while let Some(line) = lines.try_next().await? {
-            super::print(format!("{prefix}{line}\n").as_bytes())?;
+        let mut log = client.request_stream(request).await?;
+        let mut line = prefix.clone().into_bytes();
+        while log.read_until(b'\n', &mut line).await? > 0 {
+            if !line.ends_with(b"\n") {
+                line.push(b'\n');
+            }
+            super::print(&line)?;
+            line.truncate(prefix.len());
         }
         anyhow::Ok(())
     };
@@ -285,5 +348,39 @@ async fn copy(client: Client, path: String, prefix: String) {
 
 /// A line on standard error, which may be closed.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", plain(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_named_as_kubectl_names_it() {
+        for text in ["x", "job/x", "jobs/x", "job.batch/x", "jobs.batch/x"] {
+            assert_eq!(job(text).as_deref(), Ok("x"), "{text}");
+        }
+        for text in ["", "job/", "pod/x", "job/x/y", ".."] {
+            assert!(job(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn each_start_of_each_container_is_followed() {
+        let container = |name: &str, restarts: u64, now: &str, before: &str| {
+            json!({ "name": name, "restartCount": restarts, "state": { now: {} },
+                    "lastState": { before: {} } })
+        };
+        let pod = json!({ "status": {
+            "initContainerStatuses": [container("init", 0, "terminated", "none")],
+            "containerStatuses": [
+                container("new", 0, "waiting", "none"),
+                container("runs", 1, "running", "terminated"),
+                container("crashed", 2, "waiting", "terminated"),
+            ],
+        }});
+        let found: Vec<_> = started(&pod).collect();
+        assert_eq!(found, [("init", 0), ("runs", 1), ("crashed", 2)]);
+        assert_eq!(started(&json!({})).count(), 0);
+    }
 }

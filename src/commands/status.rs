@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
 use super::job_run::{JobRun, State};
-use super::{Output, json_line, table};
+use super::{Output, json_line, plain, table};
 use crate::doctor::checks::span;
 use crate::doctor::served_policies;
 use crate::job::Job;
@@ -239,7 +239,7 @@ fn text(status: &Status, now: Timestamp) -> String {
         text.push('\n');
     }
     for hint in hints {
-        text.push_str(&hint);
+        text.push_str(&plain(&hint));
         text.push('\n');
     }
     text

@@ -63,6 +63,7 @@ fn a_rerun_is_waited_for_and_its_end_is_the_exit_code() {
     let first = finished(&namespace);
     let output = rejob(&plane, &namespace, &["rerun", "nightly"]).ok();
     assert_eq!(output.line(), "job.batch/nightly runs again");
+    output.warns("Warning: job nightly would be replaced");
     let second = uid(&namespace);
     assert_ne!(first, second);
     namespace.finish_pods("nightly");
@@ -120,11 +121,23 @@ fn nothing_is_written_where_nothing_would_run() {
     ));
     assert_eq!((annotation(&stored(&plain), RERUN), uid(&plain)), (None, old));
 
+    let does_nothing = "job nightly: rejob.dev/rerun does nothing, onChange is Keep";
     let keep = server.namespace("keep");
     finished(&keep);
     let refused = rejob(&plane, &keep, &["rerun", "nightly"]).exited(1);
-    refused.warns("does not replace Jobs");
+    refused.warns(&format!("again: {does_nothing}"));
     assert_eq!(annotation(&stored(&keep), RERUN), None);
+
+    let own = server.namespace("replace");
+    own.create_job(&annotated(job("nightly", "app:1"), "rejob.dev/on-change", "Keep")).ok();
+    let refused = rejob(&plane, &own, &["rerun", "jobs.batch/nightly"]).exited(1);
+    refused.warns(&format!("again: {does_nothing}"));
+    assert_eq!(annotation(&stored(&own), RERUN), None);
+
+    let unserved = server.namespace("other");
+    finished(&unserved);
+    let refused = rejob(&plane, &unserved, &["rerun", "nightly"]).exited(1);
+    refused.warns("again: no rejob serves the policy other of the namespace other-");
 
     let skipped = server.namespace("replace");
     skipped.create_job(&annotated(job("nightly", "app:1"), "rejob.dev/skip", "true")).ok();
