@@ -247,7 +247,8 @@ fn keep_stored(job: &mut Value, stored: &Value) {
             "/spec" if key == "template" => false,
             "/spec" if key == "selector" => true,
             _ if path == template_labels => GENERATED_LABELS.contains(&key.as_str()),
-            _ => !brought.contains_key(key),
+            // A manifest does not bring rejob's record, by which rejob knows a PUT of one.
+            _ => key != keys::TEMPLATE_HASH && !brought.contains_key(key),
         });
         kept.extend(map(job, path));
         if !kept.is_empty() {

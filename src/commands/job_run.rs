@@ -168,6 +168,10 @@ mod tests {
             let run = JobRun::of(&json!({ "spec": spec, "status": status }));
             assert_eq!((run.counts().as_str(), run.summary(now).as_str()), (counts, summary));
         }
+        let silent =
+            json!([{ "type": "Failed", "status": "True", "reason": "Lost", "message": "" }]);
+        let silent = JobRun::of(&json!({ "status": { "conditions": silent } }));
+        assert_eq!(silent.failure.as_deref(), Some("Lost"));
         let failed = JobRun::of(&json!({ "status": { "conditions": condition("Failed") } }));
         assert_eq!(failed.failure.as_deref(), Some("BackoffLimitExceeded: too often"));
     }
