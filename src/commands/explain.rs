@@ -333,6 +333,17 @@ fn is_same(stored: &Value, answered: &Value) -> bool {
     })
 }
 
+/// The sentence of a refusal, for a table: the API server prints the whole template before it says
+/// what is wrong with it.
+fn without_the_value(message: &str) -> String {
+    match (message.split_once("Invalid value: "), message.rsplit_once(": ")) {
+        (Some((before, rest)), Some((_, wrong))) if rest.len() > 200 => {
+            format!("{before}… {wrong}")
+        }
+        _ => message.to_owned(),
+    }
+}
+
 fn because(decision: &Decision) -> String {
     match &decision.verdict {
         Verdict::Deny(denial) => denial.message.clone(),
@@ -353,7 +364,7 @@ fn text(explanation: &Explanation) -> String {
             job.name.clone(),
             format!("{:?}", job.outcome).to_lowercase(),
             job.rule.unwrap_or("-").to_owned(),
-            job.because.clone(),
+            without_the_value(&job.because),
         ]);
     }
     let mut text = if explanation.jobs.is_empty() { "no Jobs\n".to_owned() } else { table(&rows) };
@@ -364,4 +375,18 @@ fn text(explanation: &Explanation) -> String {
         let _ = writeln!(text, "not known: {}", plain(what));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_shown_without_the_template() {
+        let template = format!("{{\"a: b\": \"{}\"}}", "x".repeat(300));
+        let because = "Job.batch \"a\" is invalid: spec.template: ";
+        let refusal = format!("{because}Invalid value: {template}: field is immutable");
+        assert_eq!(without_the_value(&refusal), format!("{because}… field is immutable"));
+        assert_eq!(without_the_value("jobs is forbidden: no"), "jobs is forbidden: no");
+    }
 }
