@@ -55,7 +55,7 @@ impl Greeting {
         let Some(ToTry { ca, example, .. }) = &self.to_try else { return listening };
         format!(
             "{listening}The certificate lives in memory only; its CA is {}\n\
-             Try it; the second program tells the answer in words:\n  {} | {} review\n",
+             Try it. The second command puts the answer into words:\n  {} | {} review\n",
             ca.display(),
             curl(ca, example, webhook, &self.policy),
             quoted(&program())
