@@ -242,6 +242,10 @@ mod tests {
                 "4: policies.a.onChange is a map; allowed: Replace, Keep, Deny, Ignore".to_owned(),
             ),
             (
+                knob("onChange: {Deny: }"),
+                "4: policies.a.onChange is a map; allowed: Replace, Keep, Deny, Ignore".to_owned(),
+            ),
+            (
                 knob("whileRunning: wait"),
                 "4: policies.a.whileRunning is \"wait\"; allowed: Wait, Replace, Deny".to_owned(),
             ),

@@ -33,6 +33,20 @@ async fn who_owned_which_field_owns_it_again_beside_the_job_controllers_own() {
     assert_eq!(stored["metadata"]["managedFields"], Value::Array(wanted));
 }
 
+/// Else whoever was replaced owns the hash, and it counts as one that came with a manifest for ever.
+#[tokio::test(start_paused = true)]
+async fn where_no_owners_are_recorded_the_hash_is_nobodys_all_the_same() {
+    let mut dormant = made_for_ada(|_| ());
+    let owned = json!({ "f:example.com/own": {}, "f:rejob.dev/template-hash": {} });
+    dormant["metadata"]["managedFields"] = json!([{
+        "manager": "kubectl", "operation": "Update",
+        "fieldsV1": { "f:metadata": { "f:annotations": owned } }
+    }]);
+    let stored = released(&dormant, &dormant).await;
+    let owned = &stored["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"]["f:annotations"];
+    assert_eq!(*owned, json!({ "f:example.com/own": {} }));
+}
+
 #[tokio::test(start_paused = true)]
 async fn too_many_owners_are_not_recorded() {
     let fake = empty();

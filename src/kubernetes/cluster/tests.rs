@@ -179,6 +179,18 @@ async fn no_answer_is_an_error_that_may_pass() {
     assert_eq!((error.code, error.is_passing(), error.is_stale()), (0, true, false));
 }
 
+/// A proxy's page is no list without Pods: a look at them that fails counts as working.
+#[tokio::test]
+async fn a_success_that_is_not_json_is_no_answer() {
+    let (cluster, mut server, _) = connected(&[]);
+    let page = async {
+        let (_, send) = server.handle.next_request().await.expect("a request");
+        send.send_response(Response::new(Body::from(b"<html>".to_vec())));
+    };
+    let (pods, ()) = tokio::join!(cluster.pods("team", "a=b"), page);
+    assert_eq!(pods.unwrap_err().code, 0);
+}
+
 #[tokio::test]
 async fn a_job_that_is_not_there_is_none() {
     let (cluster, mut server, _) = connected(&[]);
