@@ -99,13 +99,9 @@ impl<C: Cluster> Admission<C> {
                 break decision;
             };
             let (plan, begun) = (plan.clone(), Instant::now());
-            match self.in_turn(cluster.as_ref(), &mut facts, &plan).await {
-                // Once more, with what its Pods tell.
-                None => {}
-                Some(outcome) => {
-                    self.count(&plan, &outcome, begun.elapsed());
-                    return self.told(&plan, outcome, decision);
-                }
+            let outcome = self.in_turn(cluster.as_ref(), &mut facts, &plan).await;
+            if let Some(told) = self.told(&plan, outcome, decision, begun.elapsed()) {
+                return told;
             }
         };
         match &decision.verdict {
@@ -170,21 +166,16 @@ impl<C: Cluster> Admission<C> {
     }
 
     /// Carries a plan out when no other one of the same Job is under way here. Those that wait for
-    /// the Job's start do so in turn as well: who came first is first to come back. `None` where the
-    /// Job may have begun to work during such a wait.
-    async fn in_turn(
-        &self,
-        cluster: &C,
-        facts: &mut RequestFacts<'_>,
-        plan: &Plan,
-    ) -> Option<Outcome> {
+    /// the Job's start do so in turn as well: who came first is first to come back. Where the Job
+    /// may have begun to work meanwhile, the facts are left so that its Pods tell.
+    async fn in_turn(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.deadline;
         if plan.dry_run {
-            return Some(run(cluster, plan, facts.policy, deadline, facts.creation).await);
+            return run(cluster, plan, facts.policy, deadline, facts.creation).await;
         }
         let _lock = self.locks.wait(plan, deadline).await;
         if self.history.deleted.contains(&plan.uid) {
-            return Some(Outcome::StaleView);
+            return Outcome::StaleView;
         }
         if wait::is_being_started(facts.old(), self.identity.server, jiff::Timestamp::now())
             && facts.context.pods == Fact::Unasked
@@ -193,56 +184,57 @@ impl<C: Cluster> Admission<C> {
             self.history.tell_to_wait(facts.request, Instant::now());
             let longest = wait::for_a_start(deadline);
             if wait::until_changed(cluster, facts.request, longest, deadline).await {
-                return Some(Outcome::StaleView);
+                return Outcome::StaleView;
             }
             facts.look_at_pods(cluster).await;
-            return None;
+            return Outcome::Working;
         }
         let outcome = run(cluster, plan, facts.policy, deadline, facts.creation).await;
         match outcome {
             Outcome::Replaced(_) => self.history.deleted.add(&plan.uid),
-            Outcome::Working => {
-                facts.context.pods = Fact::Unasked;
-                return None;
-            }
+            Outcome::Working => facts.context.pods = Fact::Unasked,
             _ => {}
         }
-        Some(outcome)
+        outcome
     }
 
-    fn count(&self, plan: &Plan, outcome: &Outcome, took: Duration) {
-        let result = match outcome {
-            Outcome::Replaced(_) => ReplacementResult::Replaced,
-            Outcome::WouldReplace => ReplacementResult::DryRun,
-            Outcome::StaleView | Outcome::Working => ReplacementResult::Stale,
-            Outcome::Refused(..) | Outcome::Busy(_) => ReplacementResult::Refused,
-            Outcome::Failed(_) => ReplacementResult::Failed,
-        };
-        self.metrics.replacement(plan.client, result, took);
-    }
-
-    /// The decision that the outcome of a replacement leads to.
-    fn told(&self, plan: &Plan, outcome: Outcome, planned: Decision) -> Decision {
-        match outcome {
+    /// The decision that the outcome of a replacement leads to, counted; `None` where the Job may work
+    /// by now, which is to be decided anew.
+    fn told(
+        &self,
+        plan: &Plan,
+        outcome: Outcome,
+        planned: Decision,
+        took: Duration,
+    ) -> Option<Decision> {
+        let (result, decision) = match outcome {
+            Outcome::Working => return None,
             Outcome::Replaced(uid) => {
                 if let Some(cluster) = &self.cluster {
                     tokio::spawn(events::replaced(Arc::clone(cluster), plan.clone(), uid));
                 }
-                planned
+                (ReplacementResult::Replaced, planned)
             }
-            Outcome::WouldReplace => planned,
-            Outcome::StaleView | Outcome::Working => stale(planned),
+            Outcome::WouldReplace => (ReplacementResult::DryRun, planned),
+            Outcome::StaleView => (ReplacementResult::Stale, stale(planned)),
             Outcome::Busy(message) if !plan.dry_run => {
-                Decision::retry(Reason::ClusterError, message, 1)
+                (ReplacementResult::Refused, Decision::retry(Reason::ClusterError, message, 1))
             }
-            Outcome::Refused(reason, message) => refused(reason, message),
-            Outcome::Busy(message) => Decision::deny(Reason::ClusterError, message),
+            Outcome::Busy(message) => {
+                (ReplacementResult::Refused, Decision::deny(Reason::ClusterError, message))
+            }
+            Outcome::Refused(reason, message) => {
+                (ReplacementResult::Refused, refused(reason, message))
+            }
             // The API server comes back to find the Job gone, and says so in its own words.
-            Outcome::Failed(message) => Decision {
-                warnings: as_warnings(&message),
-                ..Decision::deny(Reason::ClusterError, message)
-            },
-        }
+            Outcome::Failed(message) => {
+                let warnings = as_warnings(&message);
+                let decision = Decision::deny(Reason::ClusterError, message);
+                (ReplacementResult::Failed, Decision { warnings, ..decision })
+            }
+        };
+        self.metrics.replacement(plan.client, result, took);
+        Some(decision)
     }
 }
 

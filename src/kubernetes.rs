@@ -12,7 +12,9 @@ pub mod names;
 mod version;
 pub mod webhook;
 
-pub use client::{ApiAnswer, ApiClient, FIELD_MANAGER, encode};
+pub use client::{
+    ApiAnswer, ApiClient, FIELD_MANAGER, encode, items, job_path, jobs_path, namespace_path,
+};
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};
 pub use effects::{Cluster, Right};

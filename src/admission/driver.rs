@@ -133,13 +133,7 @@ async fn asleep<C: Cluster>(cluster: &C, plan: &Plan, stored: &Value) -> Result<
 /// What a call that ran into the deadline counts as.
 fn unanswered(effect: Effect) -> Reply {
     let error = ApiError::unanswered("no answer before the deadline of the webhook call");
-    match effect {
-        Effect::OptIn => Reply::OptIn(Err(error)),
-        Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
-        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
-        Effect::Look => Reply::Works(Err(error)),
-        Effect::Delete => Reply::Deleted(Err(error)),
-    }
+    Reply::failed(effect, error)
 }
 
 fn uid(job: &Value) -> String {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::configuration::WebhookConfiguration;
 use super::state::{SECRET_TYPE, SecretData};
 use crate::kubernetes::webhook::configuration_path;
-use crate::kubernetes::{ApiAnswer, ApiClient, FIELD_MANAGER, encode};
+use crate::kubernetes::{ApiAnswer, ApiClient, FIELD_MANAGER, encode, namespace_path};
 
 /// An object and its resourceVersion.
 #[derive(Clone, Debug)]
@@ -115,7 +115,7 @@ impl ClusterStore {
     }
 
     fn secrets_path(&self) -> String {
-        format!("/api/v1/namespaces/{}/secrets", encode(&self.namespace))
+        format!("{}/secrets", namespace_path(&self.namespace))
     }
 
     fn secret_path(&self) -> String {

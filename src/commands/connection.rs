@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::plain;
 use crate::doctor::probe::{Probe, RealWorld};
-use crate::kubernetes::{self, ApiAnswer, encode, names};
+use crate::kubernetes::{self, ApiAnswer, items, names};
 
 /// Which cluster a command looks at.
 #[derive(Debug, Clone, clap::Args)]
@@ -175,24 +175,8 @@ impl UserConnection {
     /// # Errors
     /// As [`Self::get`].
     pub async fn list(&self, path: &str) -> anyhow::Result<Vec<Value>> {
-        let list = self.get(path).await?;
-        let items = list.and_then(|mut list| list.get_mut("items").map(Value::take));
-        Ok(match items {
-            Some(Value::Array(items)) => items,
-            _ => Vec::new(),
-        })
+        Ok(self.get(path).await?.map(items).unwrap_or_default())
     }
-}
-
-/// The path of the Jobs of a namespace; of one of them with its name.
-pub(super) fn jobs_path(namespace: &str, name: Option<&str>) -> String {
-    let jobs = format!("/apis/batch/v1/namespaces/{}/jobs", encode(namespace));
-    name.map_or_else(|| jobs.clone(), |name| format!("{jobs}/{}", encode(name)))
-}
-
-/// The path of a namespace.
-pub(super) fn namespace_path(name: &str) -> String {
-    format!("/api/v1/namespaces/{}", encode(name))
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ use http::Method;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
+use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::policies::{self, PolicyArg};
 use super::{DENIED, Output, job_name, json_line, plain, table, warning};
 use crate::decide::{Context, Decision, Verdict, decide};
 use crate::kubernetes::{ApiAnswer, POLICY_LABEL, ServerVersion};
+use crate::kubernetes::{job_path, jobs_path, namespace_path};
 
 use crate::doctor::served_policies;
 use crate::job::{GENERATED_LABELS, Job, keys, last_applied};
@@ -165,7 +166,7 @@ async fn online(
         let namespace = own.unwrap_or_else(|| connection.namespace(&args.namespace));
         put(&mut job, "/metadata/namespace", json!(namespace));
         let stored = match Job::new(&job).name() {
-            Some(name) => connection.get(&jobs_path(&namespace, Some(name))).await?,
+            Some(name) => connection.get(&job_path(&namespace, name)).await?,
             None => None,
         };
         if let Some(stored) = &stored {
@@ -200,7 +201,8 @@ async fn dry_run(
     exists: bool,
 ) -> anyhow::Result<ApiAnswer> {
     let name = if exists { Job::new(job).name() } else { None };
-    let path = format!("{}?dryRun=All&fieldManager=rejob-explain", jobs_path(namespace, name));
+    let path = name.map_or_else(|| jobs_path(namespace), |name| job_path(namespace, name));
+    let path = format!("{path}?dryRun=All&fieldManager=rejob-explain");
     let method = if exists { Method::PUT } else { Method::POST };
     connection.call(method, &path, Some(job)).await
 }

@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
+use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::job_run::{JobRun, State};
 use super::{plain, warning};
 use crate::decide::{self, SAME_USER_WARNING, decide};
 use crate::job::{Job, keys};
 use crate::kubernetes::{ApiAnswer, POLICY_LABEL, encode, names};
+use crate::kubernetes::{job_path, namespace_path};
 use crate::policy::Policy;
 use crate::review::Operation;
 
@@ -76,7 +77,7 @@ pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
     let connection = args.cluster.expect().await?;
     let namespace = connection.namespace(&args.namespace);
     let name = args.job.as_str();
-    let path = jobs_path(&namespace, Some(name));
+    let path = job_path(&namespace, name);
     let Some(old) = connection.get(&path).await? else {
         bail!(
             "there is no job {name} in the namespace {namespace}: kubectl get jobs -n {namespace}"

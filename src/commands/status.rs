@@ -8,13 +8,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::connection::{ClusterArg, NamespaceArg, UserConnection, jobs_path, namespace_path};
+use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::job_run::{JobRun, State};
+use super::text_at;
 use super::{Output, json_line, plain, table};
 use crate::doctor::checks::span;
 use crate::doctor::served_policies;
 use crate::job::Job;
 use crate::kubernetes::POLICY_LABEL;
+use crate::kubernetes::{jobs_path, namespace_path};
 use crate::policy::{OnChange, WhileRunning};
 
 /// The flags of `rejob status`.
@@ -102,8 +104,7 @@ async fn look(connection: &UserConnection, namespace: Option<&str>) -> anyhow::R
         }
         Err(why) => unknown.push(format!("what the policies say: {why}")),
     }
-    let jobs = namespace
-        .map_or_else(|| "/apis/batch/v1/jobs".to_owned(), |namespace| jobs_path(namespace, None));
+    let jobs = namespace.map_or_else(|| "/apis/batch/v1/jobs".to_owned(), jobs_path);
     let jobs = connection.list(&jobs).await?;
     let replaced = match replacements(connection, namespace).await {
         Ok(replaced) => replaced,
@@ -117,7 +118,8 @@ async fn look(connection: &UserConnection, namespace: Option<&str>) -> anyhow::R
     };
     let mut rows = Vec::new();
     for value in &jobs {
-        let (job, namespace) = (Job::new(value), text_at(value, "/metadata/namespace"));
+        let (job, namespace) =
+            (Job::new(value), text_at(value, "/metadata/namespace").unwrap_or_default());
         let run = JobRun::of(value);
         // One that was left behind is shown wherever it is.
         if is_shown(&job, namespace) || run.state == State::Dormant {
@@ -156,7 +158,7 @@ fn named(namespace: &Value) -> Namespace {
     let labels = namespace.pointer("/metadata/labels");
     let policy = labels.and_then(|labels| labels.get(POLICY_LABEL)).and_then(Value::as_str);
     Namespace {
-        name: text_at(namespace, "/metadata/name").to_owned(),
+        name: text_at(namespace, "/metadata/name").unwrap_or_default().to_owned(),
         policy: policy.map(str::to_owned),
         on_change: None,
         while_running: None,
@@ -174,15 +176,14 @@ async fn replacements(
     );
     let events = connection.list(&path).await?;
     let read = |event: &Value| {
-        let time = text_at(event, "/lastTimestamp").parse().ok()?;
-        let message = text_at(event, "/message").to_owned();
-        Some((text_at(event, "/involvedObject/uid").to_owned(), Replaced { time, message }))
+        let time = text_at(event, "/lastTimestamp")?.parse().ok()?;
+        let message = text_at(event, "/message").unwrap_or_default().to_owned();
+        Some((
+            text_at(event, "/involvedObject/uid").unwrap_or_default().to_owned(),
+            Replaced { time, message },
+        ))
     };
     Ok(events.iter().filter_map(read).collect())
-}
-
-fn text_at<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn text(status: &Status, now: Timestamp) -> String {

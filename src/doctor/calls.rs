@@ -14,6 +14,7 @@ use super::facts::{CallOutcome, Calls, Facts};
 use super::probe::Probe;
 use crate::decide::SAME_USER_WARNING;
 use crate::job::keys;
+use crate::kubernetes::jobs_path;
 use crate::kubernetes::webhook::{Entry, opted_in};
 
 /// How many Jobs are sent for an entry.
@@ -57,7 +58,7 @@ fn is_served(entry: &Entry<'_>, namespace: &Namespace) -> bool {
 
 async fn try_namespace(probe: &impl Probe, namespace: &str) -> CallOutcome {
     let (mut took, mut unmarked) = (Vec::new(), 0);
-    let path = format!("/apis/batch/v1/namespaces/{namespace}/jobs?dryRun=All");
+    let path = format!("{}?dryRun=All", jobs_path(namespace));
     for _ in 0..TRIES {
         let job = job(probe.now().as_microsecond());
         let answer = match probe.call(Method::POST, &path, Some(&job)).await {

@@ -18,8 +18,8 @@ use super::facts::{Backend, Certificate, ChainSource, Facts, Installation, Known
 use super::installation::Settings;
 use super::probe::Probe;
 use super::rights;
-use crate::kubernetes::ApiAnswer;
 use crate::kubernetes::webhook::{self, Target};
+use crate::kubernetes::{ApiAnswer, namespace_path};
 use crate::policy::PolicySet;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
@@ -200,7 +200,7 @@ pub async fn served_policies(probe: &impl Probe) -> Known<PolicySet> {
 async fn policies(probe: &impl Probe, installation: &Installation) -> Known<PolicySet> {
     let Some(settings) = installation.settings() else { return installation.policies.clone() };
     let Some(name) = settings.policies else { return Ok(PolicySet::builtin()) };
-    let path = format!("/api/v1/namespaces/{}/configmaps/{name}", installation.namespace);
+    let path = format!("{}/configmaps/{name}", namespace_path(&installation.namespace));
     let found: Option<ConfigMap> = object(probe, &path).await?;
     let file = "policies.yaml";
     let data = found.and_then(|map| map.data).and_then(|mut data| data.remove(file));

@@ -171,6 +171,33 @@ pub fn encode(text: &str) -> String {
     })
 }
 
+/// The path of a namespace.
+#[must_use]
+pub fn namespace_path(name: &str) -> String {
+    format!("/api/v1/namespaces/{}", encode(name))
+}
+
+/// The path of the Jobs of a namespace.
+#[must_use]
+pub fn jobs_path(namespace: &str) -> String {
+    format!("/apis/batch/v1/namespaces/{}/jobs", encode(namespace))
+}
+
+/// The path of a Job.
+#[must_use]
+pub fn job_path(namespace: &str, name: &str) -> String {
+    format!("{}/{}", jobs_path(namespace), encode(name))
+}
+
+/// The items of a list.
+#[must_use]
+pub fn items(mut list: Value) -> Vec<Value> {
+    match list.get_mut("items").map(Value::take) {
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
+    }
+}
+
 /// The time of an HTTP `Date` header: `Tue, 24 Nov 2026 14:54:00 GMT`.
 fn http_date(text: &str) -> Option<Timestamp> {
     jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()

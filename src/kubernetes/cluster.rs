@@ -9,8 +9,10 @@ use k8s_openapi::api::core::v1::Event;
 use kube::Config;
 use serde_json::{Value, json};
 
-use super::{ApiClient, ConnectError, FIELD_MANAGER, POLICY_LABEL, ServerVersion, encode, webhook};
-use super::{Cluster, Right};
+use super::{
+    ApiClient, Cluster, ConnectError, FIELD_MANAGER, POLICY_LABEL, Right, ServerVersion, encode,
+    items, job_path, jobs_path, namespace_path, webhook,
+};
 use crate::job::keys;
 use crate::metrics::{ApiResource, ApiVerb, Metrics};
 use crate::replacement::ApiError;
@@ -85,11 +87,7 @@ impl KubeCluster {
 
     /// The items of a list.
     async fn list(&self, resource: ApiResource, path: &str) -> Result<Vec<Value>, ApiError> {
-        let mut list = self.send(ApiVerb::List, resource, Method::GET, path, None).await?;
-        match list.get_mut("items").map(Value::take) {
-            Some(Value::Array(items)) => Ok(items),
-            _ => Ok(Vec::new()),
-        }
+        self.send(ApiVerb::List, resource, Method::GET, path, None).await.map(items)
     }
 
     async fn post(
@@ -119,13 +117,9 @@ impl KubeCluster {
     }
 }
 
-fn jobs(namespace: &str) -> String {
-    format!("/apis/batch/v1/namespaces/{}/jobs", encode(namespace))
-}
-
 impl Cluster for KubeCluster {
     async fn namespace_policy(&self, namespace: &str) -> Result<Option<String>, ApiError> {
-        let path = format!("/api/v1/namespaces/{}", encode(namespace));
+        let path = namespace_path(namespace);
         let found = self.get_object(ApiResource::Namespaces, &path).await?;
         let label = found.get("metadata").and_then(|metadata| metadata.get("labels"));
         let label = label.and_then(|labels| labels.get(POLICY_LABEL)).and_then(Value::as_str);
@@ -169,7 +163,7 @@ impl Cluster for KubeCluster {
         field_manager: Option<&str>,
         dry_run: bool,
     ) -> Result<Value, ApiError> {
-        let mut path = jobs(namespace);
+        let mut path = jobs_path(namespace);
         path.push_str("?fieldManager=");
         path.push_str(&encode(field_manager.unwrap_or(FIELD_MANAGER)));
         let verb = if dry_run { ApiVerb::DryRunCreate } else { ApiVerb::Create };
@@ -192,23 +186,20 @@ impl Cluster for KubeCluster {
             "propagationPolicy": "Background",
             "preconditions": { "uid": uid, "resourceVersion": resource_version }
         });
-        let path = format!("{}/{}", jobs(namespace), encode(name));
+        let path = job_path(namespace, name);
         self.send(ApiVerb::Delete, ApiResource::Jobs, Method::DELETE, &path, Some(&options))
             .await
             .map(drop)
     }
 
     async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
-        let path = format!("{}/{}", jobs(namespace), encode(name));
+        let path = job_path(namespace, name);
         self.find(ApiResource::Jobs, &path).await
     }
 
     async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ApiError> {
-        let path = format!(
-            "/api/v1/namespaces/{}/pods?labelSelector={}",
-            encode(namespace),
-            encode(selector)
-        );
+        let pods = format!("{}/pods", namespace_path(namespace));
+        let path = format!("{pods}?labelSelector={}", encode(selector));
         self.list(ApiResource::Pods, &path).await
     }
 
@@ -216,7 +207,7 @@ impl Cluster for KubeCluster {
         let paths = if self.namespaces.is_empty() {
             vec!["/apis/batch/v1/jobs".to_owned()]
         } else {
-            self.namespaces.iter().map(|namespace| jobs(namespace)).collect()
+            self.namespaces.iter().map(|namespace| jobs_path(namespace)).collect()
         };
         let mut found = Vec::new();
         for path in paths {
@@ -259,7 +250,7 @@ impl Cluster for KubeCluster {
         });
         // Read once through the type, so that a misspelt field is found by the tests.
         debug_assert!(serde_json::from_value::<Event>(event.clone()).is_ok());
-        let path = format!("/api/v1/namespaces/{}/events", encode(namespace));
+        let path = format!("{}/events", namespace_path(namespace));
         self.post(ApiVerb::Create, ApiResource::Events, &path, &event).await.map(drop)
     }
 }

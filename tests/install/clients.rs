@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::site::team_chart;
 use support::helm::Helm;
-use support::manifest::{annotation, image, job};
+use support::manifest::{self, annotation, image, job};
 use support::namespace::Namespace;
 use support::plane::ControlPlane;
 use support::wait;
@@ -73,14 +73,7 @@ fn replaced(plane: &ControlPlane, team: &Namespace, name: &str, old: &str) {
 pub fn left_dormant(plane: &ControlPlane) -> Namespace {
     // Made before the namespace opts in: rejob would take the mark out again.
     let team = plane.namespace("team", &[]);
-    let mut left = job("cut-off", "app:1");
-    // In the order in which rejob writes it: the webhook's conditions look at its beginning.
-    let record =
-        r#"{"parallelism":1,"uid":"old","resourceVersion":"1","user":"deployer","manager":null}"#;
-    left["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
-    left["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record });
-    left["spec"]["parallelism"] = json!(0);
-    team.create_job(&left).ok();
+    team.create_job(&manifest::left_dormant("cut-off")).ok();
     let label = json!({ "metadata": { "labels": { "rejob.dev/policy": "replace" } } });
     plane.admin().patch("merge", &format!("/api/v1/namespaces/{}", team.name()), &label).ok();
     team

@@ -6,13 +6,15 @@
 //! server's write fails and it starts over. In turn 2 it creates the Job from the client's own
 //! apply, or updates the dormant Job, which `decide` then releases.
 
+mod effect;
 mod error;
 mod execution;
 mod plan;
 mod record;
 
+pub use effect::{Effect, Reply};
 pub use error::ApiError;
-pub use execution::{Effect, Execution, Outcome, Reply, Time, no_time};
+pub use execution::{Execution, Outcome, Time, no_time};
 pub use plan::{LAST_APPLIED, Mode, Plan, new_job};
 pub use record::{Record, identity};
 

@@ -108,15 +108,20 @@ async fn a_job_that_begins_to_work_during_the_checks_is_not_deleted() {
     assert_eq!((fake.count("pods"), fake.count("delete")), (2, 1), "{:?}", fake.names());
 }
 
-/// A Job that was just being started: nothing is counted, so its Pods were looked at after the wait.
-#[tokio::test(start_paused = true)]
-async fn a_job_that_was_being_started_is_looked_at_again_as_well() {
+/// A Job whose first Pods are never counted, and a cluster that has it.
+fn being_started() -> (Value, Arc<Fake>) {
     let mut starting = job("a:1");
     starting["status"] = json!({});
     let stored = starting.clone();
-    let fake = Arc::new(Fake::new(move |name, _| {
-        (name == "get").then(|| (Duration::ZERO, Ok(stored.clone())))
-    }));
+    let fake =
+        Fake::new(move |name, _| (name == "get").then(|| (Duration::ZERO, Ok(stored.clone()))));
+    (starting, Arc::new(fake))
+}
+
+/// A Job that was just being started: nothing is counted, so its Pods were looked at after the wait.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_being_started_is_looked_at_again_as_well() {
+    let (starting, fake) = being_started();
     let (service, _) = service(Some(Arc::clone(&fake)));
     answer(&service, review(&starting, &job("a:2"), false)).await;
     assert_eq!((fake.count("pods"), fake.count("delete")), (2, 1), "{:?}", fake.names());
@@ -125,12 +130,7 @@ async fn a_job_that_was_being_started_is_looked_at_again_as_well() {
 /// Else the one that has waited for many others' Jobs to start loses the race for the next one too.
 #[tokio::test(start_paused = true)]
 async fn those_that_wait_for_a_start_do_so_in_turn() {
-    let mut starting = job("a:1");
-    starting["status"] = json!({});
-    let stored = starting.clone();
-    let fake = Arc::new(Fake::new(move |name, _| {
-        (name == "get").then(|| (Duration::ZERO, Ok(stored.clone())))
-    }));
+    let (starting, fake) = being_started();
     let (service, _) = service(Some(Arc::clone(&fake)));
     let (first, second) = (job("a:2"), job("a:3"));
     let looks_of_first = async {

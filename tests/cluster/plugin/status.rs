@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::run::{json, kubectl, rejob};
-use support::manifest::job;
+use support::manifest::{job, left_dormant};
 use support::output::Output;
 use support::plane::ControlPlane;
 use support::rejob::Rejob;
@@ -59,13 +59,7 @@ fn a_replacement_is_shown_with_its_reason_and_what_became_of_it() {
 fn a_dormant_job_is_counted_and_explained() {
     let plane = ControlPlane::shared();
     let namespace = plane.namespace("left", &[]);
-    let mut left = job("cut-off", "app:1");
-    let record =
-        r#"{"parallelism":1,"uid":"old","resourceVersion":"1","user":"deployer","manager":null}"#;
-    left["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
-    left["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record });
-    left["spec"]["parallelism"] = json!(0);
-    namespace.create_job(&left).ok();
+    namespace.create_job(&left_dormant("cut-off")).ok();
     let status = rejob(&plane, &namespace, &["status"]).ok().stdout;
     assert!(status.contains("cut-off   Dormant"), "{status}");
     assert!(status.contains("a dormant Job is being replaced, or was left behind"), "{status}");

@@ -38,21 +38,11 @@ fn error(refusal: &Refusal) -> ApiError {
 
 /// No answer, or one that tells nothing.
 pub fn lost(effect: Effect) -> Reply {
-    failed(effect, ApiError::unanswered("no answer"))
+    Reply::failed(effect, ApiError::unanswered("no answer"))
 }
 
 pub fn unavailable(effect: Effect) -> Reply {
-    failed(effect, error(&Refusal { code: 503, reason: "ServiceUnavailable" }))
-}
-
-fn failed(effect: Effect, error: ApiError) -> Reply {
-    match effect {
-        Effect::OptIn => Reply::OptIn(Err(error)),
-        Effect::MayDelete | Effect::MayCreate => Reply::May(Err(error)),
-        Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => Reply::Created(Err(error)),
-        Effect::Look => Reply::Works(Err(error)),
-        Effect::Delete => Reply::Deleted(Err(error)),
-    }
+    Reply::failed(effect, error(&Refusal { code: 503, reason: "ServiceUnavailable" }))
 }
 
 /// Carries an effect out, as one atomic step.

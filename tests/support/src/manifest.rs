@@ -36,3 +36,15 @@ pub fn image(job: &Value) -> &str {
 pub fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     object["metadata"]["annotations"][key].as_str()
 }
+
+/// A Job as a replacement that was cut off leaves it behind: dormant, with the record, in the order in
+/// which rejob writes it, since the webhook's conditions look at its beginning.
+pub fn left_dormant(name: &str) -> Value {
+    let record =
+        r#"{"parallelism":1,"uid":"old","resourceVersion":"1","user":"deployer","manager":null}"#;
+    let mut left = job(name, "app:1");
+    left["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
+    left["metadata"]["annotations"] = json!({ "rejob.dev/dormant": record });
+    left["spec"]["parallelism"] = json!(0);
+    left
+}

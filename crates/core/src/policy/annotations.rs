@@ -59,8 +59,7 @@ impl Policy {
 /// The TTL that the Job's own annotation asks for.
 #[must_use]
 pub fn ttl(job: Job<'_>) -> Option<Ttl> {
-    let no_ttl = Policy { ttl_seconds_after_finished: None, ..Policy::default() };
-    no_ttl.for_job(job).0.ttl_seconds_after_finished
+    Policy::default().for_job(job).0.ttl_seconds_after_finished
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::reason::Reason;
 
-use super::{ApiError, Mode, Plan};
+use super::{ApiError, Effect, Mode, Plan, Reply};
 
 /// The least time that must be left for a deletion to begin: it and the creation must both fit.
 const RESERVE: Duration = Duration::from_millis(400);
@@ -32,27 +32,6 @@ impl Time {
     }
 }
 
-/// One effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// Read the live Namespace's opt-in label.
-    OptIn,
-    /// Ask whether the user may delete the Job.
-    MayDelete,
-    /// Ask whether the user may create Jobs.
-    MayCreate,
-    /// Ask whether the new Job would be accepted as it is to run.
-    DryRunCreate,
-    /// Ask whether the new Job would be accepted as it is made, dormant.
-    DryRunDormant,
-    /// Look once more whether the old Job works: its status does not change as soon as a container runs.
-    Look,
-    /// Delete the old Job.
-    Delete,
-    /// Create the new Job, dormant.
-    Create,
-}
-
 /// The checks, all at the same time.
 const CHECKS: [Effect; 4] =
     [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
@@ -66,21 +45,6 @@ const CHECKS_OF_DORMANT: [Effect; 5] = [
     Effect::DryRunCreate,
     Effect::DryRunDormant,
 ];
-
-/// What came of an effect.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Reply {
-    /// The opt-in label of the Namespace.
-    OptIn(Result<Option<String>, ApiError>),
-    /// Whether the user may.
-    May(Result<bool, ApiError>),
-    /// The uid of the Job that a creation stored or would store.
-    Created(Result<String, ApiError>),
-    /// Whether some Pod of the old Job works.
-    Works(Result<bool, ApiError>),
-    /// The deletion.
-    Deleted(Result<(), ApiError>),
-}
 
 /// How a replacement ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

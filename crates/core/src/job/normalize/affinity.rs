@@ -10,7 +10,7 @@ pub(super) static AFFINITY: Type = Type {
     fields: &[
         pointer("nodeAffinity", Object(&NODE_AFFINITY)),
         pointer("podAffinity", Object(&POD_AFFINITY)),
-        pointer("podAntiAffinity", Object(&POD_ANTI_AFFINITY)),
+        pointer("podAntiAffinity", Object(&POD_AFFINITY)),
     ],
     after: None,
 };
@@ -72,16 +72,5 @@ pub(super) static POD_AFFINITY_TERM: Type = Type {
 
 pub(super) static WEIGHTED_POD_AFFINITY_TERM: Type = Type {
     fields: &[plain("weight", Int), plain("podAffinityTerm", Object(&POD_AFFINITY_TERM))],
-    after: None,
-};
-
-pub(super) static POD_ANTI_AFFINITY: Type = Type {
-    fields: &[
-        plain("requiredDuringSchedulingIgnoredDuringExecution", Objects(&POD_AFFINITY_TERM, &[])),
-        plain(
-            "preferredDuringSchedulingIgnoredDuringExecution",
-            Objects(&WEIGHTED_POD_AFFINITY_TERM, &[]),
-        ),
-    ],
     after: None,
 };
