@@ -28,7 +28,7 @@ pub fn read(text: &str) -> Result<Option<Node>, Problem> {
     // and U+2029 stay what they are inside of quotes in 1.1 as well; elsewhere kubectl breaks the
     // line there, and we do not.)
     let text = text.replace('\u{85}', "\r\n");
-    refuse_ambiguous(&text)?;
+    let merges = refuse_ambiguous(&text)?;
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
@@ -51,7 +51,8 @@ pub fn read(text: &str) -> Result<Option<Node>, Problem> {
     };
     let node = serde_saphyr::from_str_with_options::<Node>(&text, options);
     let node = node.map_err(|error| problem(&error))?;
-    let node = merged(node).map_err(|message| Problem { line: 1, message })?;
+    let node =
+        if merges { merged(node).map_err(|message| Problem { line: 1, message })? } else { node };
     Ok(Some(node).filter(|node| *node != Node::Null))
 }
 
@@ -99,15 +100,21 @@ fn too_much() -> String {
 
 /// Refuses `[grep, error:]`: inside of brackets, kubectl takes a colon before a comma or a bracket
 /// for text, and YAML 1.2 for the end of a key. And `yEs`, which is text to kubectl and a truth value
-/// to our reader, and `0X1F`, a number to kubectl alone.
-fn refuse_ambiguous(text: &str) -> Result<(), Problem> {
+/// to our reader, and `0X1F`, a number to kubectl alone. Returns whether `<<` merges here: between
+/// quotes it is text, which the tree does not tell, so that a document has one of the two only.
+fn refuse_ambiguous(text: &str) -> Result<bool, Problem> {
     let mut open = Vec::new();
+    let (mut merges, mut quoted) = (false, None);
     let mut options = granit_parser::Options::default();
     options.set_emit_comments(false);
     for (event, span) in Parser::new_from_str_with_options(text, options).map_while(Result::ok) {
         match event {
             Event::SequenceStart(style, ..) | Event::MappingStart(style, ..) => open.push(style),
             Event::SequenceEnd | Event::MappingEnd => drop(open.pop()),
+            Event::Scalar(value, style, ..) if value == "<<" => match style {
+                ScalarStyle::Plain => merges = true,
+                _ => quoted = Some(span.start.line()),
+            },
             Event::Scalar(value, ScalarStyle::Plain, ..) if is_oddly_spelled(&value) => {
                 let message = format!("{value} is not the same to kubectl and to others: quote it");
                 return Err(Problem { line: span.start.line(), message });
@@ -128,7 +135,14 @@ fn refuse_ambiguous(text: &str) -> Result<(), Problem> {
             _ => {}
         }
     }
-    Ok(())
+    match quoted {
+        Some(line) if merges => {
+            let message = "<< is text here, and merges a map elsewhere in the document: write the \
+                           merged map out";
+            Err(Problem { line, message: message.to_owned() })
+        }
+        _ => Ok(merges),
+    }
 }
 
 /// Whether this is a truth value but for its mix of cases (`resolveTable` of go.yaml.in/yaml/v2 has
@@ -209,19 +223,31 @@ impl Serialize for Written<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Node::Number(Number::Float(value, _)) => serializer.serialize_f64(*value),
-            // In a block it would follow the indentation, which Go's readers refuse.
-            Node::String(text) if text.trim_start_matches('\n').starts_with('\t') => {
-                DoubleQuoted(text).serialize(serializer)
-            }
+            Node::String(text) => WrittenText(text).serialize(serializer),
             Node::Sequence(items) => serializer.collect_seq(items.iter().map(Written)),
             Node::Mapping(members) => {
                 let mut map = serializer.serialize_map(Some(members.len()))?;
                 for (key, node) in members {
-                    map.serialize_entry(key, &Written(node))?;
+                    map.serialize_entry(&WrittenText(key), &Written(node))?;
                 }
                 map.end()
             }
             node => node.serialize(serializer),
+        }
+    }
+}
+
+/// Text as every reader takes it: quoted where they would differ, and where it begins with a tab, which
+/// in a block would follow the indentation, and Go's readers refuse that.
+struct WrittenText<'a>(&'a str);
+
+impl Serialize for WrittenText<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let begins_with_a_tab = self.0.trim_start_matches('\n').starts_with('\t');
+        if begins_with_a_tab || is_oddly_spelled(self.0) {
+            DoubleQuoted(self.0).serialize(serializer)
+        } else {
+            serializer.serialize_str(self.0)
         }
     }
 }

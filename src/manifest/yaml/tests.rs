@@ -40,6 +40,17 @@ fn a_truth_value_in_a_mix_of_cases_is_refused() {
     assert_eq!(value("- True\n- NO\n- on\n"), json!([true, false, true]));
 }
 
+/// As `isMerge` of go.yaml.in/yaml/v2 has it.
+#[test]
+fn a_quoted_merge_key_is_text() {
+    for text in ["\"<<\": {a: 1}\nb: 2\n", "'<<': {a: 1}\nb: 2\n"] {
+        assert_eq!(value(text), json!({ "<<": { "a": 1 }, "b": 2 }));
+    }
+    assert_eq!(value(&written("'<<': ~\n")), json!({ "<<": null }));
+    let (line, message) = refused("a: {<<: {b: 1}}\n'<<': 1\n");
+    assert!(line == 2 && message.contains("write the merged map out"), "{line}: {message}");
+}
+
 /// Go's readers take no tab for the first character of a block's line.
 #[test]
 fn text_that_begins_with_a_tab_is_quoted() {
@@ -59,6 +70,7 @@ fn documents_mean_what_kubectl_reads() {
         ("<<: {a: 2, b: 3}\na: 1\n", json!({"a": 1, "b": 3})),
         ("a: 1\n<<: {a: 2, b: 3}\n", json!({"a": 2, "b": 3})),
         ("<<: [{a: 2}, {a: 3, b: 4}]\n", json!({"a": 2, "b": 4})),
+        ("'<<': 1\n", json!({"<<": 1})),
         (
             "x: &x {a: {<<: {c: 1}}}\nz: {<<: *x, b: 1}\n",
             json!({"x": {"a": {"c": 1}}, "z": {"a": {"c": 1}, "b": 1}}),
@@ -142,7 +154,7 @@ fn text_that_kubectl_and_others_read_differently_is_refused() {
         let (line, message) = refused(text);
         assert!(line == 2 && message.contains("quote it"), "{text:?}: {line} {message}");
     }
-    for text in ["a: !foo 3\n", "'<<': 1\n", "1.20: a\n", ": b\n", "? [a]\n: b\n"] {
+    for text in ["a: !foo 3\n", "1.20: a\n", ": b\n", "? [a]\n: b\n"] {
         refused(text);
     }
 }
@@ -233,6 +245,8 @@ fn strings_that_would_read_back_as_something_else_are_quoted() {
         "2001-01-01",
         "1:30",
         "0o7",
+        "0X1F",
+        "yEs",
         "1_0",
         ".5",
         "<<",
@@ -283,7 +297,7 @@ fn any_text() -> impl Strategy<Value = String> {
         any::<String>(),
         "[-0-9+._:eExobTZ]{0,8}",
         "([ a#:|\n-]{0,6}\n){1,4}",
-        prop::sample::select(vec!["yes", "NO", "~", "0x1F", ".inf", "---", "...", "1e3"])
+        prop::sample::select(vec!["yes", "NO", "~", "0x1F", ".inf", "<<", "---", "...", "1e3"])
             .prop_map(str::to_owned),
     ]
 }
