@@ -14,6 +14,7 @@ mod policies;
 pub mod reaper;
 mod wait;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,19 +96,15 @@ impl<C: Cluster> Admission<C> {
         let mut facts = RequestFacts::new(self.context(request), policy_name, request, deadline);
         let decision = loop {
             let decision = self.decided(policy, &mut facts).await;
-            let (Verdict::Replace(plan), Some(cluster)) = (&decision.verdict, &self.cluster) else {
-                break decision;
-            };
+            let Verdict::Replace(plan) = &decision.verdict else { break decision };
             let (plan, begun) = (plan.clone(), Instant::now());
+            let Some(cluster) = &self.cluster else { break decision.judged(no_cluster(&plan)) };
             let outcome = self.in_turn(cluster.as_ref(), &mut facts, &plan).await;
             if let Some(told) = self.told(&plan, outcome, decision, begun.elapsed()) {
-                return told;
+                break told;
             }
         };
-        match &decision.verdict {
-            Verdict::Replace(plan) => no_cluster(plan),
-            _ => self.follow_up(decision, request, deadline).await,
-        }
+        self.follow_up(decision, policy_name, request, deadline).await
     }
 
     fn context(&self, request: &Request) -> Context<'_> {
@@ -120,8 +117,8 @@ impl<C: Cluster> Admission<C> {
             given_up: old.and_then(Job::uid).is_some_and(|uid| self.history.given_up.contains(uid)),
             applied_just_now: applied_just_now(request, jiff::Timestamp::now()),
             was_told_to_wait: self.history.was_told_to_wait(request, Instant::now()),
-            // Where no policy replaces, rejob may not create Jobs.
-            creation: Fact::of(has_cluster && self.policies.replace),
+            // Where no policy replaces or reports, rejob may not create Jobs.
+            creation: Fact::of(has_cluster && self.policies.check),
             pods: Fact::of(has_cluster),
         }
     }
@@ -143,10 +140,11 @@ impl<C: Cluster> Admission<C> {
     async fn follow_up(
         &self,
         decision: Decision,
+        policy_name: &str,
         request: &Request,
         deadline: Instant,
     ) -> Decision {
-        match decision.follow_up {
+        match &decision.follow_up {
             FollowUp::None => {}
             FollowUp::RememberWait => self.history.tell_to_wait(request, Instant::now()),
             FollowUp::AwaitRelease { give_up } => {
@@ -157,8 +155,21 @@ impl<C: Cluster> Admission<C> {
                     return stale_view(request);
                 }
                 let old = request.old_object.as_ref().map(Job::new);
-                if let Some(uid) = old.and_then(Job::uid).filter(|_| give_up) {
+                if let Some(uid) = old.and_then(Job::uid).filter(|_| *give_up) {
                     self.history.given_up.add(uid);
+                }
+            }
+            FollowUp::Report(report) => {
+                self.metrics.would_replace(policy_name, report.why_not.map(Reason::label));
+                // An Event is a side effect, which a dry run has none of.
+                if let Some(cluster) = self.cluster.clone().filter(|_| !request.dry_run) {
+                    let asked = events::Asked {
+                        namespace: request.namespace.clone(),
+                        policy: policy_name.to_owned(),
+                        user: request.user.clone(),
+                        manager: request.field_manager.clone(),
+                    };
+                    tokio::spawn(events::reported(cluster, (**report).clone(), asked));
                 }
             }
         }
@@ -207,6 +218,7 @@ impl<C: Cluster> Admission<C> {
         planned: Decision,
         took: Duration,
     ) -> Option<Decision> {
+        let pending = matches!(planned.follow_up, FollowUp::Report(_)).then(|| planned.clone());
         let (result, decision) = match outcome {
             Outcome::Working => return None,
             Outcome::Replaced(uid) => {
@@ -234,7 +246,10 @@ impl<C: Cluster> Admission<C> {
             }
         };
         self.metrics.replacement(plan.client, result, took);
-        Some(decision)
+        Some(match pending {
+            Some(pending) => pending.judged(decision),
+            None => decision,
+        })
     }
 }
 
@@ -314,6 +329,7 @@ fn operation(operation: Operation) -> MetricOperation {
 
 /// One line per decision: at debug where rejob had nothing to do, else at info.
 fn log(policy: &str, request: &Request, decision: &Decision, took: Duration) {
+    let told = |key| decision.audit.get(key).map(String::as_str);
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
@@ -328,6 +344,10 @@ fn log(policy: &str, request: &Request, decision: &Decision, took: Duration) {
                 allowed = decision.is_allowed(),
                 reason = decision.reason.label(),
                 changed = decision.audit.get("changed").map_or("", String::as_str),
+                why_not = told("why-not"),
+                replaced_uid = told("replaced-uid"),
+                replaced_run = told("replaced-run"),
+                template_hash = told("template-hash"),
                 took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 "{}",
                 message(decision)
@@ -341,10 +361,11 @@ fn log(policy: &str, request: &Request, decision: &Decision, took: Duration) {
     }
 }
 
-fn message(decision: &Decision) -> &str {
-    match &decision.verdict {
-        Verdict::Deny(denial) => &denial.message,
-        Verdict::Admit | Verdict::Replace(_) => decision.reason.sentence(),
+fn message(decision: &Decision) -> Cow<'_, str> {
+    match (&decision.verdict, &decision.follow_up) {
+        (Verdict::Deny(denial), _) => Cow::from(&denial.message),
+        (_, FollowUp::Report(report)) => Cow::from(report.sentence()),
+        _ => Cow::from(decision.reason.sentence()),
     }
 }
 

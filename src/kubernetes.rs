@@ -17,6 +17,6 @@ pub use client::{
 };
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};
-pub use effects::{Cluster, Right};
+pub use effects::{Cluster, JobEvent, Right};
 pub use version::ServerVersion;
 pub use webhook::POLICY_LABEL;

@@ -80,6 +80,12 @@ struct CertificateLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReportLabels {
+    policy: String,
+    why_not: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BuildLabels {
     version: &'static str,
     architecture: &'static str,
@@ -102,6 +108,7 @@ struct Inner {
     tls_handshake_failures: Counter,
     replacements: Family<ReplacementLabels, Counter>,
     replacement_duration: Histograms<ReplacementLabels>,
+    would_replace: Family<ReportLabels, Counter>,
     api_requests: Family<ApiCodeLabels, Counter>,
     api_request_duration: Histograms<ApiLabels>,
     dormant_jobs_reaped: Counter,
@@ -132,6 +139,7 @@ impl Metrics {
             tls_handshake_failures: Counter::default(),
             replacements: Family::default(),
             replacement_duration: Family::new_with_constructor(calls),
+            would_replace: Family::default(),
             api_requests: Family::default(),
             api_request_duration: Family::new_with_constructor(calls),
             dormant_jobs_reaped: Counter::default(),
@@ -200,6 +208,13 @@ impl Metrics {
         self.0.replacement_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
+    /// A request was reported; `why_not` is the reason why the Job would not be replaced at once.
+    pub fn would_replace(&self, policy: &str, why_not: Option<&'static str>) {
+        let labels =
+            ReportLabels { policy: policy.to_owned(), why_not: why_not.unwrap_or_default() };
+        self.0.would_replace.get_or_create(&labels).inc();
+    }
+
     /// A call of the Kubernetes API ended; `code` is the HTTP status, `None` if there was no answer.
     pub fn api_request(
         &self,
@@ -255,6 +270,7 @@ impl Inner {
         register(registry, &catalogue::TLS_HANDSHAKE_FAILURES, self.tls_handshake_failures.clone());
         register(registry, &catalogue::REPLACEMENTS, self.replacements.clone());
         register(registry, &catalogue::REPLACEMENT_DURATION, self.replacement_duration.clone());
+        register(registry, &catalogue::WOULD_REPLACE, self.would_replace.clone());
         register(registry, &catalogue::API_REQUESTS, self.api_requests.clone());
         register(registry, &catalogue::API_REQUEST_DURATION, self.api_request_duration.clone());
         register(registry, &catalogue::DORMANT_JOBS_REAPED, self.dormant_jobs_reaped.clone());

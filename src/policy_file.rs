@@ -222,28 +222,28 @@ mod tests {
             (policy("rerun: {}"), format!("2: policies.rerun {RESERVED_NAME}")),
             (
                 knob("onChange: replace"),
-                "4: policies.a.onChange is \"replace\"; allowed: Replace, Keep, Deny, Ignore"
+                "4: policies.a.onChange is \"replace\"; allowed: Replace, Report, Keep, Deny, Ignore"
                     .to_owned(),
             ),
             (
                 knob("onChange: true"),
-                "4: policies.a.onChange is true; allowed: Replace, Keep, Deny, Ignore".to_owned(),
+                "4: policies.a.onChange is true; allowed: Replace, Report, Keep, Deny, Ignore".to_owned(),
             ),
             (
                 knob("onChange:"),
-                "4: policies.a.onChange is null; allowed: Replace, Keep, Deny, Ignore".to_owned(),
+                "4: policies.a.onChange is null; allowed: Replace, Report, Keep, Deny, Ignore".to_owned(),
             ),
             (
                 knob("onChange: [Keep]"),
-                "4: policies.a.onChange is a list; allowed: Replace, Keep, Deny, Ignore".to_owned(),
+                "4: policies.a.onChange is a list; allowed: Replace, Report, Keep, Deny, Ignore".to_owned(),
             ),
             (
                 knob("onChange: {Keep: 1}"),
-                "4: policies.a.onChange is a map; allowed: Replace, Keep, Deny, Ignore".to_owned(),
+                "4: policies.a.onChange is a map; allowed: Replace, Report, Keep, Deny, Ignore".to_owned(),
             ),
             (
                 knob("onChange: {Deny: }"),
-                "4: policies.a.onChange is a map; allowed: Replace, Keep, Deny, Ignore".to_owned(),
+                "4: policies.a.onChange is a map; allowed: Replace, Report, Keep, Deny, Ignore".to_owned(),
             ),
             (
                 knob("whileRunning: wait"),

@@ -1,4 +1,5 @@
-//! What comes after the answer to a replacement, best effort: the Event on the new Job.
+//! What comes after the answer, best effort: the Event on the new Job of a replacement, or on the
+//! stored one that would be replaced.
 //!
 //! The new Job of an apply does not exist yet when the answer is sent, so its uid is looked up;
 //! an Event without it would not be shown by `kubectl describe`.
@@ -6,31 +7,87 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::time::sleep;
 
+use crate::decide::Report;
 use crate::job::{Job, entry_index};
-use crate::kubernetes::Cluster;
+use crate::kubernetes::{Cluster, JobEvent};
+use crate::reason::Reason;
 use crate::replacement::Plan;
+use crate::review::UserInfo;
 
 /// How often the new Job is looked for: the pause doubles, so the last look is after 13 s.
 const LOOKS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
+/// The most that is told of what changes, in characters; the whole message has at most 1024 bytes.
+const LONGEST_CHANGE: usize = 600;
+
 /// Tells about a replacement, once the new Job's uid is known.
 pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Plan, uid: Option<String>) {
     let uid = if uid.is_some() { uid } else { look_up(cluster.as_ref(), &plan).await };
     let Some(uid) = uid else { return };
+    let described: String = plan.described.chars().take(LONGEST_CHANGE).collect();
     let message = format!(
-        "Replaced the Job with uid {} for {}: {}",
-        plan.uid, plan.user.username, plan.described
+        "Replaced the Job with uid {} for {}: {described} (old run: {}; template hash {})",
+        plan.uid,
+        plan.requester(),
+        plan.old_run,
+        plan.hashes(),
     );
-    let message: String = message.chars().take(1000).collect();
-    if let Err(error) = cluster.publish_event(&plan.namespace, &plan.name, &uid, &message).await {
-        tracing::warn!(
-            namespace = plan.namespace,
-            name = plan.name,
-            "cannot create the Event about a replacement: {error}"
-        );
+    let event = JobEvent {
+        namespace: &plan.namespace,
+        job: &plan.name,
+        uid: &uid,
+        reason: "Replaced",
+        message: &message,
+        once: None,
+        annotations: json!({}),
+    };
+    publish(cluster.as_ref(), event).await;
+}
+
+/// Who asked for what is reported.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub namespace: String,
+    pub policy: String,
+    pub user: UserInfo,
+    pub manager: Option<String>,
+}
+
+/// Tells what would be replaced, or why not: once for each change and what it would come to.
+pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, asked: Asked) {
+    let Asked { namespace, policy, user, manager } = asked;
+    let with = manager.as_ref().map_or(String::new(), |manager| format!(" with {manager}"));
+    let message = format!(
+        "{}; asked for by {}{with}: {}",
+        report.sentence(),
+        user.username,
+        report.described
+    );
+    let event = JobEvent {
+        namespace: &namespace,
+        job: &report.name,
+        uid: &report.uid,
+        reason: "WouldReplace",
+        message: &message,
+        once: Some(&report.key()),
+        annotations: json!({
+            "rejob.dev/user": user.username,
+            "rejob.dev/manager": manager.unwrap_or_default(),
+            "rejob.dev/policy": policy,
+            "rejob.dev/why-not": report.why_not.map_or("", Reason::label),
+        }),
+    };
+    publish(cluster.as_ref(), event).await;
+}
+
+async fn publish<C: Cluster>(cluster: &C, event: JobEvent<'_>) {
+    let (namespace, name, reason) = (event.namespace, event.job, event.reason);
+    if let Err(error) = cluster.publish_event(event).await {
+        tracing::warn!(namespace, name, "cannot create the Event {reason}: {error}");
     }
 }
 

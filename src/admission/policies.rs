@@ -34,8 +34,8 @@ pub(super) enum Named<'a> {
 
 #[derive(Debug)]
 pub(super) struct Policies {
-    /// Whether one of them replaces.
-    pub replace: bool,
+    /// Whether one of them replaces or reports.
+    pub check: bool,
     by_name: HashMap<String, ServedPolicy>,
     names: String,
     metrics: Metrics,
@@ -50,7 +50,7 @@ impl Policies {
             metrics: metrics.policy(name),
         };
         Self {
-            replace: policies.replaces(),
+            check: policies.checks(),
             by_name: policies
                 .iter()
                 .map(|(name, policy)| (name.to_owned(), known(name, policy)))

@@ -9,6 +9,7 @@ use super::*;
 use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error, make_dormant, recorded};
 
 mod released;
+mod report;
 mod rerun;
 mod waits;
 
@@ -121,7 +122,11 @@ async fn a_replacement_is_answered_with_put_back_marker_warning_and_audit() {
     let sent = fake.sent.lock().unwrap().last().cloned().unwrap();
     assert_eq!((&sent[0], &sent[1]), (&json!("nightly"), &json!("new")));
     let text = sent[2].as_str().unwrap();
-    assert!(text.contains("uid old for ada") && text.contains("a:1 -> a:2"), "{text}");
+    for part in
+        ["uid old for ada with kubectl: ", "a:1 -> a:2 (old run: unfinished; template hash "]
+    {
+        assert!(text.contains(part), "{text}");
+    }
 }
 
 /// A cluster in which so many looks find no Job, and the next one is stale.

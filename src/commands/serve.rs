@@ -91,7 +91,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
     // Before anything is announced: a signal that comes right after must already be handled.
     let mut signals = Signals::new()?;
     let metrics = Metrics::new();
-    let needed = policies.replaces()
+    let needed = policies.checks()
         || args.cluster.kubeconfig.is_some()
         || matches!(args.certs.source(), Ok(certs::Source::SelfManaged(_)));
     let connection = if needed {
@@ -102,9 +102,9 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
     } else {
         None
     };
-    if connection.is_none() && policies.replaces() {
+    if connection.is_none() && policies.checks() {
         tracing::warn!(
-            "no cluster: requests that call for a replacement are refused; give --kubeconfig"
+            "no cluster: nothing is replaced, and requests that call for it are refused; give --kubeconfig"
         );
     }
     let client = connection.as_ref().map(|connection| connection.cluster.client());

@@ -246,10 +246,11 @@ fn text(status: &Status, now: Timestamp) -> String {
     text
 }
 
-/// An Event's message without the uid of the old Job, which tells people nothing.
+/// An Event's message without the uid of the old Job and how its run went.
 fn why(message: &str) -> String {
     let rest = message.strip_prefix("Replaced the Job with uid ");
-    rest.and_then(|rest| Some(rest.split_once(' ')?.1)).unwrap_or(message).to_owned()
+    let rest = rest.and_then(|rest| Some(rest.split_once(' ')?.1)).unwrap_or(message);
+    rest.rsplit_once(" (old run: ").map_or(rest, |(why, _)| why).to_owned()
 }
 
 #[cfg(test)]
@@ -257,8 +258,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_shown_without_the_uid() {
-        assert_eq!(why("Replaced the Job with uid 1-2 for jane: a: 1 -> 2"), "for jane: a: 1 -> 2");
+    fn a_reason_is_shown_without_the_old_run() {
+        let message = "Replaced the Job with uid 1-2 for jane: a: 1 -> 2 (old run: Complete)";
+        assert_eq!(why(message), "for jane: a: 1 -> 2");
         assert_eq!(why("something else"), "something else");
     }
 }

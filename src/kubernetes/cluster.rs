@@ -10,8 +10,8 @@ use kube::Config;
 use serde_json::{Value, json};
 
 use super::{
-    ApiClient, Cluster, ConnectError, FIELD_MANAGER, POLICY_LABEL, Right, ServerVersion, encode,
-    items, job_path, jobs_path, namespace_path, webhook,
+    ApiClient, Cluster, ConnectError, FIELD_MANAGER, JobEvent, POLICY_LABEL, Right, ServerVersion,
+    encode, items, job_path, jobs_path, namespace_path, webhook,
 };
 use crate::job::keys;
 use crate::metrics::{ApiResource, ApiVerb, Metrics};
@@ -222,23 +222,23 @@ impl Cluster for KubeCluster {
         self.find(ApiResource::WebhookConfigurations, &path).await
     }
 
-    async fn publish_event(
-        &self,
-        namespace: &str,
-        name: &str,
-        uid: &str,
-        message: &str,
-    ) -> Result<(), ApiError> {
+    async fn publish_event(&self, event: JobEvent<'_>) -> Result<(), ApiError> {
+        let JobEvent { namespace, job, uid, reason, message, once, annotations } = event;
         let now = jiff::Timestamp::now();
+        let stem = job.trim_end_matches('.');
+        let (field, name) = match once {
+            Some(end) => ("name", format!("{stem}.{end}")),
+            None => ("generateName", format!("{stem}.")),
+        };
         let event = json!({
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": { "generateName": format!("{}.", name.trim_end_matches('.')), "namespace": namespace },
+            "metadata": { field: name, "namespace": namespace, "annotations": annotations },
             "involvedObject": {
-                "apiVersion": "batch/v1", "kind": "Job", "namespace": namespace, "name": name,
+                "apiVersion": "batch/v1", "kind": "Job", "namespace": namespace, "name": job,
                 "uid": uid
             },
-            "reason": "Replaced",
+            "reason": reason,
             "message": message,
             "type": "Normal",
             "source": { "component": "rejob" },
@@ -251,7 +251,10 @@ impl Cluster for KubeCluster {
         // Read once through the type, so that a misspelt field is found by the tests.
         debug_assert!(serde_json::from_value::<Event>(event.clone()).is_ok());
         let path = format!("{}/events", namespace_path(namespace));
-        self.post(ApiVerb::Create, ApiResource::Events, &path, &event).await.map(drop)
+        match self.post(ApiVerb::Create, ApiResource::Events, &path, &event).await {
+            Err(error) if once.is_some() && error.is_already_exists() => Ok(()),
+            published => published.map(drop),
+        }
     }
 }
 

@@ -18,6 +18,25 @@ pub enum Right<'a> {
     Create(Option<&'a str>),
 }
 
+/// An Event on a Job.
+#[derive(Debug, Clone)]
+pub struct JobEvent<'a> {
+    /// The Job's namespace.
+    pub namespace: &'a str,
+    /// The Job's name.
+    pub job: &'a str,
+    /// The Job's uid: `kubectl describe` shows no Event without it.
+    pub uid: &'a str,
+    /// One word in CamelCase.
+    pub reason: &'static str,
+    /// What happened; at most 1024 bytes.
+    pub message: &'a str,
+    /// The end of the Event's name, where it is to be told once; a new one each time by `None`.
+    pub once: Option<&'a str>,
+    /// `metadata.annotations`, for programs.
+    pub annotations: Value,
+}
+
 /// What rejob asks of a cluster.
 pub trait Cluster: Send + Sync + 'static {
     /// The value of the opt-in label of the live Namespace.
@@ -75,12 +94,9 @@ pub trait Cluster: Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<Option<Value>, ApiError>> + Send;
 
-    /// Tells about a replacement in an Event on the new Job.
+    /// Publishes an Event; one of a name that is taken is told already.
     fn publish_event(
         &self,
-        namespace: &str,
-        name: &str,
-        uid: &str,
-        message: &str,
+        event: JobEvent<'_>,
     ) -> impl Future<Output = Result<(), ApiError>> + Send;
 }

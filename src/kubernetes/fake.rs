@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Cluster, Right};
+use super::{Cluster, JobEvent, Right};
 use crate::job::keys;
 use crate::replacement::{ApiError, Record, identity};
 use crate::review::UserInfo;
@@ -149,14 +149,9 @@ impl Cluster for Fake {
         Ok(Some(configuration).filter(|configuration| !configuration.is_null()))
     }
 
-    async fn publish_event(
-        &self,
-        _: &str,
-        name: &str,
-        uid: &str,
-        message: &str,
-    ) -> Result<(), ApiError> {
-        self.call("tell", json!([name, uid, message]), Value::Null).await.map(drop)
+    async fn publish_event(&self, event: JobEvent<'_>) -> Result<(), ApiError> {
+        let JobEvent { job, uid, reason, message, once, .. } = event;
+        self.call("tell", json!([job, uid, message, reason, once]), Value::Null).await.map(drop)
     }
 }
 

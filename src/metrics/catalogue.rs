@@ -67,6 +67,10 @@ const POLICY: Label = described(
 );
 const OPERATION: Label = one_of("operation", Operation::labels);
 const REASON: Label = described("reason", "the rule that decided: see `docs/reasons.md`");
+const WHY_NOT: Label = described(
+    "why_not",
+    "empty where the Job would be replaced at once; else the reason of the wait or the refusal: see `docs/reasons.md`",
+);
 const CLIENT: Label = one_of("client", labels::clients);
 const RESULT: Label = one_of("result", ReplacementResult::labels);
 const VERB: Label = one_of("verb", ApiVerb::labels);
@@ -121,6 +125,8 @@ descriptions! {
         "Replacements of a Job inside a client's request";
     REPLACEMENT_DURATION = Histogram "rejob_replacement_duration_seconds" [CLIENT, RESULT]
         "Time of the first turn of a replacement, effects included";
+    WOULD_REPLACE = Counter "rejob_would_replace_total" [POLICY, WHY_NOT]
+        "Requests under `onChange: Report` that would replace a Job, or why they would not";
     API_REQUESTS = Counter "rejob_api_requests_total" [VERB, RESOURCE, API_CODE]
         "Requests to the Kubernetes API";
     API_REQUEST_DURATION = Histogram "rejob_api_request_duration_seconds" [VERB, RESOURCE]

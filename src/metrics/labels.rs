@@ -49,7 +49,7 @@ label_values! {
     ReplacementResult {
         /// The old Job is gone and the new one is there, or comes with the client's apply.
         Replaced = "replaced",
-        /// The request was a dry run: everything was checked, nothing done.
+        /// Everything was checked and nothing done: a dry run, or `onChange` is Report.
         DryRun = "dry_run",
         /// The Job had changed in the meantime: nothing was done, and the API server starts over.
         Stale = "stale",

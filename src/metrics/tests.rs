@@ -13,6 +13,7 @@ fn all_used() -> Metrics {
     metrics.http_error(404);
     metrics.tls_handshake_failure();
     metrics.replacement(Client::Helm, ReplacementResult::Replaced, Duration::from_millis(20));
+    metrics.would_replace("replace", Some("running_wait"));
     metrics.api_request(ApiVerb::Delete, ApiResource::Jobs, Some(200), Duration::from_millis(3));
     metrics.api_request(ApiVerb::Create, ApiResource::Jobs, None, Duration::from_millis(3));
     metrics.dormant_job_reaped();

@@ -22,6 +22,7 @@ mod policies;
 mod queues;
 mod reaper;
 mod recreated;
+mod report;
 mod rights;
 mod selectors;
 mod slow;

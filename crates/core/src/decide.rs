@@ -16,6 +16,7 @@ mod native_updates;
 mod obstacles;
 mod plan;
 mod replacement;
+mod report;
 mod restore;
 mod ttl;
 mod unchanged;
@@ -35,6 +36,7 @@ pub use context::{Context, Fact, Question};
 pub use decision::{Decision, Denial, FollowUp, Verdict};
 pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS};
 pub use messages::{Warnings, as_warnings, describe_changes};
+pub use report::Report;
 
 /// Decides one request without asking anybody: what the context does not tell stays unknown.
 #[must_use]

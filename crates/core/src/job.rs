@@ -18,6 +18,7 @@ mod progress;
 mod quantity;
 mod queue;
 mod requested;
+mod run;
 
 use serde_json::{Map, Value};
 
@@ -34,6 +35,7 @@ pub use queue::{is_of_status, owners, suspended_by_a_queue, without_admission};
 pub use requested::{
     LAST_APPLIED_CONFIGURATION, asks_for_a_rerun, is_same_request, last_applied, manifest,
 };
+pub use run::run_in_words;
 
 /// Annotations and labels that rejob reads or writes.
 pub mod keys {
@@ -175,6 +177,15 @@ impl<'a> Job<'a> {
     #[must_use]
     pub fn spec(self, field: &str) -> Option<&'a Value> {
         self.0.get("spec")?.get(field).filter(|value| !value.is_null())
+    }
+
+    /// The condition of that type in `status.conditions`, if it is true.
+    #[must_use]
+    pub fn condition(self, kind: &str) -> Option<&'a Value> {
+        let text = |condition: &'a Value, field| condition.get(field).and_then(Value::as_str);
+        self.status("conditions")?.as_array()?.iter().find(|condition| {
+            text(condition, "type") == Some(kind) && text(condition, "status") == Some("True")
+        })
     }
 
     /// A field of `status`; JSON `null` reads as absent.

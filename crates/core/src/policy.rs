@@ -29,6 +29,9 @@ pub enum OnChange {
     /// Replace the Job inside the client's own request.
     #[default]
     Replace,
+    /// Make all checks of a replacement, tell what they say, and do nothing: the API server answers
+    /// as without rejob.
+    Report,
     /// Keep the old Job, accept the rest of the request and warn.
     Keep,
     /// Refuse, naming the changed fields.
@@ -189,10 +192,16 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Whether acting on this policy takes rights in the cluster.
+    /// Whether acting on this policy takes the right to delete and to create Jobs.
     #[must_use]
     pub fn replaces(&self) -> bool {
         self.on_change == OnChange::Replace
+    }
+
+    /// Whether this policy asks the cluster if a Job can be replaced.
+    #[must_use]
+    pub fn checks(&self) -> bool {
+        self.replaces() || self.on_change == OnChange::Report
     }
 }
 
@@ -244,10 +253,16 @@ impl PolicySet {
         self.0.iter().map(|(name, policy)| (name.as_str(), policy))
     }
 
-    /// Whether some policy replaces, so that the server needs rights in the cluster.
+    /// Whether some policy replaces.
     #[must_use]
     pub fn replaces(&self) -> bool {
         self.0.values().any(Policy::replaces)
+    }
+
+    /// Whether some policy replaces or reports, so that the server needs the cluster.
+    #[must_use]
+    pub fn checks(&self) -> bool {
+        self.0.values().any(Policy::checks)
     }
 }
 

@@ -61,6 +61,7 @@ reasons! {
     MeetsDormant = "meets_dormant", "update", "Another request is replacing the Job at this moment; the client tries again.";
     Restored = "restored", "update", "The client asks for what it asked for last time; the difference is another admission hook's.";
     AllowedChange = "allowed_change", "update", "The API server accepts this change by itself.";
+    Reported = "reported", "onChange", "The policy reports what would be replaced, or why not, and leaves the change to the API server.";
     Ignored = "ignored", "onChange", "The policy leaves changes to the API server.";
     Denied = "denied", "onChange", "The policy refuses changes of the immutable part.";
     Kept = "kept", "onChange", "The policy keeps the old Job and accepts the rest of the request.";

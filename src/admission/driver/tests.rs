@@ -27,6 +27,8 @@ fn plan(mode: Mode) -> Plan {
         was_read_back: false,
         owners: None,
         user: UserInfo { username: "ada".into(), ..UserInfo::default() },
+        old_run: "unfinished".into(),
+        old_hash: TemplateHash::of(&Value::Null),
         field_manager: Some("kubectl".into()),
         mode,
         dry_run: false,

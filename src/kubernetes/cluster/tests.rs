@@ -235,20 +235,35 @@ async fn dormant_jobs_are_listed_by_label_where_the_server_looks() {
 }
 
 #[tokio::test]
-async fn a_replacement_is_told_in_an_event_on_the_new_job() {
-    let (cluster, mut server, _) = connected(&[]);
-    let (told, call) = tokio::join!(
-        cluster.publish_event("team", "nightly", "new", "Replaced it"),
-        server.answers(201, json!({}))
-    );
-    assert_eq!(told, Ok(()));
-    assert_eq!((call.0.as_str(), call.1.as_str()), ("POST", "/api/v1/namespaces/team/events"));
-    let event = call.2;
-    assert_eq!((&event["reason"], &event["type"]), (&json!("Replaced"), &json!("Normal")));
-    assert_eq!(event["message"], "Replaced it");
-    assert_eq!(event["involvedObject"]["uid"], "new");
-    assert_eq!(event["involvedObject"]["kind"], "Job");
-    assert_eq!(event["metadata"]["generateName"], "nightly.");
+async fn an_event_is_about_its_job_and_told_once_where_that_is_asked() {
+    let event = |once| JobEvent {
+        namespace: "team",
+        job: "nightly",
+        uid: "new",
+        reason: "Replaced",
+        message: "Replaced it",
+        once,
+        annotations: json!({ "rejob.dev/user": "anna" }),
+    };
+    let exists = json!({ "kind": "Status", "reason": "AlreadyExists", "message": "exists" });
+    for (once, code, body, field, name) in [
+        (None, 201, json!({}), "generateName", "nightly."),
+        (Some("key"), 201, json!({}), "name", "nightly.key"),
+        (Some("key"), 409, exists, "name", "nightly.key"),
+    ] {
+        let (cluster, mut server, _) = connected(&[]);
+        let (told, call) =
+            tokio::join!(cluster.publish_event(event(once)), server.answers(code, body));
+        assert_eq!(told, Ok(()));
+        assert_eq!((call.0.as_str(), call.1.as_str()), ("POST", "/api/v1/namespaces/team/events"));
+        let event = call.2;
+        assert_eq!((&event["reason"], &event["type"]), (&json!("Replaced"), &json!("Normal")));
+        assert_eq!(event["message"], "Replaced it");
+        assert_eq!(event["involvedObject"]["uid"], "new");
+        assert_eq!(event["involvedObject"]["kind"], "Job");
+        assert_eq!(event["metadata"][field], name);
+        assert_eq!(event["metadata"]["annotations"]["rejob.dev/user"], "anna");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use support::manifest::{annotation, job};
+use support::manifest::{annotated, annotation, job};
 use support::plane::{ControlPlane, Options};
 use support::rejob::Rejob;
 use support::wait;
@@ -209,5 +209,72 @@ fn metrics_count_reviews_and_replacements() {
         let labels = [format!("verb=\"{verb}\""), format!("resource=\"{resource}\"")];
         let labels: Vec<_> = labels.iter().map(String::as_str).collect();
         assert!(count("rejob_api_requests_total", &labels) > 0.5, "{}", rejob.metrics());
+    }
+}
+
+/// The old Job is gone; what became of its run must not be.
+#[test]
+fn event_audit_log_and_log_tell_how_the_old_run_went_and_who_replaced_it() {
+    let plane = ControlPlane::start(&Options { audit: true, ..Options::default() });
+    let rejob = Rejob::builtin(&plane);
+    let runs: [(&str, fn(&Place)); 3] = [
+        ("Complete, began ", |place| place.namespace.finish_pods(JOB)),
+        ("Failed (BackoffLimitExceeded), began ", |place| place.namespace.fail_pods(JOB)),
+        ("working, began ", |place| place.namespace.ready_pods(JOB)),
+    ];
+    for (client, manager) in
+        [(Client::Apply, "kubectl-client-side-apply"), (Client::ServerSideApply, "kubectl")]
+    {
+        for (state, end) in &runs {
+            let place = Place::new(rejob.namespace("replace"));
+            let with = |image| {
+                let mut job = annotated(job(JOB, image), "rejob.dev/while-running", "Replace");
+                job["spec"]["backoffLimit"] = json!(0);
+                job
+            };
+            place.send(client, &with("app:1"));
+            place.namespace.started_pods(JOB);
+            end(&place);
+            let old = place.job();
+            place.send(client, &with("app:2"));
+            let hashes = [old.clone(), place.job()]
+                .map(|job| annotation(&job, "rejob.dev/template-hash").unwrap().to_owned())
+                .join(" -> ");
+            let uid = old["metadata"]["uid"].as_str().unwrap();
+            let began = format!("{state}{}", old["status"]["startTime"].as_str().unwrap());
+            let requester = format!("admin with {manager}");
+
+            let event = wait::until("the Event is there", || {
+                let events = place.namespace.kubectl(&["get", "events", "-o", "json"]).ok().stdout;
+                let events: Value = serde_json::from_str(&events).unwrap();
+                let events = events["items"].as_array().unwrap();
+                let event = events.iter().find(|event| event["reason"] == "Replaced")?;
+                Some(event["message"].as_str().unwrap().to_owned())
+            });
+            let namespace = place.namespace.name();
+            let audited = wait::until("the audit log has it", || {
+                plane.audit_log().lines().find_map(|line| {
+                    let event: Value = serde_json::from_str(line).ok()?;
+                    let is_ours = event["objectRef"]["namespace"] == namespace
+                        && event["annotations"]["replace.rejob.dev/replaced-uid"] == uid;
+                    is_ours.then(|| event["annotations"].clone())
+                })
+            });
+            let told = |key: &str| audited[format!("replace.rejob.dev/{key}")].as_str().unwrap();
+            let logged = rejob.log();
+            let logged = logged.lines().find(|line| line.contains(uid)).unwrap();
+            for (part, audit) in
+                [(&began, "replaced-run"), (&hashes, "template-hash"), (&requester, "requester")]
+            {
+                assert!(event.contains(part.as_str()), "{part} is not in {event}");
+                assert!(told(audit).contains(part.as_str()), "{part} is not in {audited}");
+            }
+            assert!(event.contains(uid), "{event}");
+            assert!(logged.contains(&began) && logged.contains(&hashes), "{logged}");
+            assert!(logged.contains("user=\"admin\""), "{logged}");
+            assert!(logged.contains(&format!("manager=\"{manager}\"")), "{logged}");
+            let ended = !state.starts_with("working");
+            assert_eq!(event.contains(", took "), ended, "{event}");
+        }
     }
 }

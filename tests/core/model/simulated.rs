@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rejob::job::{Job, Progress, progress};
-use rejob::kubernetes::{Cluster, Right};
+use rejob::kubernetes::{Cluster, JobEvent, Right};
 use rejob::replacement::ApiError;
 use rejob::review::UserInfo;
 use serde_json::{Value, json};
@@ -264,7 +264,7 @@ impl Cluster for Simulated {
         self.call(|_| Ok(None)).await
     }
 
-    async fn publish_event(&self, _: &str, _: &str, _: &str, _: &str) -> Result<(), ApiError> {
+    async fn publish_event(&self, _: JobEvent<'_>) -> Result<(), ApiError> {
         self.call(|_| Ok(())).await
     }
 }

@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rejob::answer::answer;
-use rejob::decide::{Decision, Verdict};
+use rejob::decide::{Decision, FollowUp, Verdict};
+use rejob::reason::Reason;
 use rejob::replacement::Plan;
 use rejob::review::Request;
 use serde_json::{Map, Value, json};
@@ -29,6 +30,10 @@ pub fn show(request: &Request, decision: &Decision) -> Value {
         shown.insert("patch".into(), json!(operations));
         shown.insert("result".into(), result(request, patch));
     }
+    if let FollowUp::Report(report) = &decision.follow_up {
+        let why_not = report.why_not.map(Reason::label);
+        shown.insert("report".into(), json!({ "sentence": report.sentence(), "whyNot": why_not }));
+    }
     if let Verdict::Replace(plan) = &decision.verdict {
         shown.insert("plan".into(), planned(plan, request));
     }
@@ -36,10 +41,11 @@ pub fn show(request: &Request, decision: &Decision) -> Value {
 }
 
 fn verdict(decision: &Decision) -> &'static str {
-    match decision.verdict {
-        Verdict::Admit => "admit",
-        Verdict::Deny(_) => "deny",
-        Verdict::Replace(_) => "replace",
+    match (&decision.verdict, &decision.follow_up) {
+        (Verdict::Admit, _) => "admit",
+        (Verdict::Deny(_), _) => "deny",
+        (Verdict::Replace(_), FollowUp::Report(_)) => "report, once the plan is checked",
+        (Verdict::Replace(_), _) => "replace",
     }
 }
 

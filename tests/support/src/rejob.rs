@@ -89,6 +89,9 @@ impl<'p> Rejob<'p> {
             fs::write(&path, text).expect("write a file of rejob");
             path.display().to_string()
         };
+        let policies = options.policies.map_or_else(PolicySet::builtin, |text| {
+            rejob::policy_file::parse(text, "policies.yaml").expect("a policy file")
+        });
         let mut command = vec!["serve".to_owned()];
         let mut flag = |name: &str, value: String| command.extend([name.to_owned(), value]);
         flag("--tls-cert", file("tls.crt", &server.certificate));
@@ -101,8 +104,11 @@ impl<'p> Rejob<'p> {
         }
         let admin = plane.admin();
         if options.cluster {
+            // A policy that only reports asks for dry runs, and reads.
+            let all: &[&str] = &["create", "get", "list", "delete"];
+            let jobs = if policies.replaces() { all } else { &all[..2] };
             let account =
-                service_account(plane, &admin, &instance, &configuration, options.forbidden);
+                service_account(plane, &admin, &instance, &configuration, jobs, options.forbidden);
             flag("--kubeconfig", account.kubeconfig().display().to_string());
         }
         let mut rejob = Self {
@@ -118,7 +124,7 @@ impl<'p> Rejob<'p> {
             admin_port: 0,
         };
         rejob.run();
-        rejob.configure(options);
+        rejob.configure(&policies, options);
         rejob
     }
 
@@ -223,17 +229,9 @@ impl<'p> Rejob<'p> {
         });
     }
 
-    fn configure(&self, options: &Options<'_>) {
-        let policies = options.policies.map_or_else(PolicySet::builtin, |text| {
-            rejob::policy_file::parse(text, "policies.yaml").expect("a policy file")
-        });
-        let webhooks = webhooks::entries(
-            &policies,
-            options,
-            &self.instance,
-            self.port,
-            &self.plane.pki().ca(),
-        );
+    fn configure(&self, policies: &PolicySet, options: &Options<'_>) {
+        let webhooks =
+            webhooks::entries(policies, options, &self.instance, self.port, &self.plane.pki().ca());
         let configuration = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
@@ -273,13 +271,14 @@ impl Drop for Rejob<'_> {
 
 const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations";
 
-/// A service account with the rights that a policy which replaces needs, and no others, but for those
-/// of a resource that is forbidden.
+/// A service account with the rights that rejob needs, these on Jobs among them, and no others, but for
+/// those of a resource that is forbidden.
 fn service_account(
     plane: &ControlPlane,
     admin: &User,
     name: &str,
     configuration: &str,
+    jobs: &[&str],
     forbidden: Option<&str>,
 ) -> User {
     let namespace = plane.namespace("rejob-system", &[]);
@@ -289,7 +288,7 @@ fn service_account(
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
     let allow = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
     let mut rules = vec![
-        allow("batch", "jobs", &["get", "list", "create", "delete"]),
+        allow("batch", "jobs", jobs),
         allow("", "pods", &["list"]),
         allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
         allow("", "namespaces", &["get"]),

@@ -8,6 +8,7 @@ use crate::reason::Reason;
 use crate::replacement::Plan;
 
 use super::messages::{self, Warnings};
+use super::report::Report;
 
 /// What is to be answered, and why.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +28,7 @@ pub struct Decision {
 }
 
 /// What is to happen beside an answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum FollowUp {
     /// Nothing.
     #[default]
@@ -40,6 +41,8 @@ pub enum FollowUp {
         /// Where it is not, whoever meets it from now on sends another request.
         give_up: bool,
     },
+    /// Tell what would be replaced, or why not, in an Event.
+    Report(Box<Report>),
 }
 
 /// The three kinds of answer.
@@ -49,7 +52,8 @@ pub enum Verdict {
     Admit,
     /// Refused.
     Deny(Denial),
-    /// Allowed with the decision's put-back patch, once the plan is carried out.
+    /// Allowed with the decision's put-back patch, once the plan is carried out; for a report, with
+    /// what is told of it, once the plan is checked.
     Replace(Box<Plan>),
 }
 

@@ -120,6 +120,7 @@ pub(super) fn name_kept(name: &str, keeper: NameKeeper, policy: &Policy) -> Stri
     };
     let then = match policy.on_change {
         OnChange::Replace => "a change replaces it",
+        OnChange::Report => "a change is reported",
         OnChange::Keep => "a change keeps the old Job",
         OnChange::Deny => "a change is refused",
         OnChange::Ignore => "a change is left to the API server",

@@ -28,6 +28,17 @@ pub(super) fn decide(
     Ok(None)
 }
 
+/// What the request would have to wait for, where a replacement is only checked.
+pub(super) fn waits_for(update: &Update<'_>) -> Result<Option<Reason>, Question> {
+    if update.policy.while_running != WhileRunning::Wait {
+        return Ok(None);
+    }
+    if update.is_being_deleted() {
+        return Ok(Some(Reason::BeingDeletedWait));
+    }
+    Ok(works(update)?.then_some(Reason::RunningWait))
+}
+
 /// Whether the policy asks if the old Job works, and its status does not tell, or did not: its Pods
 /// were looked at.
 pub(super) fn pods_tell(update: &Update<'_>) -> bool {
@@ -39,13 +50,12 @@ pub(super) fn pods_tell(update: &Update<'_>) -> bool {
 /// Whether the old Job works. Where its status does not tell, its Pods do; a look at them that is not
 /// answered counts as if one worked.
 fn works(update: &Update<'_>) -> Result<bool, Question> {
-    let uid = update.old.uid().unwrap_or_default();
     let progress = progress(update.old);
     if matches!(progress, Progress::Finished | Progress::Working) {
         return Ok(progress == Progress::Working);
     }
     match &update.context.pods {
-        Fact::Known(pods) => Ok(pods.iter().any(|pod| pod_works(pod, uid))),
+        Fact::Known(_) => Ok(a_pod_works(update)),
         Fact::Failed(_) => Ok(true),
         Fact::Unasked if progress == Progress::Unclear => Err(Question::Pods),
         // Nothing has begun (where it may have since, the Pods have been asked for), or there is no
@@ -54,15 +64,21 @@ fn works(update: &Update<'_>) -> Result<bool, Question> {
     }
 }
 
+/// Whether one of the Pods works, as far as they have been looked at.
+pub(super) fn a_pod_works(update: &Update<'_>) -> bool {
+    let uid = update.old.uid().unwrap_or_default();
+    matches!(&update.context.pods, Fact::Known(pods) if pods.iter().any(|pod| pod_works(pod, uid)))
+}
+
 fn being_deleted(update: &Update<'_>, warnings: &mut Warnings) -> Option<Decision> {
     let (policy, name) = (update.policy, update.name());
-    if policy.while_running != WhileRunning::Wait || policy.on_change != OnChange::Replace {
+    if policy.while_running != WhileRunning::Wait || policy.on_change == OnChange::Keep {
         return Some(Decision::deny(
             Reason::BeingDeletedDenied,
             format!("job {name} is being deleted and cannot be changed; try again when it is gone"),
         ));
     }
-    if update.request.dry_run {
+    if update.only_checks() {
         warnings.add(format!("job {name} is being deleted: the real run waits until it is gone"));
         return None;
     }
@@ -101,7 +117,7 @@ fn running(update: &Update<'_>, warnings: &mut Warnings) -> Option<Decision> {
                  when it has finished, or delete it first"
             ),
         )),
-        WhileRunning::Wait if update.request.dry_run => {
+        WhileRunning::Wait if update.only_checks() => {
             let seconds = wait.get();
             warnings
                 .add(format!("job {name} is running: the real run waits up to {seconds} s for it"));

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::job::{
     Acting, Change, Client, Job, TemplateHash, acting_operation, applied_part, entry_index, owners,
-    pod_selector, suspended_by_a_queue, take_generated,
+    pod_selector, run_in_words, suspended_by_a_queue, take_generated,
 };
 use crate::replacement::{Mode, Plan, Record, new_job};
 
@@ -26,6 +26,10 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         Acting::Update | Acting::Unclear => Mode::Recreate,
     };
     let record = Record::of(old);
+    let old_run = match &record {
+        Some(_) => "never started".to_owned(),
+        None => run_in_words(old, obstacles::a_pod_works(update)),
+    };
     let parallelism = record
         .as_ref()
         .filter(|_| job.parallelism() == old.parallelism())
@@ -56,8 +60,10 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         asked_revision: job.resource_version().unwrap_or(resource_version).to_owned(),
         user: request.user.clone(),
         field_manager: request.field_manager.clone(),
+        old_run,
+        old_hash: old.recorded_hash().unwrap_or_else(|| TemplateHash::of(update.stored)),
         mode,
-        dry_run: request.dry_run,
+        dry_run: update.only_checks(),
         pods: obstacles::pods_tell(update).then(|| pod_selector(old)),
         was_read_back: applied != applied_as_sent,
         applied,
@@ -79,7 +85,7 @@ fn annotations(job: Job<'_>) -> Map<String, Value> {
 }
 
 /// What a replacement is for: in full, and as a warning says it.
-fn what_for(update: &Update<'_>, changes: &[Change]) -> (String, String) {
+pub(super) fn what_for(update: &Update<'_>, changes: &[Change]) -> (String, String) {
     let (described, changed) = if !changes.is_empty() {
         let described = messages::cut(&messages::describe_changes(changes), LONGEST_DESCRIPTION);
         return (described, format!("{} changed", messages::changed_paths(changes)));

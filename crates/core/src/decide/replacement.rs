@@ -26,23 +26,11 @@ pub(super) fn decide(
     changes: &[Change],
     mut warnings: Warnings,
 ) -> Result<Decision, Question> {
-    let (old, request, name) = (update.old, update.request, update.name());
-    if old.uid().is_none() || old.resource_version().is_none() {
-        return Ok(marker::stale(old, update.job));
-    }
-    if update.job.uid().is_some() && request.field_manager.as_deref() == Some(NEVER_READS_AGAIN) {
-        return Ok(uid_denied(name));
-    }
-    if let Some(decision) = obstacles::decide(update, &mut warnings)? {
-        return Ok(decision);
-    }
-    let plan = plan::plan(update, changes);
-    if let Some(decision) = in_the_way_of(&plan, update) {
-        return Ok(decision);
-    }
-    if let Some(decision) = marks_are_lost(&plan, update)? {
-        return Ok(decision);
-    }
+    let (request, name) = (update.request, update.name());
+    let plan = match plan(update, changes, &mut warnings)? {
+        Ok(plan) => plan,
+        Err(decision) => return Ok(decision),
+    };
     let patch = match marker::answer(update, &plan.described, plan.mode) {
         Ok(patch) => patch,
         Err(error) => return Ok(Decision::patch_failed(name, &error)),
@@ -71,7 +59,13 @@ pub(super) fn decide(
             .add(format!("job {name}: podReplacementPolicy is Failed beside a podFailurePolicy"));
     }
     let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
-    let (changed, uid) = (messages::cut(&plan.changed, 256), plan.uid.clone());
+    let told = [
+        ("changed", messages::cut(&plan.changed, 256)),
+        ("replaced-uid", plan.uid.clone()),
+        ("replaced-run", plan.old_run.clone()),
+        ("template-hash", plan.hashes()),
+        ("requester", plan.requester()),
+    ];
     let mut decision = Decision {
         verdict: Verdict::Replace(Box::new(plan)),
         patch,
@@ -79,9 +73,34 @@ pub(super) fn decide(
         ..Decision::admit(reason)
     }
     .audited();
-    decision.audit.insert("changed", changed);
-    decision.audit.insert("replaced-uid", uid);
+    decision.audit.extend(told);
     Ok(decision)
+}
+
+/// The plan of a replacement, or the decision where something is known to stand against it.
+pub(super) fn plan(
+    update: &Update<'_>,
+    changes: &[Change],
+    warnings: &mut Warnings,
+) -> Result<Result<Plan, Decision>, Question> {
+    let (old, request, name) = (update.old, update.request, update.name());
+    if old.uid().is_none() || old.resource_version().is_none() {
+        return Ok(Err(marker::stale(old, update.job)));
+    }
+    if update.job.uid().is_some() && request.field_manager.as_deref() == Some(NEVER_READS_AGAIN) {
+        return Ok(Err(uid_denied(name)));
+    }
+    if let Some(decision) = obstacles::decide(update, warnings)? {
+        return Ok(Err(decision));
+    }
+    let plan = plan::plan(update, changes);
+    if let Some(decision) = in_the_way_of(&plan, update) {
+        return Ok(Err(decision));
+    }
+    if let Some(decision) = marks_are_lost(&plan, update)? {
+        return Ok(Err(decision));
+    }
+    Ok(Ok(plan))
 }
 
 /// Whatever of the plan itself stands against it.
@@ -89,7 +108,7 @@ fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
     let (name, request) = (update.name(), update.request);
     let manager = request.field_manager.as_deref();
     let is_unclear = acting_operation(update.old, update.job, manager) == Acting::Unclear;
-    if is_unclear && update.context.applied_just_now && !request.dry_run {
+    if is_unclear && update.context.applied_just_now && !update.only_checks() {
         return Some(Decision::retry(
             Reason::UnclearWriter,
             format!("job {name} was applied a moment ago; try again in a second"),
@@ -170,7 +189,7 @@ pub(super) fn untold(update: &Update<'_>, why: &str) -> Decision {
         "job {} was not replaced: the API server failed a check ({why}); try again",
         update.name()
     );
-    if update.request.dry_run {
+    if update.only_checks() {
         Decision::deny(Reason::ClusterError, message)
     } else {
         Decision::retry(Reason::ClusterError, message, 1)

@@ -14,7 +14,7 @@ use super::messages::Warnings;
 use super::restore::{companions, has_plain_replacement_policy, put_back, put_back_generated};
 use super::unchanged::{self, Difference};
 use super::view::Update;
-use super::{marker, marks, messages, native_updates, plan, replacement};
+use super::{marker, marks, messages, native_updates, plan, replacement, report};
 
 pub(super) fn decide(
     update: &Update<'_>,
@@ -22,6 +22,10 @@ pub(super) fn decide(
     mut warnings: Warnings,
 ) -> Result<Decision, Question> {
     let changes = changes(update.stored, update.wanted);
+    // A dormant Job is started, or left alone, as ever.
+    if update.policy.on_change == OnChange::Report && Record::of(update.old).is_none() {
+        return report::decide(update, &changes, draft, warnings);
+    }
     let rerun = match (update.asks_for_a_rerun(), update.policy.on_change) {
         _ if update.ended_dormant() => true,
         (true, OnChange::Replace) => true,
@@ -90,7 +94,7 @@ fn by_policy(
         return Ok(marker::stale(update.old, update.job));
     }
     Ok(match update.policy.on_change {
-        OnChange::Ignore => Decision::patched(Reason::Ignored, draft, warnings),
+        OnChange::Ignore | OnChange::Report => Decision::patched(Reason::Ignored, draft, warnings),
         OnChange::Keep if !update.is_being_deleted() => {
             let mut paths = messages::changed_paths(changes);
             for companion in companions(update.old, update.job) {

@@ -85,6 +85,11 @@ impl Update<'_> {
         })
     }
 
+    /// Whether a replacement would only be checked: in a dry run, or to report it.
+    pub(super) fn only_checks(&self) -> bool {
+        self.request.dry_run || self.policy.on_change == OnChange::Report
+    }
+
     pub(super) fn is_being_deleted(&self) -> bool {
         self.old.is_being_deleted() || self.job.is_being_deleted()
     }

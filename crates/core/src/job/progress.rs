@@ -33,12 +33,7 @@ pub fn progress(job: Job<'_>) -> Progress {
 }
 
 fn is_finished(job: Job<'_>) -> bool {
-    job.status("conditions").and_then(Value::as_array).is_some_and(|conditions| {
-        conditions.iter().any(|condition| {
-            let text = |field| condition.get(field).and_then(Value::as_str);
-            matches!(text("type"), Some("Complete" | "Failed")) && text("status") == Some("True")
-        })
-    })
+    ["Complete", "Failed"].into_iter().any(|kind| job.condition(kind).is_some())
 }
 
 /// The label selector that finds the Pods of a Job, as the list call takes it. It may find others:

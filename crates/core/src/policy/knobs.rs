@@ -39,7 +39,7 @@ pub const KNOBS: [Knob; 5] = [
     Knob {
         name: "onChange",
         annotation: "rejob.dev/on-change",
-        values: Values::OneOf(&["Replace", "Keep", "Deny", "Ignore"]),
+        values: Values::OneOf(&["Replace", "Report", "Keep", "Deny", "Ignore"]),
         set: |policy, value| put(&mut policy.on_change, value),
     },
     Knob {

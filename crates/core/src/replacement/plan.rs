@@ -41,6 +41,10 @@ pub struct Plan {
     pub user: UserInfo,
     /// The client's field manager.
     pub field_manager: Option<String>,
+    /// The run that is replaced, in words.
+    pub old_run: String,
+    /// The hash of what was asked for last time.
+    pub old_hash: TemplateHash,
     /// How the new Job comes to be.
     pub mode: Mode,
     /// Whether only the checks are made.
@@ -79,6 +83,22 @@ impl Plan {
     #[must_use]
     pub fn accepted(&self) -> &Value {
         self.applied.as_ref().unwrap_or(&self.job)
+    }
+
+    /// Who asks, and with which field manager, in words.
+    #[must_use]
+    pub fn requester(&self) -> String {
+        let user = &self.user.username;
+        match self.field_manager.as_deref() {
+            Some(manager) => format!("{user} with {manager}"),
+            None => user.clone(),
+        }
+    }
+
+    /// The hashes before and after, in words.
+    #[must_use]
+    pub fn hashes(&self) -> String {
+        format!("{} -> {}", self.old_hash, self.hash)
     }
 
     /// The beginning of a refusal before the deletion. A Job that is there by an earlier turn, and not
