@@ -217,15 +217,16 @@ fn metrics_count_reviews_and_replacements() {
 fn event_audit_log_and_log_tell_how_the_old_run_went_and_who_replaced_it() {
     let plane = ControlPlane::start(&Options { audit: true, ..Options::default() });
     let rejob = Rejob::builtin(&plane);
-    let runs: [(&str, fn(&Place)); 3] = [
-        ("Complete, began ", |place| place.namespace.finish_pods(JOB)),
-        ("Failed (BackoffLimitExceeded), began ", |place| place.namespace.fail_pods(JOB)),
-        ("working, began ", |place| place.namespace.ready_pods(JOB)),
-    ];
+    let end = |place: &Place, state: &str| match state {
+        "Complete, began " => place.namespace.finish_pods(JOB),
+        "working, began " => place.namespace.ready_pods(JOB),
+        _ => place.namespace.fail_pods(JOB),
+    };
+    let states = ["Complete, began ", "Failed (BackoffLimitExceeded), began ", "working, began "];
     for (client, manager) in
         [(Client::Apply, "kubectl-client-side-apply"), (Client::ServerSideApply, "kubectl")]
     {
-        for (state, end) in &runs {
+        for state in states {
             let place = Place::new(rejob.namespace("replace"));
             let with = |image| {
                 let mut job = annotated(job(JOB, image), "rejob.dev/while-running", "Replace");
@@ -234,7 +235,7 @@ fn event_audit_log_and_log_tell_how_the_old_run_went_and_who_replaced_it() {
             };
             place.send(client, &with("app:1"));
             place.namespace.started_pods(JOB);
-            end(&place);
+            end(&place, state);
             let old = place.job();
             place.send(client, &with("app:2"));
             let hashes = [old.clone(), place.job()]
