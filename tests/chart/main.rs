@@ -31,6 +31,7 @@ mod refusals_pod;
 mod render;
 mod rules;
 mod schema;
+mod selfguard;
 mod subchart;
 mod tools;
 mod values;

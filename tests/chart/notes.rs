@@ -33,9 +33,15 @@ fn the_notes_name_the_next_command() {
 }
 
 /// What is said of it, and the settings under which it is said and is not.
-const WARNINGS: [(&str, &[&str], &[&str]); 8] = [
+const WARNINGS: [(&str, &[&str], &[&str]); 10] = [
     ("in every namespace", &[], &["rbac.namespaces={batch}"]),
     ("in every namespace", &[], &["rbac.create=false"]),
+    ("selfGuard.enabled is false", &["selfGuard.enabled=false"], &[]),
+    (
+        "selfGuard.enabled is false",
+        &["selfGuard.enabled=false"],
+        &[ONLY_KEEPS[0], ONLY_KEEPS[1], "selfGuard.enabled=false"],
+    ),
     ("has no secret token", &["certificates.mode=provided"], &[]),
     (
         "set certificates.clientCA or networkPolicy.webhookFrom",

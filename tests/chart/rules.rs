@@ -47,7 +47,7 @@ pub fn args(objects: &[Value]) -> Vec<&str> {
 }
 
 /// The policies that the rendered ConfigMap gives the server.
-fn policies(objects: &[Value]) -> rejob::policy::PolicySet {
+pub fn policies(objects: &[Value]) -> rejob::policy::PolicySet {
     let maps = of_kind(objects, "ConfigMap");
     let text =
         maps.iter().find_map(|map| map["data"]["policies.yaml"].as_str()).expect("policies.yaml");
@@ -233,7 +233,7 @@ fn a_set_of_policies_that_needs_no_api_gets_no_token_and_no_rights() {
 }
 
 /// The rights of a rendered chart: `scope group/resource[names] verbs`, sorted.
-fn rights(objects: &[Value]) -> Vec<String> {
+pub fn rights(objects: &[Value]) -> Vec<String> {
     let roles = objects.iter().filter(|o| o["kind"] == "ClusterRole" || o["kind"] == "Role");
     let mut rights: Vec<_> = roles
         .flat_map(|role| {

@@ -35,7 +35,7 @@ would have it run again after each deletion, so only the Job's own annotation as
 
 {{/* Users that are never asked about: rejob itself and the control plane. All of kube-system would be too much: k3s deploys Helm charts from there. */}}
 {{- define "rejob.ignoredUsers" -}}
-{{- $users := list (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "rejob.serviceAccountName" .)) "system:kube-controller-manager" "system:apiserver" -}}
+{{- $users := list (include "rejob.ownUser" .) "system:kube-controller-manager" "system:apiserver" -}}
 {{- range list "job-controller" "cronjob-controller" "ttl-after-finished-controller" "generic-garbage-collector" "namespace-controller" "pod-garbage-collector" "resourcequota-controller" "storage-version-migrator-controller" "disruption-controller" "node-controller" -}}
 {{- $users = append $users (printf "system:serviceaccount:kube-system:%s" .) -}}
 {{- end -}}

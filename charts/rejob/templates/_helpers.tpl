@@ -102,23 +102,49 @@ own win over those, and those over commonLabels.
 {{- if ge $seconds 3600 }}{{ div $seconds 3600 }}h{{ end }}{{ mod (div $seconds 60) 60 }}m{{ mod $seconds 60 }}s
 {{- end }}
 
-{{/* "true" when some policy replaces, so that the server needs rights in the cluster. */}}
-{{- define "rejob.replaces" -}}
-{{- range $name, $policy := .Values.policies -}}
-{{- if eq (default "Replace" $policy.onChange) "Replace" }}true{{ end -}}
+{{/* "true" when some policy has that onChange; argument: list of root and the value. */}}
+{{- define "rejob.hasOnChange" -}}
+{{- $wanted := index . 1 -}}
+{{- range $name, $policy := (index . 0).Values.policies -}}
+{{- if eq (default "Replace" $policy.onChange) $wanted }}true{{ end -}}
 {{- end -}}
+{{- end }}
+
+{{/* "true" when some policy replaces, so that the server deletes and creates Jobs. */}}
+{{- define "rejob.replaces" -}}
+{{- include "rejob.hasOnChange" (list . "Replace") -}}
+{{- end }}
+
+{{/* "true" when some policy replaces or reports, so that the server needs rights in the cluster. */}}
+{{- define "rejob.checks" -}}
+{{- if or (include "rejob.replaces" .) (include "rejob.hasOnChange" (list . "Report")) }}true{{ end -}}
 {{- end }}
 
 {{/* "true" when the server calls the API at all. */}}
 {{- define "rejob.needsAPI" -}}
-{{- if or (include "rejob.replaces" .) (eq .Values.certificates.mode "self") }}true{{ end -}}
+{{- if or (include "rejob.checks" .) (eq .Values.certificates.mode "self") }}true{{ end -}}
+{{- end }}
+
+{{/* The user that rejob's own requests carry. */}}
+{{- define "rejob.ownUser" -}}
+{{- printf "system:serviceaccount:%s:%s" .Release.Namespace (include "rejob.serviceAccountName" .) -}}
+{{- end }}
+
+{{/* Namespaces in which rejob never does anything: a list. */}}
+{{- define "rejob.neverServed" -}}
+{{- concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson -}}
+{{- end }}
+
+{{/* Name of the ValidatingAdmissionPolicy on rejob's own account, and of its binding. */}}
+{{- define "rejob.selfGuard" -}}
+self-guard.{{ include "rejob.fullname" . }}.rejob.dev
 {{- end }}
 
 {{/* Requirements on every namespace in which rejob is called at all: a list. */}}
 {{- define "rejob.namespaces" -}}
 - key: kubernetes.io/metadata.name
   operator: NotIn
-  values: {{ concat (list "kube-system" .Release.Namespace) .Values.webhook.excludedNamespaces | uniq | toJson }}
+  values: {{ include "rejob.neverServed" . }}
 {{- with .Values.rbac.namespaces }}
 - key: kubernetes.io/metadata.name
   operator: In
@@ -164,4 +190,30 @@ rules:
     operations: [{{ join ", " (index . 2) }}]
     resources: [jobs]
     scope: Namespaced
+{{- end }}
+
+{{/* What a ValidatingAdmissionPolicy that refuses looks at; argument: list of the operations and the resources. */}}
+{{- define "rejob.refusal" -}}
+failurePolicy: Fail
+matchConstraints:
+  matchPolicy: Equivalent
+  resourceRules:
+    - apiGroups: [batch]
+      apiVersions: [v1]
+      operations: [{{ join ", " (index . 0) }}]
+      resources: [{{ join ", " (index . 1) }}]
+      scope: Namespaced
+{{- end }}
+
+{{/* Its binding, which matchResources may follow; argument: list of root and the policy's name. */}}
+{{- define "rejob.refusalBinding" }}
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata:
+  name: {{ index . 1 }}
+  labels:
+    {{- include "rejob.labels" (index . 0) | nindent 4 }}
+spec:
+  policyName: {{ index . 1 }}
+  validationActions: [Deny]
 {{- end }}
