@@ -346,7 +346,8 @@ static MAY_ANSWER: AtomicBool = AtomicBool::new(false);
 
 /// Takes until the test says so over the creation of the new Job under its own name: the probe under
 /// another one comes before the first look at the Pods.
-fn takes_until_told(job: &Value) -> Duration {
+fn takes_until_told(request: &Value) -> Duration {
+    let job = &request["object"];
     if image(job) == "app:2" && job["metadata"]["name"] == JOB {
         ASKED.store(true, Ordering::SeqCst);
         wait::until("the test lets the hook answer", || {

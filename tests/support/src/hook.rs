@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use super::manifest;
+use super::namespace::Namespace;
 use super::plane::{self, ControlPlane};
 use super::rejob::Rejob;
 use super::user::{User, runtime};
@@ -41,7 +42,7 @@ pub struct Options<'a> {
     pub name: &'a str,
     pub operations: &'a [&'a str],
     pub rewrite: Rewrite,
-    /// How long it takes over a Job, in a dry run as well; it may wait for something itself.
+    /// How long it takes over a request, a dry run as well; it may wait for something itself.
     pub takes: fn(&Value) -> Duration,
     pub failure_policy: &'a str,
 }
@@ -74,6 +75,15 @@ impl Hook {
 
     /// Serves the namespaces of that rejob. Returns when the API server calls it for a creation.
     pub fn with(plane: &ControlPlane, rejob: &Rejob<'_>, options: &Options<'_>) -> Self {
+        Self::of(plane, &rejob.instance_label(), &rejob.unlabeled_namespace(), options)
+    }
+
+    /// Serves that namespace. Returns when the API server calls it for a creation.
+    pub fn in_namespace(plane: &ControlPlane, served: &Namespace, options: &Options<'_>) -> Self {
+        Self::of(plane, &json!({ "kubernetes.io/metadata.name": served.name() }), served, options)
+    }
+
+    fn of(plane: &ControlPlane, labels: &Value, served: &Namespace, options: &Options<'_>) -> Self {
         let configuration = format!("{}-{}", options.name, plane::unique());
         let calls = Arc::new(AtomicUsize::new(0));
         let behavior =
@@ -94,7 +104,7 @@ impl Hook {
                     "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
                     "operations": options.operations, "scope": "Namespaced",
                 }],
-                "namespaceSelector": { "matchLabels": rejob.instance_label() },
+                "namespaceSelector": { "matchLabels": labels },
                 "sideEffects": "None",
                 "failurePolicy": options.failure_policy,
             }],
@@ -102,7 +112,7 @@ impl Hook {
         let admin = plane.admin();
         admin.post(CONFIGURATIONS, &object).ok();
         let hook = Self { admin, configuration, server };
-        let path = format!("{}?dryRun=All", rejob.unlabeled_namespace().jobs_path());
+        let path = format!("{}?dryRun=All", served.jobs_path());
         wait::until("the API server calls the hook", || {
             hook.admin.post(&path, &manifest::job("probe", "probe:1")).ok();
             (calls.load(Ordering::Relaxed) > 0).then_some(())
@@ -196,8 +206,8 @@ async fn answer(
     behavior.calls.fetch_add(1, Ordering::Relaxed);
     let request = &review["request"];
     let object = &request["object"];
-    let (takes, job) = (behavior.takes, object.clone());
-    let time = tokio::task::spawn_blocking(move || takes(&job)).await.expect("a time");
+    let (takes, asked) = (behavior.takes, request.clone());
+    let time = tokio::task::spawn_blocking(move || takes(&asked)).await.expect("a time");
     tokio::time::sleep(time).await;
     let mut rewritten = object.clone();
     (behavior.rewrite)(&mut rewritten);
