@@ -12,6 +12,7 @@ mod later;
 mod namespaces;
 mod order;
 mod rights;
+mod self_guard;
 mod workload;
 
 use super::facts::Facts;
@@ -21,7 +22,7 @@ use super::finding::Finding;
 pub type Check = fn(&Facts, &mut Vec<Finding>);
 
 /// All of them, in order.
-pub const ALL: [Check; 13] = [
+pub const ALL: [Check; 14] = [
     cluster::version,
     cluster::clock,
     entries::configuration,
@@ -30,6 +31,7 @@ pub const ALL: [Check; 13] = [
     workload::deployments,
     workload::endpoints,
     rights::rights,
+    self_guard::self_guard,
     namespaces::namespaces,
     calls::calls,
     dormant::dormant,

@@ -4,6 +4,7 @@ mod cluster;
 mod collecting;
 mod entries;
 mod later;
+mod self_guard;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -113,8 +114,8 @@ fn healthy() -> Facts {
         version: Ok("v1.37.2".into()),
         configurations: Ok(vec![from(configuration(&ca))]),
         validating: Ok(Vec::new()),
-        admission_policies: Ok(Vec::new()),
-        admission_bindings: Ok(Vec::new()),
+        admission_policies: Ok(vec![from(self_guard::policy())]),
+        admission_bindings: Ok(vec![from(self_guard::binding())]),
         namespaces: Ok(vec![
             from(json!({ "metadata": { "name": "rejob" } })),
             from(json!({ "metadata": { "name": "kube-system" } })),
@@ -224,6 +225,7 @@ fn a_healthy_installation_has_every_check_and_no_word_of_trouble() {
         "deployment",
         "endpoints",
         "rights",
+        "self-guard",
         "namespace",
         "calls",
         "dormant-jobs",

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{from, hint, spoiled};
-use crate::doctor::Facts;
+use crate::doctor::{Facts, Level};
 
 fn rule(resource: &str, operations: &[&str]) -> Value {
     json!({
@@ -39,14 +39,14 @@ fn mutating(name: &'static str) -> impl FnOnce(&mut Facts) {
 /// A policy and its binding: what each of them matches, and what the binding does.
 fn policy(constraints: Value, narrowed: Value, action: &'static str) -> impl FnOnce(&mut Facts) {
     move |facts| {
-        facts.admission_policies = Ok(vec![from(json!({
+        facts.admission_policies.as_mut().unwrap().push(from(json!({
             "metadata": { "name": "no-latest" }, "spec": { "matchConstraints": constraints },
-        }))]);
-        facts.admission_bindings = Ok(vec![from(json!({
+        })));
+        facts.admission_bindings.as_mut().unwrap().push(from(json!({
             "metadata": { "name": "everywhere" },
             "spec": { "policyName": "no-latest", "validationActions": [action],
                       "matchResources": narrowed },
-        }))]);
+        })));
     }
 }
 
@@ -88,7 +88,7 @@ fn what_does_not_meet_an_update_of_a_served_job_is_none() {
     assert_eq!(
         spoiled(|facts| {
             policy(jobs(), Value::Null, "Deny")(facts);
-            facts.admission_bindings = Ok(Vec::new());
+            facts.admission_bindings.as_mut().unwrap().pop();
         }),
         []
     );
@@ -96,7 +96,7 @@ fn what_does_not_meet_an_update_of_a_served_job_is_none() {
         spoiled(|facts| {
             policy(jobs(), Value::Null, "Deny")(facts);
             let labels = json!({ "app.kubernetes.io/part-of": "rejob" });
-            facts.admission_policies.as_mut().unwrap()[0].metadata.labels = from(labels);
+            facts.admission_policies.as_mut().unwrap()[1].metadata.labels = from(labels);
         }),
         []
     );
@@ -106,10 +106,15 @@ fn what_does_not_meet_an_update_of_a_served_job_is_none() {
 fn what_may_not_be_listed_is_one_hint() {
     let no = || "x is forbidden: User \"eve\" cannot list resource \"x\"".to_owned();
     hint("later-admission", "is forbidden", |facts| facts.validating = Err(no()));
-    hint("later-admission", "is forbidden", |facts| facts.admission_bindings = Err(no()));
-    hint("later-admission", "is forbidden", |facts| {
+    // The self-guard cannot be seen either then.
+    let found = spoiled(|facts| {
         facts.validating = Err(no());
         facts.admission_policies = Err(no());
         facts.admission_bindings = Err(no());
     });
+    let checks: Vec<_> = found.iter().map(|finding| finding.check).collect();
+    assert_eq!(checks, ["self-guard", "later-admission"]);
+    let found = spoiled(|facts| facts.admission_bindings = Err(no()));
+    assert!(found.iter().all(|finding| finding.level == Level::Hint), "{found:?}");
+    assert_eq!(found.len(), 2);
 }

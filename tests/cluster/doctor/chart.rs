@@ -27,6 +27,8 @@ fn an_installation_by_the_chart_is_found_and_understood() {
     seen.finds("endpoints", &format!("{place}/{release}: it has no ready endpoint"));
     let rights = seen.messages("ok", "rights");
     assert_eq!(rights, [format!("{place}/{release}: it has each of the 13 rights it needs")]);
+    let guard = seen.messages("ok", "self-guard");
+    assert_eq!(guard, [format!("{place}/{release}: self-guard.{release}.rejob.dev limits it")]);
     let remedies = seen.json["findings"].as_array().unwrap();
     let restart = format!("kubectl --namespace {place} rollout restart deployment/{release}");
     assert!(remedies.iter().any(|finding| finding["do"] == restart), "{}", seen.output.stdout);
@@ -98,7 +100,15 @@ fn restricted_to_namespaces_the_rights_are_asked_for_there() {
         let missing = turn.doctor().messages("problem", "rights");
         (missing.len() == 7).then_some(missing)
     });
+    namespace
+        .helm(Helm::V4_3, &["upgrade", &release, chart, "--set", "selfGuard.enabled=false"])
+        .ok();
+    let without = turn.doctor().messages("hint", "self-guard");
     namespace.helm(Helm::V4_3, &["uninstall", &release]).ok();
+    assert!(
+        without[0].contains("there is no ValidatingAdmissionPolicy self-guard."),
+        "{without:?}"
+    );
     assert!(rights[0].ends_with("it has each of the 13 rights it needs"), "{rights:?}");
     let place = format!(" in the namespace {}", served.name());
     assert!(missing.iter().all(|message| message.ends_with(&place)), "{missing:?}");

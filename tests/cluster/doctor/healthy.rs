@@ -18,6 +18,7 @@ fn a_healthy_installation_is_well_in_text_and_in_json() {
         "certificate",
         "deployment",
         "rights",
+        "self-guard",
         "namespace",
         "calls",
         "dormant-jobs",
