@@ -8,6 +8,7 @@ mod connect;
 mod effects;
 #[cfg(test)]
 pub(crate) mod fake;
+mod impersonation;
 pub mod names;
 mod version;
 pub mod webhook;

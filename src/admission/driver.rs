@@ -27,6 +27,9 @@ pub async fn run<C: Cluster>(
 ) -> Outcome {
     let mut time = Time { left: left(deadline), creation };
     let mut execution = Execution::new(plan, policy, time);
+    if cluster.checks_as_user() {
+        execution = execution.as_user();
+    }
     let dormant = match plan.mode {
         Mode::Recreate => plan.dormant(policy),
         Mode::Apply => Value::Null,
@@ -67,7 +70,10 @@ pub async fn run<C: Cluster>(
         }))
         .await;
         let dry_runs = done.iter().filter(|(_, (effect, _))| {
-            matches!(effect, Effect::DryRunCreate | Effect::DryRunDormant)
+            matches!(
+                effect,
+                Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant
+            )
         });
         let slowest = dry_runs.map(|(took, _)| *took).max().unwrap_or_default();
         time = Time { left: left(deadline), creation: time.creation.max(slowest) };
@@ -98,6 +104,16 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
         Effect::DryRunDormant => Reply::Created(
             cluster.create(namespace, dormant, manager, true).await.map(|job| uid(&job)),
         ),
+        Effect::DryRunCreateAsUser => {
+            let made = cluster.dry_run_create_as_user(user, namespace, plan.accepted(), manager);
+            Reply::Created(made.await.map(|job| uid(&job)))
+        }
+        Effect::DryRunDeleteAsUser => {
+            let (uid, revision) = (&plan.uid, &plan.resource_version);
+            Reply::Deleted(
+                cluster.dry_run_delete_as_user(user, namespace, name, uid, revision).await,
+            )
+        }
         Effect::Look => {
             let selector = plan.pods.as_deref().unwrap_or_default();
             let pods = cluster.pods(namespace, selector).await;

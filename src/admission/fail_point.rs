@@ -25,6 +25,8 @@ pub(super) fn hit(effect: Effect, step: Step) {
         Effect::MayCreate => "may-create",
         Effect::DryRunCreate => "dry-run-create",
         Effect::DryRunDormant => "dry-run-dormant",
+        Effect::DryRunCreateAsUser => "dry-run-create-as-user",
+        Effect::DryRunDeleteAsUser => "dry-run-delete-as-user",
         Effect::Look => "look",
         Effect::Delete => "delete",
         Effect::Create => "create",

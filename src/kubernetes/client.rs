@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use http::{Method, Request};
+use http::{HeaderMap, Method, Request};
 use jiff::Timestamp;
 use kube::Config;
 use kube::client::Body;
@@ -60,7 +60,21 @@ impl ApiClient {
         path: &str,
         body: Option<&Value>,
     ) -> Result<ApiAnswer, String> {
-        self.send(method, path, JSON, body).await
+        self.send(method, path, JSON, body, HeaderMap::new()).await
+    }
+
+    /// Sends one request with more headers.
+    ///
+    /// # Errors
+    /// Half a sentence on why no answer came.
+    pub(super) async fn call_with(
+        &self,
+        headers: HeaderMap,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<ApiAnswer, String> {
+        self.send(method, path, JSON, body, headers).await
     }
 
     /// Sends a patch of that media type.
@@ -68,7 +82,7 @@ impl ApiClient {
     /// # Errors
     /// Half a sentence on why no answer came.
     pub async fn patch(&self, path: &str, media: &str, patch: &Value) -> Result<ApiAnswer, String> {
-        self.send(Method::PATCH, path, media, Some(patch)).await
+        self.send(Method::PATCH, path, media, Some(patch), HeaderMap::new()).await
     }
 
     async fn send(
@@ -77,15 +91,17 @@ impl ApiClient {
         path: &str,
         media: &str,
         body: Option<&Value>,
+        headers: HeaderMap,
     ) -> Result<ApiAnswer, String> {
         let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(path)
             .header(http::header::CONTENT_TYPE, media)
             .header(http::header::ACCEPT, JSON)
             .body(Body::from(bytes))
             .map_err(|error| format!("cannot make the request: {error}"))?;
+        request.headers_mut().extend(headers);
         let begun = Instant::now();
         let response = self.0.send(request).await.map_err(|error| with_causes(&error))?;
         let code = response.status().as_u16();

@@ -4,14 +4,14 @@
 
 use std::time::Instant;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use k8s_openapi::api::core::v1::Event;
 use kube::Config;
 use serde_json::{Value, json};
 
 use super::{
     ApiClient, Cluster, ConnectError, FIELD_MANAGER, JobEvent, POLICY_LABEL, Right, ServerVersion,
-    encode, items, job_path, jobs_path, namespace_path, webhook,
+    encode, impersonation, items, job_path, jobs_path, namespace_path, webhook,
 };
 use crate::job::keys;
 use crate::metrics::{ApiResource, ApiVerb, Metrics};
@@ -24,6 +24,7 @@ pub struct KubeCluster {
     client: ApiClient,
     metrics: Metrics,
     namespaces: Vec<String>,
+    check_as_user: bool,
 }
 
 /// What rejob needs to know about the cluster and itself before it serves.
@@ -36,16 +37,18 @@ pub struct Introduction {
 }
 
 impl KubeCluster {
-    /// A connection; `namespaces` are those it looks after, all when empty.
+    /// A connection; `namespaces` are those it looks after, all when empty; `check_as_user`: whether
+    /// the checks of a replacement are made in the user's name.
     ///
     /// # Errors
     /// When the configuration makes no client.
     pub fn new(
         config: Config,
         namespaces: Vec<String>,
+        check_as_user: bool,
         metrics: Metrics,
     ) -> Result<Self, ConnectError> {
-        Ok(Self { client: ApiClient::new(config)?, metrics, namespaces })
+        Ok(Self { client: ApiClient::new(config)?, metrics, namespaces, check_as_user })
     }
 
     /// The client behind it.
@@ -74,7 +77,7 @@ impl KubeCluster {
     }
 
     async fn get_object(&self, resource: ApiResource, path: &str) -> Result<Value, ApiError> {
-        self.send(ApiVerb::Get, resource, Method::GET, path, None).await
+        self.send(ApiVerb::Get, resource, Method::GET, path, None, HeaderMap::new()).await
     }
 
     /// An object, or `None` where there is none.
@@ -87,7 +90,8 @@ impl KubeCluster {
 
     /// The items of a list.
     async fn list(&self, resource: ApiResource, path: &str) -> Result<Vec<Value>, ApiError> {
-        self.send(ApiVerb::List, resource, Method::GET, path, None).await.map(items)
+        let list = self.send(ApiVerb::List, resource, Method::GET, path, None, HeaderMap::new());
+        list.await.map(items)
     }
 
     async fn post(
@@ -97,7 +101,7 @@ impl KubeCluster {
         path: &str,
         body: &Value,
     ) -> Result<Value, ApiError> {
-        self.send(verb, resource, Method::POST, path, Some(body)).await
+        self.send(verb, resource, Method::POST, path, Some(body), HeaderMap::new()).await
     }
 
     async fn send(
@@ -107,14 +111,32 @@ impl KubeCluster {
         method: Method,
         path: &str,
         body: Option<&Value>,
+        headers: HeaderMap,
     ) -> Result<Value, ApiError> {
         let begun = Instant::now();
-        let answer = self.client.call(method, path, body).await.map_err(ApiError::unanswered);
+        let answer = self.client.call_with(headers, method, path, body).await;
+        let answer = answer.map_err(ApiError::unanswered);
         let result = answer.and_then(super::ApiAnswer::object);
         let code = result.as_ref().map_or_else(|error| error.code, |_| StatusCode::OK.as_u16());
         self.metrics.api_request(verb, resource, (code > 0).then_some(code), begun.elapsed());
         result
     }
+}
+
+fn creation_path(namespace: &str, field_manager: Option<&str>, dry_run: bool) -> String {
+    let manager = encode(field_manager.unwrap_or(FIELD_MANAGER));
+    let dry_run = if dry_run { "&dryRun=All" } else { "" };
+    format!("{}?fieldManager={manager}{dry_run}", jobs_path(namespace))
+}
+
+/// The options of a deletion of that very Job.
+fn deletion(uid: &str, resource_version: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": { "uid": uid, "resourceVersion": resource_version }
+    })
 }
 
 impl Cluster for KubeCluster {
@@ -163,14 +185,43 @@ impl Cluster for KubeCluster {
         field_manager: Option<&str>,
         dry_run: bool,
     ) -> Result<Value, ApiError> {
-        let mut path = jobs_path(namespace);
-        path.push_str("?fieldManager=");
-        path.push_str(&encode(field_manager.unwrap_or(FIELD_MANAGER)));
+        let path = creation_path(namespace, field_manager, dry_run);
         let verb = if dry_run { ApiVerb::DryRunCreate } else { ApiVerb::Create };
-        if dry_run {
-            path.push_str("&dryRun=All");
-        }
         self.post(verb, ApiResource::Jobs, &path, job).await
+    }
+
+    fn checks_as_user(&self) -> bool {
+        self.check_as_user
+    }
+
+    async fn dry_run_create_as_user(
+        &self,
+        user: &UserInfo,
+        namespace: &str,
+        job: &Value,
+        field_manager: Option<&str>,
+    ) -> Result<Value, ApiError> {
+        let headers = impersonation::headers(user).map_err(ApiError::not_impersonated)?;
+        let path = creation_path(namespace, field_manager, true);
+        let (verb, resource) = (ApiVerb::DryRunCreate, ApiResource::Jobs);
+        self.send(verb, resource, Method::POST, &path, Some(job), headers).await
+    }
+
+    async fn dry_run_delete_as_user(
+        &self,
+        user: &UserInfo,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> Result<(), ApiError> {
+        let headers = impersonation::headers(user).map_err(ApiError::not_impersonated)?;
+        let mut options = deletion(uid, resource_version);
+        options["dryRun"] = json!(["All"]);
+        let (verb, resource) = (ApiVerb::DryRunDelete, ApiResource::Jobs);
+        let path = job_path(namespace, name);
+        let sent = self.send(verb, resource, Method::DELETE, &path, Some(&options), headers);
+        sent.await.map(drop)
     }
 
     async fn delete(
@@ -180,16 +231,12 @@ impl Cluster for KubeCluster {
         uid: &str,
         resource_version: &str,
     ) -> Result<(), ApiError> {
-        let options = json!({
-            "apiVersion": "v1",
-            "kind": "DeleteOptions",
-            "propagationPolicy": "Background",
-            "preconditions": { "uid": uid, "resourceVersion": resource_version }
-        });
+        let options = deletion(uid, resource_version);
+        let (verb, resource) = (ApiVerb::Delete, ApiResource::Jobs);
         let path = job_path(namespace, name);
-        self.send(ApiVerb::Delete, ApiResource::Jobs, Method::DELETE, &path, Some(&options))
-            .await
-            .map(drop)
+        let sent =
+            self.send(verb, resource, Method::DELETE, &path, Some(&options), HeaderMap::new());
+        sent.await.map(drop)
     }
 
     async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {

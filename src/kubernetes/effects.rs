@@ -62,6 +62,28 @@ pub trait Cluster: Send + Sync + 'static {
         dry_run: bool,
     ) -> impl Future<Output = Result<Value, ApiError>> + Send;
 
+    /// Whether the checks of a replacement are made in the user's name.
+    fn checks_as_user(&self) -> bool;
+
+    /// Asks in the user's name whether a Job would be accepted; the Job as it would be stored.
+    fn dry_run_create_as_user(
+        &self,
+        user: &UserInfo,
+        namespace: &str,
+        job: &Value,
+        field_manager: Option<&str>,
+    ) -> impl Future<Output = Result<Value, ApiError>> + Send;
+
+    /// Asks in the user's name whether [`Self::delete`] would be done.
+    fn dry_run_delete_as_user(
+        &self,
+        user: &UserInfo,
+        namespace: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
     /// Deletes a Job with `propagationPolicy: Background`, if it still has the uid and revision.
     fn delete(
         &self,

@@ -22,6 +22,8 @@ type Script = dyn Fn(&str, usize) -> Option<ScriptedAnswer> + Send + Sync;
 
 pub(crate) struct Fake {
     script: Box<Script>,
+    /// Whether checks are made in the user's name.
+    pub(crate) as_user: bool,
     begun: Instant,
     counts: Mutex<HashMap<String, usize>>,
     /// What was called, and when, counted from the start.
@@ -38,6 +40,7 @@ impl Fake {
     ) -> Self {
         Self {
             script: Box::new(script),
+            as_user: false,
             begun: Instant::now(),
             counts: Mutex::default(),
             calls: Mutex::default(),
@@ -114,6 +117,34 @@ impl Cluster for Fake {
             }
             job => Ok(job),
         })
+    }
+
+    fn checks_as_user(&self) -> bool {
+        self.as_user
+    }
+
+    async fn dry_run_create_as_user(
+        &self,
+        user: &UserInfo,
+        _: &str,
+        job: &Value,
+        _: Option<&str>,
+    ) -> Result<Value, ApiError> {
+        let taken = || error(409, "AlreadyExists", "jobs.batch \"nightly\" already exists");
+        let answer = self.call("create-as-user", json!([user.username, job]), Value::Null).await?;
+        Some(answer).filter(|answer| !answer.is_null()).ok_or_else(taken)
+    }
+
+    async fn dry_run_delete_as_user(
+        &self,
+        user: &UserInfo,
+        _: &str,
+        name: &str,
+        uid: &str,
+        resource_version: &str,
+    ) -> Result<(), ApiError> {
+        let sent = json!([user.username, name, uid, resource_version]);
+        self.call("delete-as-user", sent, Value::Null).await.map(drop)
     }
 
     async fn delete(

@@ -73,6 +73,8 @@ label_values! {
         DryRunCreate = "dry-run-create",
         /// Deletes an object.
         Delete = "delete",
+        /// Asks whether an object would be deleted.
+        DryRunDelete = "dry-run-delete",
     }
 }
 

@@ -75,7 +75,7 @@ reasons! {
     RunningWait = "running_wait", "replacement", "The old Job works; the client waits.";
     RunningDenied = "running_denied", "replacement", "The old Job works.";
     RightsDenied = "rights_denied", "replacement", "The user may not delete and create Jobs here.";
-    InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job.";
+    InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job, or, in the name of the user, the deletion of the old one.";
     NotOptedIn = "not_opted_in", "replacement", "The namespace opts in to no policy, to another one, or to one that this rejob does not have.";
     UnclearWriter = "unclear_writer", "replacement", "Within the second of the last apply it cannot be told whether this is one; the client tries again.";
     NeverSettles = "never_settles", "replacement", "Each turn of the request gives another template, so the new Job never starts.";

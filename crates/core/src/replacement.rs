@@ -6,6 +6,7 @@
 //! server's write fails and it starts over. In turn 2 it creates the Job from the client's own
 //! apply, or updates the dormant Job, which `decide` then releases.
 
+mod as_user;
 mod effect;
 mod error;
 mod execution;

@@ -261,3 +261,103 @@ async fn only_a_name_that_is_taken_passes_the_dry_run() {
         }
     }
 }
+
+/// A cluster in which checks are made in the user's name.
+fn as_user(script: impl Fn(&str, usize) -> Option<ScriptedAnswer> + Send + Sync + 'static) -> Fake {
+    let mut fake = Fake::new(script);
+    fake.as_user = true;
+    fake
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_in_the_users_name_ask_for_no_right() {
+    let fake = as_user(well);
+    let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+    assert_eq!(outcome, Outcome::Replaced(Some("new".into())));
+    let checks = ["opt-in", "delete-as-user", "create-as-user", "dry-run-dormant"];
+    assert_eq!(fake.names(), [checks.as_slice(), &["delete", "create"]].concat());
+    let sent = fake.sent.lock().unwrap();
+    assert_eq!(sent[1], json!(["ada", "nightly", "old", "7"]));
+    assert_eq!(sent[2][0], "ada");
+    assert_eq!(sent[2][1]["spec"]["parallelism"], 2, "as it is to run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_is_checked_in_the_users_name_as_well() {
+    let fake = as_user(well);
+    let (outcome, _) = outcome(&fake, &plan(Mode::Apply), TIME).await;
+    assert_eq!(outcome, Outcome::Replaced(None));
+    assert_eq!(fake.names(), ["opt-in", "delete-as-user", "create-as-user", "delete"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_refuses_in_the_users_name_is_named() {
+    let rbac = |user: &str, verb: &str| {
+        format!(
+            "jobs.batch is forbidden: User \"{user}\" cannot {verb} resource \"jobs\" in API group \"batch\""
+        )
+    };
+    for (call, message, reason, words) in [
+        (
+            "delete-as-user",
+            rbac("ada", "delete"),
+            Reason::RightsDenied,
+            "user \"ada\" may not delete jobs",
+        ),
+        (
+            "create-as-user",
+            rbac("ada", "create"),
+            Reason::RightsDenied,
+            "user \"ada\" may not create jobs",
+        ),
+        (
+            "delete-as-user",
+            rbac("rejob", "impersonate-on:user-info:delete"),
+            Reason::ClusterError,
+            "rejob may not check it in the name of user \"ada\"",
+        ),
+        (
+            "create-as-user",
+            rbac("rejob", "impersonate:user-info"),
+            Reason::ClusterError,
+            "grant rejob's service account that verb",
+        ),
+        (
+            "delete-as-user",
+            "a policy denied request: never on Fridays".into(),
+            Reason::InvalidDenied,
+            "refuses to delete the old one: a policy denied request: never on Fridays",
+        ),
+        (
+            "create-as-user",
+            "a policy denied request: not you".into(),
+            Reason::InvalidDenied,
+            "refuses the new one: a policy denied request: not you",
+        ),
+    ] {
+        let answered = message.clone();
+        let fake = as_user(move |name, _| {
+            (name == call).then(|| (Duration::ZERO, Err(error(403, "Forbidden", &answered))))
+        });
+        let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
+        let Outcome::Refused(found, told) = outcome else { panic!("{message}: {outcome:?}") };
+        assert_eq!(found, reason, "{message}");
+        assert!(told.contains(words), "{told}");
+        assert_eq!(fake.count("delete"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_view_is_left_to_the_deletion_and_a_passing_error_is_no_answer() {
+    for (code, expected) in [(404, "replaced"), (409, "replaced"), (503, "busy"), (0, "busy")] {
+        let fake = as_user(move |name, _| {
+            (name == "delete-as-user").then(|| (Duration::ZERO, Err(error(code, "x", "y"))))
+        });
+        let found = match outcome(&fake, &plan(Mode::Recreate), TIME).await.0 {
+            Outcome::Replaced(_) => "replaced",
+            Outcome::Busy(_) => "busy",
+            other => panic!("{code}: {other:?}"),
+        };
+        assert_eq!(found, expected, "{code}");
+    }
+}

@@ -28,6 +28,10 @@ pub struct ClusterArgs {
     /// Jobs in all of them.
     #[arg(long, env = "REJOB_NAMESPACES", value_name = "NAME", value_delimiter = ',')]
     pub namespaces: Vec<String>,
+    /// Makes the checks of a replacement in the name of the user who asks for it (Kubernetes 1.36 and
+    /// later), so that admission that looks at the user speaks before anything is deleted.
+    #[arg(long, env = "REJOB_CHECK_AS_USER")]
+    pub check_as_user: bool,
     /// Seconds between two looks for left-over dormant Jobs.
     #[arg(long, env = "REJOB_REAPER_INTERVAL_SECONDS", hide = true,
           default_value_t = reaper::INTERVAL.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
@@ -58,7 +62,8 @@ impl Connection {
             return Ok(None);
         };
         let server = config.cluster_url.to_string();
-        let cluster = KubeCluster::new(config, args.namespaces.clone(), metrics.clone())?;
+        let namespaces = args.namespaces.clone();
+        let cluster = KubeCluster::new(config, namespaces, args.check_as_user, metrics.clone())?;
         let mut tries = 0;
         let told = loop {
             match cluster.introduce().await {

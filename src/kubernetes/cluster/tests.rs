@@ -18,6 +18,7 @@ fn connected(namespaces: &[&str]) -> (KubeCluster, Server, Metrics) {
         client: ApiClient::of(kube::Client::new(service, "default")),
         metrics: metrics.clone(),
         namespaces: namespaces.iter().map(|name| (*name).to_owned()).collect(),
+        check_as_user: false,
     };
     (cluster, Server { handle }, metrics)
 }
@@ -25,13 +26,20 @@ fn connected(namespaces: &[&str]) -> (KubeCluster, Server, Metrics) {
 impl Server {
     /// Answers the next request; its method, path with query, and body.
     async fn answers(&mut self, code: u16, body: Value) -> (String, String, Value) {
+        self.names(code, body).await.0
+    }
+
+    /// The same, and in whose name it is made.
+    async fn names(&mut self, code: u16, body: Value) -> ((String, String, Value), Vec<String>) {
         let (request, send) = self.handle.next_request().await.expect("a request");
         let (head, sent) = request.into_parts();
         let bytes = sent.collect_bytes().await.unwrap();
         let sent = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let answer = Response::builder().status(code);
         send.send_response(answer.body(Body::from(body.to_string().into_bytes())).unwrap());
-        (head.method.to_string(), head.uri.to_string(), sent)
+        let named = head.headers.iter().filter(|(name, _)| name.as_str().starts_with("imp"));
+        let named = named.map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+        ((head.method.to_string(), head.uri.to_string(), sent), named.collect())
     }
 }
 
@@ -106,6 +114,41 @@ async fn rights_are_asked_for_with_all_that_is_known_of_the_user() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_check_in_the_users_name_carries_the_user_and_changes_nothing() {
+    let user = UserInfo {
+        username: "ada".into(),
+        groups: vec!["dev".into(), "ops".into()],
+        ..UserInfo::default()
+    };
+    let (cluster, mut server, metrics) = connected(&[]);
+    let job = json!({ "kind": "Job" });
+    let asked = cluster.dry_run_create_as_user(&user, "team", &job, Some("tool"));
+    let (created, (call, named)) = tokio::join!(asked, server.names(201, job.clone()));
+    assert_eq!((created, &call.2), (Ok(job.clone()), &job));
+    let path = "/apis/batch/v1/namespaces/team/jobs?fieldManager=tool&dryRun=All";
+    assert_eq!((call.0.as_str(), call.1.as_str()), ("POST", path));
+    let ada = ["impersonate-user: ada", "impersonate-group: dev", "impersonate-group: ops"];
+    assert_eq!(named, ada);
+    assert!(counted(&metrics, "verb=\"dry-run-create\""));
+    let asked = cluster.dry_run_delete_as_user(&user, "team", "nightly", "old", "7");
+    let (deleted, (call, named)) = tokio::join!(asked, server.names(200, job.clone()));
+    assert_eq!((deleted, named), (Ok(()), ada.map(str::to_owned).to_vec()));
+    let path = "/apis/batch/v1/namespaces/team/jobs/nightly";
+    assert_eq!((call.0.as_str(), call.1.as_str()), ("DELETE", path));
+    assert_eq!(call.2["dryRun"], json!(["All"]));
+    assert_eq!(call.2["propagationPolicy"], "Background");
+    assert_eq!(call.2["preconditions"], json!({ "uid": "old", "resourceVersion": "7" }));
+    assert!(counted(&metrics, "verb=\"dry-run-delete\""));
+    // Nothing is sent in anybody else's name.
+    let (_, (_, named)) =
+        tokio::join!(cluster.delete("team", "nightly", "old", "7"), server.names(200, Value::Null));
+    assert_eq!(named, [""; 0]);
+    let odd = UserInfo { username: "ada ".into(), ..UserInfo::default() };
+    let error = cluster.dry_run_create_as_user(&odd, "team", &job, None).await.unwrap_err();
+    assert!(error.is_denied_impersonation(), "{error}");
 }
 
 #[tokio::test]

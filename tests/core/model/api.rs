@@ -183,9 +183,13 @@ fn admit(model: &Checked, world: &mut World, client: usize, turn: Turn) {
             let refusal = Refusal { code, reason: "denied" };
             return fail(model, world, client, turn, refusal);
         }
-        Reviewed::Replace(plan, answer) => {
-            Phase::Runs(Run { plan, replies: Vec::new(), answer, by: Some(client) })
-        }
+        Reviewed::Replace(plan, answer) => Phase::Runs(Run {
+            plan,
+            as_user: model.scenario.as_user,
+            replies: Vec::new(),
+            answer,
+            by: Some(client),
+        }),
         Reviewed::Wait => Phase::Waits,
     };
     world.clients[client] = Client::Turn(turn, phase);

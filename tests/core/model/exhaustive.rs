@@ -189,10 +189,13 @@ fn a_refused_replacement_deletes_nothing() {
         for (user, image) in
             [("ada", "bad!"), ("ada", NEVER_ASLEEP), ("ada", NEVER_AWAKE), ("patch-only", "a:2")]
         {
-            let senders =
-                vec![Sender::new(kind, user, &[image]), Sender::new(kind, "ada", &["a:3"])];
-            let scenario = Scenario { applied_by: applied(&[kind]), ..Scenario::of(senders) };
-            holds(&format!("{kind:?} of {image} by {user}"), scenario);
+            for as_user in [false, true] {
+                let senders =
+                    vec![Sender::new(kind, user, &[image]), Sender::new(kind, "ada", &["a:3"])];
+                let applied_by = applied(&[kind]);
+                let scenario = Scenario { as_user, applied_by, ..Scenario::of(senders) };
+                holds(&format!("{kind:?} of {image} by {user}, as the user: {as_user}"), scenario);
+            }
         }
     }
 }

@@ -22,6 +22,9 @@ const NO_TIME: Time = Time { left: Duration::ZERO, creation: Duration::ZERO };
 /// The real execution, brought to where it stands.
 pub fn execution(run: &Run) -> Execution<'_> {
     let mut execution = Execution::new(&run.plan.0, POLICY, TIME);
+    if run.as_user {
+        execution = execution.as_user();
+    }
     for (replies, in_time) in &run.replies {
         execution.resume(replies.clone(), if *in_time { TIME } else { NO_TIME });
     }
@@ -34,6 +37,13 @@ fn error(refusal: &Refusal) -> ApiError {
         reason: refusal.reason.to_owned(),
         message: refusal.reason.to_owned(),
     }
+}
+
+fn forbidden(verb: &str) -> ApiError {
+    let message = format!(
+        "jobs.batch is forbidden: User \"patch-only\" cannot {verb} resource \"jobs\" in API group \"batch\""
+    );
+    ApiError { code: 403, reason: "Forbidden".to_owned(), message }
 }
 
 /// No answer, or one that tells nothing.
@@ -67,6 +77,14 @@ pub fn carry_out(
         }
         Effect::DryRunCreate => Reply::Created(dry_run(world, plan.job.clone())),
         Effect::DryRunDormant => Reply::Created(dry_run(world, plan.dormant("replace"))),
+        Effect::DryRunCreateAsUser if !may_replace(&plan.user) => {
+            Reply::Created(Err(forbidden("create")))
+        }
+        Effect::DryRunCreateAsUser => Reply::Created(dry_run(world, plan.job.clone())),
+        Effect::DryRunDeleteAsUser if !may_replace(&plan.user) => {
+            Reply::Deleted(Err(forbidden("delete")))
+        }
+        Effect::DryRunDeleteAsUser => Reply::Deleted(Ok(())),
         Effect::Look => Reply::Works(Ok(false)),
         Effect::Delete => Reply::Deleted(delete(model, world, plan, by).map_err(|r| error(&r))),
         Effect::Create => Reply::Created(create(model, world, plan).map_err(|r| error(&r))),

@@ -78,6 +78,8 @@ pub struct Scenario {
     pub image_set: Option<&'static str>,
     /// The Job that is there at first was made by an apply of this manager.
     pub applied_by: Option<&'static str>,
+    /// The checks are made in the user's name.
+    pub as_user: bool,
     /// Every command must succeed.
     pub all_succeed: bool,
 }
@@ -93,6 +95,7 @@ impl Scenario {
             pods_become_ready: false,
             image_set: None,
             applied_by: None,
+            as_user: false,
             all_succeed: false,
         }
     }

@@ -227,6 +227,31 @@ impl Cluster for Simulated {
         .map_err(error)
     }
 
+    fn checks_as_user(&self) -> bool {
+        false
+    }
+
+    async fn dry_run_create_as_user(
+        &self,
+        _: &UserInfo,
+        _: &str,
+        _: &Value,
+        _: Option<&str>,
+    ) -> Result<Value, ApiError> {
+        unreachable!("the checks are rejob's own")
+    }
+
+    async fn dry_run_delete_as_user(
+        &self,
+        _: &UserInfo,
+        _: &str,
+        _: &str,
+        _: &str,
+        _: &str,
+    ) -> Result<(), ApiError> {
+        unreachable!("the checks are rejob's own")
+    }
+
     async fn delete(&self, _: &str, _: &str, uid: &str, revision: &str) -> Result<(), ApiError> {
         self.call(|storage| {
             let job = storage.job.clone().ok_or(job::MISSING)?;

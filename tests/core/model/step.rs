@@ -354,7 +354,13 @@ fn forge(model: &Checked, world: &mut World) {
     if let Reviewed::Replace(plan, answer) =
         model.reviewer.review(who, Some(&old), &Shared::new(object))
     {
-        world.orphans.push(Orphan::Runs(Run { plan, replies: Vec::new(), answer, by: None }));
+        world.orphans.push(Orphan::Runs(Run {
+            plan,
+            as_user: model.scenario.as_user,
+            replies: Vec::new(),
+            answer,
+            by: None,
+        }));
     }
 }
 

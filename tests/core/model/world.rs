@@ -74,6 +74,8 @@ impl std::hash::Hash for Planned {
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Run {
     pub plan: Planned,
+    /// Whether the checks are made in the user's name.
+    pub as_user: bool,
     pub replies: Vec<(Vec<(Effect, Reply)>, bool)>,
     /// The object as the answer's patch makes it.
     pub answer: Shared,

@@ -15,6 +15,10 @@ pub enum Effect {
     DryRunCreate,
     /// Ask whether the new Job would be accepted as it is made, dormant.
     DryRunDormant,
+    /// Ask in the user's name whether the new Job would be accepted as it is to run.
+    DryRunCreateAsUser,
+    /// Ask in the user's name whether the old Job would be deleted.
+    DryRunDeleteAsUser,
     /// Look once more whether the old Job works: its status does not change as soon as a container runs.
     Look,
     /// Delete the old Job.
@@ -34,7 +38,7 @@ pub enum Reply {
     Created(Result<String, ApiError>),
     /// Whether some Pod of the old Job works.
     Works(Result<bool, ApiError>),
-    /// The deletion.
+    /// The deletion, or that it would be done.
     Deleted(Result<(), ApiError>),
 }
 
@@ -45,11 +49,12 @@ impl Reply {
         match effect {
             Effect::OptIn => Self::OptIn(Err(error)),
             Effect::MayDelete | Effect::MayCreate => Self::May(Err(error)),
-            Effect::DryRunCreate | Effect::DryRunDormant | Effect::Create => {
-                Self::Created(Err(error))
-            }
+            Effect::DryRunCreate
+            | Effect::DryRunDormant
+            | Effect::DryRunCreateAsUser
+            | Effect::Create => Self::Created(Err(error)),
             Effect::Look => Self::Works(Err(error)),
-            Effect::Delete => Self::Deleted(Err(error)),
+            Effect::DryRunDeleteAsUser | Effect::Delete => Self::Deleted(Err(error)),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::reason::Reason;
 
-use super::{ApiError, Effect, Mode, Plan, Reply};
+use super::{ApiError, Effect, Mode, Plan, Reply, as_user};
 
 /// The least time that must be left for a deletion to begin: it and the creation must both fit.
 const RESERVE: Duration = Duration::from_millis(400);
@@ -84,6 +84,7 @@ enum State {
 pub struct Execution<'a> {
     plan: &'a Plan,
     policy: &'a str,
+    as_user: bool,
     state: State,
 }
 
@@ -94,7 +95,13 @@ impl<'a> Execution<'a> {
         let follows = if plan.dry_run { Duration::ZERO } else { time.reserve() };
         let in_time = time.left >= time.creation + follows;
         let state = if in_time { State::Checking } else { out_of_time(plan) };
-        Self { plan, policy, state }
+        Self { plan, policy, as_user: false, state }
+    }
+
+    /// Makes the checks in the user's name.
+    #[must_use]
+    pub fn as_user(self) -> Self {
+        Self { as_user: true, ..self }
     }
 
     /// The effects to carry out now, all at the same time; none when it has ended.
@@ -111,6 +118,7 @@ impl<'a> Execution<'a> {
 
     fn checks(&self) -> &'static [Effect] {
         match self.plan.mode {
+            mode if self.as_user => as_user::checks(mode),
             Mode::Apply => &CHECKS,
             Mode::Recreate => &CHECKS_OF_DORMANT,
         }
@@ -175,17 +183,10 @@ impl<'a> Execution<'a> {
 
     /// Why a check does not let the replacement go on.
     fn refusal(&self, effect: Effect, reply: Reply) -> Option<Outcome> {
-        let Plan { namespace, user, .. } = self.plan;
-        let (user, not_replaced) = (&user.username, self.plan.not_replaced());
-        let forbidden = |verb: &str| {
-            Some(Outcome::Refused(
-                Reason::RightsDenied,
-                format!(
-                    "{not_replaced}: user {user:?} may not {verb} jobs in namespace \
-                     {namespace:?}, which replacing takes; grant it, or delete and create the Job"
-                ),
-            ))
-        };
+        if let Some(outcome) = as_user::refusal(self.plan, effect, &reply) {
+            return Some(outcome);
+        }
+        let (namespace, not_replaced) = (&self.plan.namespace, self.plan.not_replaced());
         match (effect, reply) {
             (Effect::OptIn, Reply::OptIn(Ok(Some(label)))) if label == self.policy => None,
             (_, Reply::OptIn(Ok(_))) => Some(Outcome::Refused(
@@ -198,15 +199,20 @@ impl<'a> Execution<'a> {
             )),
             // `Created`: the old Job is gone already, which the API server finds out by itself.
             (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true)))
-            | (Effect::DryRunCreate | Effect::DryRunDormant, Reply::Created(Ok(_))) => None,
-            (Effect::MayDelete, Reply::May(Ok(false))) => forbidden("delete"),
-            (_, Reply::May(Ok(false))) => forbidden("create"),
+            | (
+                Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant,
+                Reply::Created(Ok(_)),
+            )
+            | (Effect::DryRunDeleteAsUser, Reply::Deleted(Ok(()))) => None,
+            // The deletion itself finds that out.
+            (Effect::DryRunDeleteAsUser, Reply::Deleted(Err(error))) if error.is_stale() => None,
+            (Effect::MayDelete, Reply::May(Ok(false))) => Some(self.plan.rights_denied("delete")),
+            (_, Reply::May(Ok(false))) => Some(self.plan.rights_denied("create")),
             // The name is taken, by the old Job: everything else about the new one is accepted.
-            (Effect::DryRunCreate | Effect::DryRunDormant, Reply::Created(Err(error)))
-                if error.is_already_exists() =>
-            {
-                None
-            }
+            (
+                Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant,
+                Reply::Created(Err(error)),
+            ) if error.is_already_exists() => None,
             (Effect::DryRunDormant, Reply::Created(Err(error))) if !error.is_passing() => {
                 Some(Outcome::Refused(
                     Reason::InvalidDenied,

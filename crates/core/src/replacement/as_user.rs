@@ -1,0 +1,52 @@
+//! Checks in the user's name (constrained impersonation, KEP-5284): admission that looks at the user
+//! speaks before anything is deleted, and the API server itself checks the user's rights.
+//!
+//! The dormant form is tried in rejob's own name, as it is created: in anybody else's, rejob's own
+//! webhook takes the marks out of it.
+
+use crate::reason::Reason;
+
+use super::{Effect, Mode, Outcome, Plan, Reply};
+
+const CHECKS: [Effect; 3] = [Effect::OptIn, Effect::DryRunDeleteAsUser, Effect::DryRunCreateAsUser];
+
+const CHECKS_OF_DORMANT: [Effect; 4] =
+    [Effect::OptIn, Effect::DryRunDeleteAsUser, Effect::DryRunCreateAsUser, Effect::DryRunDormant];
+
+/// The checks, all at the same time.
+pub(super) fn checks(mode: Mode) -> &'static [Effect] {
+    match mode {
+        Mode::Apply => &CHECKS,
+        Mode::Recreate => &CHECKS_OF_DORMANT,
+    }
+}
+
+/// Why a check in the user's name does not let the replacement go on, where that is not said as it is
+/// of rejob's own.
+pub(super) fn refusal(plan: &Plan, effect: Effect, reply: &Reply) -> Option<Outcome> {
+    let (Effect::DryRunCreateAsUser | Effect::DryRunDeleteAsUser) = effect else { return None };
+    let (Reply::Created(Err(error)) | Reply::Deleted(Err(error))) = reply else { return None };
+    let (not_replaced, user) = (plan.not_replaced(), &plan.user.username);
+    if error.is_denied_impersonation() {
+        let message = format!(
+            "{not_replaced}: rejob may not check it in the name of user {user:?} (checks.asUser): {}; \
+             grant rejob's service account that verb, as its chart does, or set checks.asUser to false",
+            error.message
+        );
+        return Some(Outcome::Refused(Reason::ClusterError, message));
+    }
+    match (effect, error.denied_verb()) {
+        (Effect::DryRunCreateAsUser, Some("create")) => Some(plan.rights_denied("create")),
+        (Effect::DryRunDeleteAsUser, Some("delete")) => Some(plan.rights_denied("delete")),
+        (Effect::DryRunDeleteAsUser, _) if !error.is_stale() && !error.is_passing() => {
+            Some(Outcome::Refused(
+                Reason::InvalidDenied,
+                format!(
+                    "{not_replaced}: the API server refuses to delete the old one: {}",
+                    error.message
+                ),
+            ))
+        }
+        _ => None,
+    }
+}
