@@ -3,6 +3,7 @@
 //!
 //! `tests/cluster/matrix` plays every client in every situation; here each module is one promise.
 
+mod as_user;
 mod companions;
 mod concurrency;
 mod deploy;

@@ -33,7 +33,7 @@ fn stable(job: &Value) -> Value {
 /// Asks for another image by a merge patch and by a server-side apply, and checks that both are
 /// refused with that status and these words, and change nothing.
 #[track_caller]
-fn assert_refused(place: &Place, as_seen_by: &Namespace, status: u16, words: &[&str]) {
+pub(super) fn assert_refused(place: &Place, as_seen_by: &Namespace, status: u16, words: &[&str]) {
     let before = stable(&place.job());
     for answer in [patch(as_seen_by, "app:2"), apply(as_seen_by, "app:2")] {
         assert_eq!(answer.status, status, "{}", answer.body);
@@ -62,8 +62,17 @@ fn apply(namespace: &Namespace, image: &str) -> Answer {
 
 #[test]
 fn who_may_not_delete_or_not_create_is_told_so() {
+    who_may_not(false);
+}
+
+#[test]
+fn who_may_not_is_told_the_same_by_checks_in_the_users_name() {
+    who_may_not(true);
+}
+
+fn who_may_not(check_as_user: bool) {
     let plane = ControlPlane::shared();
-    let rejob = Rejob::builtin(&plane);
+    let rejob = Rejob::start(&plane, &Options { check_as_user, ..Options::default() });
     for (verbs, missing) in [
         (&["get", "patch", "create"], "may not delete jobs"),
         (&["get", "patch", "delete"], "may not create jobs"),

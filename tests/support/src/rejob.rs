@@ -32,6 +32,8 @@ pub struct Options<'a> {
     pub name: &'a str,
     /// `--kubeconfig`: whether it can reach the cluster.
     pub cluster: bool,
+    /// `--check-as-user`, and the rights for it.
+    pub check_as_user: bool,
     /// A resource of which its account has no rights.
     pub forbidden: Option<&'a str>,
     /// Further environment.
@@ -47,6 +49,7 @@ impl Default for Options<'_> {
             timeout_seconds: 25,
             name: "00-rejob",
             cluster: true,
+            check_as_user: false,
             forbidden: None,
             env: Vec::new(),
         }
@@ -59,6 +62,7 @@ pub struct Rejob<'p> {
     admin: User,
     instance: String,
     configuration: String,
+    account: Option<User>,
     command: Vec<String>,
     env: Vec<(String, String)>,
     log: PathBuf,
@@ -103,18 +107,23 @@ impl<'p> Rejob<'p> {
             flag("--policies", file("policies.yaml", policies));
         }
         let admin = plane.admin();
-        if options.cluster {
-            // A policy that only reports asks for dry runs, and reads.
-            let all: &[&str] = &["create", "get", "list", "delete"];
-            let jobs = if policies.replaces() { all } else { &all[..2] };
-            let account =
-                service_account(plane, &admin, &instance, &configuration, jobs, options.forbidden);
+        // A policy that only reports asks for dry runs, and reads.
+        let all: &[&str] = &["create", "get", "list", "delete"];
+        let jobs = if policies.replaces() { all } else { &all[..2] };
+        let account = options
+            .cluster
+            .then(|| service_account(plane, &admin, &instance, &configuration, jobs, options));
+        if let Some(account) = &account {
             flag("--kubeconfig", account.kubeconfig().display().to_string());
+        }
+        if options.check_as_user {
+            command.push("--check-as-user".to_owned());
         }
         let mut rejob = Self {
             plane,
             admin,
             configuration,
+            account,
             command,
             env: options.env.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect(),
             log: dir.join("rejob.log"),
@@ -141,6 +150,11 @@ impl<'p> Rejob<'p> {
     /// The label of its namespaces that no other rejob's have.
     pub fn instance_label(&self) -> Value {
         json!({ INSTANCE: self.instance })
+    }
+
+    /// The user that its own requests carry.
+    pub fn account(&self) -> &User {
+        self.account.as_ref().expect("it has a cluster")
     }
 
     /// The port of the webhook.
@@ -279,7 +293,7 @@ fn service_account(
     name: &str,
     configuration: &str,
     jobs: &[&str],
-    forbidden: Option<&str>,
+    options: &Options<'_>,
 ) -> User {
     let namespace = plane.namespace("rejob-system", &[]);
     let metadata = json!({ "name": name });
@@ -290,7 +304,6 @@ fn service_account(
     let mut rules = vec![
         allow("batch", "jobs", jobs),
         allow("", "pods", &["list"]),
-        allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
         allow("", "namespaces", &["get"]),
         allow("", "events", &["create"]),
         json!({
@@ -300,7 +313,20 @@ fn service_account(
             "verbs": ["get"],
         }),
     ];
-    rules.retain(|rule| forbidden.is_none_or(|resource| rule["resources"][0] != resource));
+    rules.extend(if options.check_as_user {
+        let on = ["user-info", "serviceaccount"]
+            .map(|mode| ["create", "delete"].map(|verb| format!("impersonate-on:{mode}:{verb}")));
+        let on = on.concat();
+        let on: Vec<_> = on.iter().map(String::as_str).collect();
+        vec![
+            allow("batch", "jobs", &on),
+            allow("authentication.k8s.io", "*", &["impersonate:user-info"]),
+            allow("authentication.k8s.io", "serviceaccounts", &["impersonate:serviceaccount"]),
+        ]
+    } else {
+        vec![allow("authorization.k8s.io", "subjectaccessreviews", &["create"])]
+    });
+    rules.retain(|rule| options.forbidden.is_none_or(|resource| rule["resources"][0] != resource));
     let role = json!({ "metadata": metadata, "rules": rules });
     admin.post(&format!("{rbac}/clusterroles"), &role).ok();
     let binding = json!({
