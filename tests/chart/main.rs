@@ -11,6 +11,7 @@
 )]
 
 mod apiserver_metrics;
+mod as_user;
 mod cluster;
 mod conditions;
 mod dashboard_data;

@@ -218,15 +218,17 @@ fn rights_in_a_namespace_that_never_opts_in_are_refused() {
 }
 
 #[test]
-fn a_native_ttl_needs_a_kubernetes_that_has_it() {
-    for helm in HELMS {
-        let output =
-            template_with(helm, &["--kube-version", "1.35.4"], "nativeTTL: {enabled: true}");
-        assert_ne!(output.code, 0);
-        output.warns("nativeTTL.enabled needs Kubernetes 1.36 or later and this is v1.35.4");
-        let early =
-            template_with(helm, &["--kube-version", "1.36.0-rc.1"], "nativeTTL: {enabled: true}");
-        early.ok();
+fn what_needs_a_later_kubernetes_is_refused_on_an_earlier_one() {
+    for (values, name) in [
+        ("nativeTTL: {enabled: true}", "nativeTTL.enabled"),
+        ("checks: {asUser: true}", "checks.asUser"),
+    ] {
+        for helm in HELMS {
+            let output = template_with(helm, &["--kube-version", "1.35.4"], values);
+            assert_ne!(output.code, 0);
+            output.warns(&format!("{name} needs Kubernetes 1.36 or later and this is v1.35.4"));
+            template_with(helm, &["--kube-version", "1.36.0-rc.1"], values).ok();
+        }
     }
 }
 

@@ -255,7 +255,7 @@ pub fn rights(objects: &[Value]) -> Vec<String> {
     rights
 }
 
-const JOBS: &str = "batch/jobs[] get,list,create,delete";
+pub const JOBS: &str = "batch/jobs[] get,list,create,delete";
 
 #[test]
 fn the_rights_are_those_of_the_design_and_no_others() {

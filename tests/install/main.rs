@@ -12,6 +12,7 @@
     reason = "tests may"
 )]
 
+mod as_user;
 mod audit;
 mod clients;
 mod demo;

@@ -46,6 +46,9 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- if and $v.nativeTTL.enabled (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "nativeTTL.enabled needs Kubernetes 1.36 or later and this is %s: set it to false, the webhook then sets the TTL" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
+{{- if and $v.checks.asUser (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) -}}
+{{- fail (printf "checks.asUser needs Kubernetes 1.36 or later and this is %s: set it to false, rejob then asks for the user's rights" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{- end }}
 
 {{- define "rejob.validate.certificates" -}}
