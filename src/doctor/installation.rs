@@ -19,6 +19,8 @@ pub struct Settings {
     pub self_managed: bool,
     /// The namespaces it is restricted to; all when empty.
     pub namespaces: Vec<String>,
+    /// Whether it makes the checks of a replacement in the user's name.
+    pub check_as_user: bool,
     /// The ConfigMap of its policies; the built-in ones without.
     pub policies: Option<String>,
 }
@@ -48,6 +50,9 @@ impl Settings {
             Some(volume(pod, container?, &file)?.config_map.as_ref()?.name.clone())
         });
         let namespaces = value("--namespaces", "REJOB_NAMESPACES").unwrap_or_default();
+        let args = container.and_then(|container| container.args.as_deref()).unwrap_or_default();
+        let check_as_user = args.iter().any(|arg| arg == "--check-as-user")
+            || value("--check-as-user", "REJOB_CHECK_AS_USER").as_deref() == Some("true");
         let account = pod.service_account_name.clone().filter(|name| !name.is_empty());
         Self {
             deployment: deployment.metadata.name.clone().unwrap_or_default(),
@@ -60,6 +65,7 @@ impl Settings {
                 .filter(|n| !n.is_empty())
                 .map(str::to_owned)
                 .collect(),
+            check_as_user,
             policies,
         }
     }
@@ -143,6 +149,7 @@ mod tests {
             configuration: Some("00-rejob".into()),
             self_managed: true,
             namespaces: vec!["a".into(), "b".into()],
+            check_as_user: false,
             policies: Some("rejob-policies".into()),
         };
         assert_eq!(found, expected);
@@ -166,6 +173,15 @@ mod tests {
     fn a_variable_counts_where_the_flag_is_not_given() {
         let env = json!([{ "name": "REJOB_CERT_SECRET", "value": "sys/own" }]);
         assert_eq!(settings(&json!(["serve"]), &env).secret.as_deref(), Some("own"));
+    }
+
+    #[test]
+    fn checks_as_the_user_are_read_off_the_flag_or_its_variable() {
+        let none = json!([]);
+        assert!(settings(&json!(["serve", "--check-as-user"]), &none).check_as_user);
+        let env = json!([{ "name": "REJOB_CHECK_AS_USER", "value": "true" }]);
+        assert!(settings(&json!(["serve"]), &env).check_as_user);
+        assert!(!settings(&json!(["serve", "--log-level=debug"]), &none).check_as_user);
     }
 
     #[test]

@@ -81,6 +81,14 @@ impl NeededRight {
     }
 }
 
+/// What checks in the user's name take on Jobs (constrained impersonation, KEP-5284).
+const IMPERSONATE_ON: [&str; 4] = [
+    "impersonate-on:user-info:create",
+    "impersonate-on:user-info:delete",
+    "impersonate-on:serviceaccount:create",
+    "impersonate-on:serviceaccount:delete",
+];
+
 /// All rights that an installation in `namespace` needs; `replaces`: whether some policy replaces.
 #[must_use]
 pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<NeededRight> {
@@ -93,13 +101,24 @@ pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<Neede
     };
     let mut rights = Vec::new();
     if replaces {
-        let access = "subjectaccessreviews";
-        rights.push(right("create", "authorization.k8s.io", access, "", ""));
+        if settings.check_as_user {
+            let group = "authentication.k8s.io";
+            for resource in ["users", "uids", "groups", "userextras"] {
+                rights.push(right("impersonate:user-info", group, resource, "", ""));
+            }
+            rights.push(right("impersonate:serviceaccount", group, "serviceaccounts", "", ""));
+        } else {
+            let access = "subjectaccessreviews";
+            rights.push(right("create", "authorization.k8s.io", access, "", ""));
+        }
         let everywhere = [String::new()];
         let places: &[String] =
             if settings.namespaces.is_empty() { &everywhere } else { &settings.namespaces };
         for place in places {
             for verb in ["get", "list", "create", "delete"] {
+                rights.push(right(verb, "batch", "jobs", place, ""));
+            }
+            for verb in IMPERSONATE_ON.into_iter().filter(|_| settings.check_as_user) {
                 rights.push(right(verb, "batch", "jobs", place, ""));
             }
             rights.push(right("list", "", "pods", place, ""));
@@ -161,6 +180,22 @@ mod tests {
         assert!(words.contains(&"delete jobs.batch in the namespace b".to_owned()));
         assert!(words.contains(&"get namespaces in the namespace a".to_owned()));
         assert!(!words.contains(&"list jobs.batch".to_owned()));
+    }
+
+    #[test]
+    fn checks_as_the_user_take_rights_to_act_for_users_in_place_of_access_reviews() {
+        let settings = Settings { check_as_user: true, ..Settings::default() };
+        let words = words(&settings, true);
+        assert!(!words.iter().any(|right| right.contains("subjectaccessreviews")), "{words:?}");
+        for right in [
+            "impersonate:user-info users.authentication.k8s.io",
+            "impersonate:user-info userextras.authentication.k8s.io",
+            "impersonate:serviceaccount serviceaccounts.authentication.k8s.io",
+            "impersonate-on:user-info:create jobs.batch",
+            "impersonate-on:serviceaccount:delete jobs.batch",
+        ] {
+            assert!(words.contains(&right.to_owned()), "{right}: {words:?}");
+        }
     }
 
     #[test]

@@ -29,6 +29,12 @@ impl ServerVersion {
         let minor = numbers.next().flatten()?;
         Some(Self { minor, patch: numbers.next().flatten().unwrap_or(0) })
     }
+
+    /// Whether rejob can ask in a user's name: constrained impersonation is on by default since 1.36.
+    #[must_use]
+    pub fn can_check_as_user(self) -> bool {
+        self.minor >= 36
+    }
 }
 
 impl std::fmt::Display for ServerVersion {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use kube::config::KubeConfigOptions;
 use tokio::time::sleep;
 
@@ -83,6 +83,14 @@ impl Connection {
                 }
             }
         };
+        if let Some(version) =
+            told.server.filter(|one| args.check_as_user && !one.can_check_as_user())
+        {
+            bail!(
+                "--check-as-user takes Kubernetes 1.36 or later, and the API server at {server} is \
+                 {version}; start rejob without it"
+            );
+        }
         let kubernetes = told.server.map(|version| version.to_string()).unwrap_or_default();
         tracing::info!(server, user = told.own_user, kubernetes, "connected");
         Ok(Some(Self { cluster: Arc::new(cluster), told }))

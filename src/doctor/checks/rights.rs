@@ -2,12 +2,14 @@
 
 use crate::doctor::facts::{Facts, Installation, helm_upgrade};
 use crate::doctor::finding::{Finding, plural};
+use crate::kubernetes::ServerVersion;
 
 const CHECK: &str = "rights";
 
 pub fn rights(facts: &Facts, findings: &mut Vec<Finding>) {
     for installation in &facts.installations {
         of(installation, findings);
+        as_user(installation, facts, findings);
     }
     if facts.installations.is_empty() && facts.entries().next().is_some() {
         findings.push(Finding::hint(
@@ -15,6 +17,23 @@ pub fn rights(facts: &Facts, findings: &mut Vec<Finding>) {
             "",
             "the rights of rejob could not be checked: the namespace it runs in is not known",
             "give --namespace",
+        ));
+    }
+}
+
+/// Checks in the user's name take an API server that knows constrained impersonation.
+fn as_user(installation: &Installation, facts: &Facts, findings: &mut Vec<Finding>) {
+    let Some(settings) = installation.settings().filter(|one| one.check_as_user) else { return };
+    let Ok(version) = &facts.version else { return };
+    if ServerVersion::parse(version).is_some_and(|server| !server.can_check_as_user()) {
+        findings.push(Finding::problem(
+            CHECK,
+            &format!("{}/{}", installation.namespace, settings.service_account),
+            format!(
+                "checks are made in the user's name, which takes Kubernetes 1.36, and this is \
+                 {version}: nothing is replaced"
+            ),
+            format!("{} --set checks.asUser=false", helm_upgrade(Some(installation))),
         ));
     }
 }

@@ -54,6 +54,20 @@ fn each_missing_right_is_a_problem_of_its_own() {
 }
 
 #[test]
+fn checks_as_the_user_on_an_older_kubernetes_are_a_problem() {
+    let as_user = |version: &'static str| {
+        move |facts: &mut Facts| {
+            facts.version = Ok(version.into());
+            let deployment = facts.installations[0].deployment.as_mut().unwrap().as_mut().unwrap();
+            let pod = deployment.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
+            pod.containers[0].args.as_mut().unwrap().push("--check-as-user".into());
+        }
+    };
+    problem("rights", "takes Kubernetes 1.36, and this is v1.35.4", as_user("v1.35.4"));
+    assert_eq!(spoiled(as_user("v1.36.0")), []);
+}
+
+#[test]
 fn rights_that_may_not_be_asked_for_are_one_hint() {
     hint("rights", "subjectaccessreviews is forbidden", |facts| {
         for right in &mut facts.installations[0].rights {
