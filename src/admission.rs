@@ -10,6 +10,7 @@ mod facts;
 mod fail_point;
 mod history;
 mod locks;
+mod places;
 mod policies;
 pub mod reaper;
 mod wait;
@@ -39,6 +40,7 @@ use driver::run;
 use facts::RequestFacts;
 pub use history::History;
 pub use locks::JobLocks;
+use places::Places;
 use policies::{Named, Policies};
 
 /// How long ago an apply may be for the next one to leave no trace: its time is in whole seconds.
@@ -63,16 +65,19 @@ pub struct Admission<C> {
     identity: Identity,
     history: History,
     locks: JobLocks,
+    places: Places,
     metrics: Metrics,
 }
 
 impl<C: Cluster> Admission<C> {
-    /// A service for these policies; without a cluster it replaces nothing and says so.
+    /// A service for these policies; without a cluster it replaces nothing and says so. No Job and no
+    /// namespace takes more than its share of the reviews that are worked on at once.
     #[must_use]
     pub fn new(
         policies: &PolicySet,
         cluster: Option<Arc<C>>,
         identity: Identity,
+        reviews_at_once: usize,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -81,6 +86,7 @@ impl<C: Cluster> Admission<C> {
             identity,
             history: History::default(),
             locks: JobLocks::default(),
+            places: Places::new(reviews_at_once),
             metrics,
         }
     }
@@ -99,12 +105,15 @@ impl<C: Cluster> Admission<C> {
             let Verdict::Replace(plan) = &decision.verdict else { break decision };
             let (plan, begun) = (plan.clone(), Instant::now());
             let Some(cluster) = &self.cluster else { break decision.judged(no_cluster(&plan)) };
+            if let Err(crowded) = facts.take_place(&self.places) {
+                break decision.judged(crowded);
+            }
             let outcome = self.in_turn(cluster.as_ref(), &mut facts, &plan).await;
             if let Some(told) = self.told(&plan, outcome, decision, begun.elapsed()) {
                 break told;
             }
         };
-        self.follow_up(decision, policy_name, request, deadline).await
+        self.follow_up(decision, &mut facts).await
     }
 
     fn context(&self, request: &Request) -> Context<'_> {
@@ -130,6 +139,13 @@ impl<C: Cluster> Admission<C> {
                 Ok(decision) => return decision,
                 Err(question) => question,
             };
+            if let Err(crowded) = facts.take_place(&self.places) {
+                if !facts.are_for_a_report(policy) {
+                    return crowded;
+                }
+                facts.fail(&message(&crowded));
+                continue;
+            }
             if let Some(decision) = facts.ask(self.cluster.as_deref(), question).await {
                 return decision;
             }
@@ -137,19 +153,18 @@ impl<C: Cluster> Admission<C> {
     }
 
     /// What is done beside the answer.
-    async fn follow_up(
-        &self,
-        decision: Decision,
-        policy_name: &str,
-        request: &Request,
-        deadline: Instant,
-    ) -> Decision {
+    async fn follow_up(&self, decision: Decision, facts: &mut RequestFacts<'_>) -> Decision {
+        let (request, policy_name, deadline) = (facts.request, facts.policy, facts.deadline);
         match &decision.follow_up {
             FollowUp::None => {}
             FollowUp::RememberWait => self.history.tell_to_wait(request, Instant::now()),
             FollowUp::AwaitRelease { give_up } => {
                 let Some(cluster) = &self.cluster else { return decision };
+                if facts.take_place(&self.places).is_err() {
+                    return decision;
+                }
                 if wait::is_under_way(request, jiff::Timestamp::now())
+                    && facts.opts_in(cluster.as_ref()).await
                     && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await
                 {
                     return stale_view(request);
@@ -184,12 +199,13 @@ impl<C: Cluster> Admission<C> {
         if plan.dry_run {
             return run(cluster, plan, facts.policy, deadline, facts.creation).await;
         }
-        let _lock = self.locks.wait(plan, deadline).await;
+        let _lock = self.locks.wait(plan, deadline, facts.opts_in(cluster)).await;
         if self.history.deleted.contains(&plan.uid) {
             return Outcome::StaleView;
         }
         if wait::is_being_started(facts.old(), self.identity.server, jiff::Timestamp::now())
             && facts.context.pods == Fact::Unasked
+            && facts.opts_in(cluster).await
         {
             // A PUT that names its revision: what changes meanwhile is the status.
             self.history.tell_to_wait(facts.request, Instant::now());

@@ -5,10 +5,12 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::places::{Place, Places};
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
 use crate::kubernetes::Cluster;
-use crate::replacement::{ApiError, no_time};
+use crate::policy::{OnChange, Policy};
+use crate::replacement::{ApiError, Record, no_time};
 use crate::review::Request;
 
 /// What is known about a request.
@@ -20,6 +22,7 @@ pub(super) struct RequestFacts<'a> {
     pub deadline: Instant,
     /// What a creation in a dry run took, where there was one.
     pub creation: Duration,
+    place: Option<Place>,
 }
 
 impl<'a> RequestFacts<'a> {
@@ -29,12 +32,43 @@ impl<'a> RequestFacts<'a> {
         request: &'a Request,
         deadline: Instant,
     ) -> Self {
-        Self { context, policy, request, deadline, creation: Duration::ZERO }
+        Self { context, policy, request, deadline, creation: Duration::ZERO, place: None }
     }
 
     /// The stored Job.
     pub fn old(&self) -> Job<'a> {
         Job::new(self.request.old_object.as_ref().unwrap_or(&Value::Null))
+    }
+
+    /// Takes a place, which the request keeps to its end.
+    ///
+    /// # Errors
+    /// The answer, when there is none.
+    pub fn take_place(&mut self, places: &Places) -> Result<(), Decision> {
+        if self.place.is_none() {
+            self.place = Some(places.take(self.request)?);
+        }
+        Ok(())
+    }
+
+    /// Whether what they lead to is told and not done: then nothing is refused.
+    pub fn are_for_a_report(&self, policy: &Policy) -> bool {
+        let object = self.request.object.as_ref().unwrap_or(&Value::Null);
+        Record::of(self.old()).is_none()
+            && policy.for_job(Job::new(object)).0.on_change == OnChange::Report
+    }
+
+    /// Nothing is asked, for this reason.
+    pub fn fail(&mut self, why: &str) {
+        self.context.creation = Fact::Failed(why.to_owned());
+        self.context.pods = Fact::Failed(why.to_owned());
+    }
+
+    /// Whether the live Namespace opts in. Nobody waits in one that does not: such a request was
+    /// forged, or is about a Job that bears the marks of a dormant one.
+    pub async fn opts_in<C: Cluster>(&self, cluster: &C) -> bool {
+        let label = cluster.namespace_policy(&self.request.namespace);
+        matches!(timeout_at(self.deadline, label).await, Ok(Ok(Some(_))))
     }
 
     /// Asks for what a decision lacks; or the decision, where there is no time for an answer.

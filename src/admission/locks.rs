@@ -20,8 +20,14 @@ type Name = (String, String);
 pub struct JobLocks(Mutex<HashMap<Name, Arc<Lock<()>>>>);
 
 impl JobLocks {
-    /// Waits for the lock of a plan's Job, until half of the time is over: then it goes on without.
-    pub async fn wait(&self, plan: &Plan, deadline: Instant) -> Option<OwnedMutexGuard<()>> {
+    /// Waits for the lock of a plan's Job, until half of the time is over, or not at all where it may
+    /// not wait: then it goes on without.
+    pub async fn wait(
+        &self,
+        plan: &Plan,
+        deadline: Instant,
+        may_wait: impl Future<Output = bool>,
+    ) -> Option<OwnedMutexGuard<()>> {
         let lock = {
             let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Nobody holds or awaits those.
@@ -29,6 +35,12 @@ impl JobLocks {
             let key = (plan.namespace.clone(), plan.name.clone());
             Arc::clone(locks.entry(key).or_default())
         };
+        if let Ok(free) = Arc::clone(&lock).try_lock_owned() {
+            return Some(free);
+        }
+        if !may_wait.await {
+            return None;
+        }
         let now = Instant::now();
         let half = now + deadline.saturating_duration_since(now) / 2;
         timeout_at(half, lock.lock_owned()).await.ok()

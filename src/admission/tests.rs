@@ -8,6 +8,7 @@ use tokio::time::Duration;
 use super::*;
 use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error, make_dormant, recorded};
 
+mod places;
 mod released;
 mod report;
 mod rerun;
@@ -56,7 +57,7 @@ fn review(old: &Value, object: &Value, dry_run: bool) -> Bytes {
 fn service(cluster: Option<Arc<Fake>>) -> (Admission<Fake>, Metrics) {
     let metrics = Metrics::new();
     let policies = PolicySet::builtin();
-    (Admission::new(&policies, cluster, Identity::default(), metrics.clone()), metrics)
+    (Admission::new(&policies, cluster, Identity::default(), 256, metrics.clone()), metrics)
 }
 
 async fn answer(service: &Admission<Fake>, body: Bytes) -> Value {

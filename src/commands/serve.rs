@@ -120,7 +120,8 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
     if let Some(cluster) = cluster.clone().filter(|_| policies.replaces()) {
         reap(&args, cluster, &policies, &metrics);
     }
-    let reviewer = Admission::new(&policies, cluster, identity, metrics.clone());
+    let reviews = args.limits.max_concurrent_reviews;
+    let reviewer = Admission::new(&policies, cluster, identity, reviews, metrics.clone());
 
     let server = Server::bind(Setup {
         listen: args.listen,

@@ -61,7 +61,7 @@ impl Service {
             let cluster = Some(Arc::new(cluster.clone()));
             let policies = rejob::policy_file::parse(POLICIES, "policies").unwrap();
             let identity = Identity { server, ..Identity::default() };
-            Admission::new(&policies, cluster, identity, Metrics::new())
+            Admission::new(&policies, cluster, identity, 256, Metrics::new())
         };
         let replicas = (0..replicas).map(|_| replica()).collect();
         tokio::spawn(cluster.clone().job_controller());
