@@ -6,6 +6,7 @@
 mod as_user;
 mod companions;
 mod concurrency;
+mod crowd;
 mod deploy;
 mod emergency;
 mod forged;

@@ -15,7 +15,13 @@ use support::user::Answer;
 use super::deploy::{JOB, Place, assert_unmarked, uid_of};
 
 /// Changes the image of a Job, in one of four ways.
-fn change(namespace: &Namespace, way: usize, manager: &str, name: &str, image: &str) -> Answer {
+pub(super) fn change(
+    namespace: &Namespace,
+    way: usize,
+    manager: &str,
+    name: &str,
+    image: &str,
+) -> Answer {
     let user = namespace.user();
     let path = format!("{}?fieldManager={manager}", namespace.job_path(name));
     let wanted = job(name, image);
