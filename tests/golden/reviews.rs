@@ -58,8 +58,13 @@ fn is_decided_as_its_snapshot_says(path: &Path) {
 
 fn every_reason() {
     // Given by the execution of a plan, not by `decide`.
-    let of_the_execution =
-        [Reason::RightsDenied, Reason::NotOptedIn, Reason::NoCluster, Reason::NoTime];
+    let of_the_execution = [
+        Reason::RightsDenied,
+        Reason::NotOptedIn,
+        Reason::NoCluster,
+        Reason::NoTime,
+        Reason::TooManyRequests,
+    ];
     let cases = cases();
     assert!(cases.len() >= 60, "{} cases", cases.len());
     let shown: BTreeSet<Reason> = cases
