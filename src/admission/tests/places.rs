@@ -93,3 +93,22 @@ async fn nobody_waits_in_a_namespace_that_does_not_opt_in() {
     assert_eq!(told["auditAnnotations"]["reason"], "not_opted_in", "{told}");
     assert_eq!(took, Duration::ZERO);
 }
+
+/// The API server is to answer as without rejob.
+#[tokio::test(start_paused = true)]
+async fn a_report_is_made_without_a_place_and_refuses_nothing() {
+    let (service, fake) = small(Fake::new(|name, _| {
+        (name == "probe").then(|| (Duration::from_secs(1), Ok(Value::Null)))
+    }));
+    let mut reports = job("a:3");
+    reports["metadata"]["annotations"] = json!({ "rejob.dev/on-change": "Report" });
+    let second = async {
+        let told = answer(&service, review(&job("a:1"), &reports, false)).await;
+        (told, fake.count("probe"))
+    };
+    let (_, (told, probes)) = tokio::join!(answer(&service, change("a:2")), second);
+    assert_eq!((&told["allowed"], probes), (&json!(true), 1), "{told}");
+    assert_eq!(told["auditAnnotations"]["reason"], "reported", "{told}");
+    let said = told["warnings"].to_string();
+    assert!(said.contains("would not be replaced"), "{said}");
+}

@@ -6,7 +6,7 @@ fn reporting(cluster: Option<Arc<Fake>>) -> (Admission<Fake>, Metrics) {
     let metrics = Metrics::new();
     let report = Policy { on_change: crate::policy::OnChange::Report, ..Policy::default() };
     let policies = PolicySet::from(std::collections::BTreeMap::from([("replace".into(), report)]));
-    (Admission::new(&policies, cluster, Identity::default(), metrics.clone()), metrics)
+    (Admission::new(&policies, cluster, Identity::default(), 256, metrics.clone()), metrics)
 }
 
 /// The answer to a change of the image, the Event that was published, and the metrics.
