@@ -28,7 +28,7 @@ lint:
 
 # Write the generated pages anew: docs/cli, metrics, reasons, alerts, the chart's README
 docs:
-    UPDATE_DOCS=1 cargo test --lib --test core --test program --test chart -- docs reasons_doc
+    UPDATE_DOCS=1 cargo test --lib --test core --test program --test chart -- docs _doc
 
 # Measure speed: all benches, or one of decide, serve and replace
 bench name="*":

@@ -106,7 +106,7 @@ impl<C: Cluster> Admission<C> {
             let (plan, begun) = (plan.clone(), Instant::now());
             let Some(cluster) = &self.cluster else { break decision.judged(no_cluster(&plan)) };
             if let Err(crowded) = facts.take_place(&self.places) {
-                break decision.judged(crowded);
+                break decision.judged(*crowded);
             }
             let outcome = self.in_turn(cluster.as_ref(), &mut facts, &plan).await;
             if let Some(told) = self.told(&plan, outcome, decision, begun.elapsed()) {
@@ -141,7 +141,7 @@ impl<C: Cluster> Admission<C> {
             };
             if let Err(crowded) = facts.take_place(&self.places) {
                 if !facts.are_for_a_report(policy) {
-                    return crowded;
+                    return *crowded;
                 }
                 facts.fail(&message(&crowded));
                 continue;

@@ -208,12 +208,12 @@ mod tests {
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
     fn every_mistake_is_one_sentence_with_its_place() {
-        const KNOBS: &str = "onChange, whileRunning, waitSeconds, naming, ttlSecondsAfterFinished";
         const NAME: &str = "is no name of a policy; allowed: at most 63 of a-z, 0-9 and -, \
                             beginning and ending with a letter or digit";
         const WAIT: &str = "allowed: a whole number from 1 to 3600";
         const TTL: &str = "allowed: a whole number from 0 to 2147483647";
         const REMEDY: &str = "name at least one policy, or start from `rejob generate config`";
+        let all = knobs::names();
         let knob = |line: &str| format!("policies:\n  # one\n  a:\n    {line}\n");
         let policy = |line: &str| format!("policies:\n  {line}\n");
         let long = "x".repeat(64);
@@ -262,11 +262,11 @@ mod tests {
             ),
             (
                 knob("onchange: Keep"),
-                format!("4: policies.a.onchange is no field; allowed: {KNOBS}"),
+                format!("4: policies.a.onchange is no field; allowed: {all}"),
             ),
             (
                 knob("naming: Stable\n    ttl: 7"),
-                format!("5: policies.a.ttl is no field; allowed: {KNOBS}"),
+                format!("5: policies.a.ttl is no field; allowed: {all}"),
             ),
             (knob("waitSeconds: 0"), format!("4: policies.a.waitSeconds is 0; {WAIT}")),
             (knob("waitSeconds: 3601"), format!("4: policies.a.waitSeconds is 3601; {WAIT}")),
@@ -293,11 +293,11 @@ mod tests {
             ),
             (
                 policy("a: Replace"),
-                format!("2: policies.a is \"Replace\"; allowed: a map of {KNOBS}"),
+                format!("2: policies.a is \"Replace\"; allowed: a map of {all}"),
             ),
             (
                 policy("a: [onChange]"),
-                format!("2: policies.a is a list; allowed: a map of {KNOBS}"),
+                format!("2: policies.a is a list; allowed: a map of {all}"),
             ),
             (policy("ok: {}\n  A: {}"), format!("3: policies.A {NAME}")),
             (policy("-a: {}"), format!("2: policies.-a {NAME}")),

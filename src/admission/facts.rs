@@ -44,7 +44,7 @@ impl<'a> RequestFacts<'a> {
     ///
     /// # Errors
     /// The answer, when there is none.
-    pub fn take_place(&mut self, places: &Places) -> Result<(), Decision> {
+    pub fn take_place(&mut self, places: &Places) -> Result<(), Box<Decision>> {
         if self.place.is_none() {
             self.place = Some(places.take(self.request)?);
         }

@@ -51,7 +51,7 @@ impl Places {
     ///
     /// # Errors
     /// The answer, when all places of the Job or of the namespace are taken.
-    pub fn take(&self, request: &Request) -> Result<Place, Decision> {
+    pub fn take(&self, request: &Request) -> Result<Place, Box<Decision>> {
         let record = request.old_object.as_ref().and_then(|old| Record::of(Job::new(old)));
         let returns = record.is_some_and(|record| record.was_made_for(request));
         let namespace = (request.namespace.clone(), None, returns);
@@ -85,8 +85,8 @@ impl Drop for Place {
 }
 
 /// Also for a dry run: it would take a place as well.
-fn crowded(request: &Request, places: usize, of: &str) -> Decision {
-    Decision::retry(
+fn crowded(request: &Request, places: usize, of: &str) -> Box<Decision> {
+    Box::new(Decision::retry(
         Reason::TooManyRequests,
         format!(
             "job {} was not changed: {places} requests {of} are being worked on, which is the most at \
@@ -94,7 +94,7 @@ fn crowded(request: &Request, places: usize, of: &str) -> Decision {
             request.name
         ),
         RETRY_AFTER,
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -125,7 +125,7 @@ mod tests {
     fn a_job_and_a_namespace_have_their_share_and_what_is_given_back_can_be_taken() {
         let places = Places::new(32);
         let mut held: Vec<_> = (0..2).map(|_| places.take(&of("a")).unwrap()).collect();
-        let told = |told: Decision| {
+        let told = |told: Box<Decision>| {
             assert_eq!(told.reason, Reason::TooManyRequests);
             crate::admission::message(&told).into_owned()
         };

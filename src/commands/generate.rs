@@ -81,6 +81,7 @@ fn render(command: &clap::Command, pages: &mut Vec<u8>) -> std::io::Result<()> {
 mod tests {
     use super::*;
     use crate::policy::PolicySet;
+    use crate::policy::knobs::{KNOBS, Values};
 
     #[test]
     fn the_default_file_reads_back_as_the_built_in_policies() {
@@ -92,11 +93,14 @@ mod tests {
 
     #[test]
     fn the_default_file_tells_every_knob() {
-        let schema = serde_json::to_value(schemars::schema_for!(PolicyFile)).unwrap();
-        let knobs = schema["$defs"]["Policy"]["properties"].as_object().unwrap();
-        assert!(knobs.len() >= 5);
-        for knob in knobs.keys() {
-            assert!(CONFIG.contains(&format!("{knob}:")), "{knob} is missing");
+        for knob in KNOBS {
+            let name = knob.name;
+            assert!(CONFIG.contains(&format!("{name}:")), "{name} is missing");
+            let Values::OneOf(values) = knob.values else { continue };
+            for value in values {
+                let told = CONFIG.contains(&format!("    #   {value} "));
+                assert!(told, "{value} of {name} is missing");
+            }
         }
     }
 }

@@ -12,5 +12,6 @@ mod decide;
 mod hash_changes;
 mod hash_laws;
 mod hash_rules;
+mod knobs_doc;
 mod model;
 mod reasons_doc;

@@ -51,7 +51,7 @@ async fn who_meets_a_dormant_job_and_has_no_place_does_not_wait() {
     make_dormant(&mut dormant, &recorded("bob", Some("kubectl")));
     let body = review(&dormant, &job("a:2"), false);
     let (service, _) =
-        small(Fake::new(|name, _| (name == "get").then(|| (NEVER, Ok(Value::Null)))));
+        small(Fake::new(|name, _| (name == "get").then_some((NEVER, Ok(Value::Null)))));
     let second = async {
         let begun = Instant::now();
         let told = answer(&service, body.clone()).await;
@@ -64,7 +64,8 @@ async fn who_meets_a_dormant_job_and_has_no_place_does_not_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_in_a_namespace_that_does_not_opt_in() {
-    let not = |name: &str, _: usize| (name == "opt-in").then(|| (Duration::ZERO, Ok(Value::Null)));
+    let not =
+        |name: &str, _: usize| (name == "opt-in").then_some((Duration::ZERO, Ok(Value::Null)));
 
     let (meets, fake, body, _) = meeting(Fake::new(not));
     let told = answer(&meets, body).await;

@@ -40,7 +40,7 @@ impl Policy {
         let mut refuse = |key, value: &str, allowed| {
             invalid.push(InvalidAnnotation { key, value: value.to_owned(), allowed });
         };
-        for knob in &KNOBS {
+        for knob in KNOBS {
             if let Some(text) = job.annotation(knob.annotation)
                 && policy.set(knob, &knob.values.of_text(text)).is_none()
             {
@@ -67,7 +67,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::{Naming, OnChange, WaitSeconds, WhileRunning};
+    use crate::policy::knobs::Values;
 
     fn overridden(annotations: serde_json::Value) -> (Policy, Vec<InvalidAnnotation>) {
         let job = json!({ "metadata": { "annotations": annotations } });
@@ -76,21 +76,19 @@ mod tests {
 
     #[test]
     fn each_annotation_overrides_its_knob() {
-        let (policy, invalid) = overridden(json!({
-            "rejob.dev/on-change": "Keep", "rejob.dev/while-running": "Deny", "rejob.dev/wait-seconds": "5",
-            "rejob.dev/naming": "TemplateHash", "rejob.dev/ttl-seconds-after-finished": "0", keys::SKIP: "false",
-        }));
-        assert_eq!(invalid, []);
-        assert_eq!(
-            policy,
-            Policy {
-                on_change: OnChange::Keep,
-                while_running: WhileRunning::Deny,
-                wait_seconds: WaitSeconds::try_from(5).unwrap(),
-                naming: Naming::TemplateHash,
-                ttl_seconds_after_finished: Some(Ttl::try_from(0).unwrap()),
-            }
-        );
+        for knob in KNOBS {
+            let value = match knob.values {
+                Values::OneOf(names) => json!(names.last()),
+                Values::Number { least, .. } => json!(least),
+            };
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let (policy, invalid) =
+                overridden(json!({ knob.annotation: text, keys::SKIP: "false" }));
+            assert_eq!(invalid, [], "{}", knob.name);
+            let mut expected = serde_json::to_value(Policy::default()).unwrap();
+            expected[knob.name] = value;
+            assert_eq!(serde_json::to_value(policy).unwrap(), expected);
+        }
     }
 
     #[test]

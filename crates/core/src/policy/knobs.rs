@@ -1,6 +1,7 @@
 //! The knobs of a policy, as one table: their names in a policy file, their annotations, their values
 //! and what they do. Reading a policy file, a KRM function's configuration and a Job's annotations all
-//! go by it, and each refusal says in one sentence what the value is and what it may be.
+//! go by it, and each refusal says in one sentence what the value is and what it may be. The table of
+//! `docs/policies.md` and the knobs in the chart's schema of values are made from it.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -16,6 +17,8 @@ pub struct Knob {
     pub annotation: &'static str,
     /// Its values.
     pub values: Values,
+    /// What it does, for the documentation: one Markdown text for each name, or one for all values.
+    pub effects: &'static [&'static str],
     /// Sets it to a value of a policy file; `None` when it cannot have that value.
     set: fn(&mut Policy, &Value) -> Option<()>,
 }
@@ -35,35 +38,50 @@ pub enum Values {
 }
 
 /// All knobs, in the order of the documentation.
-pub const KNOBS: [Knob; 5] = [
+pub const KNOBS: &[Knob] = &[
     Knob {
         name: "onChange",
         annotation: "rejob.dev/on-change",
         values: Values::OneOf(&["Replace", "Report", "Keep", "Deny", "Ignore"]),
+        effects: &[
+            "A changed [immutable part](glossary.md) replaces the Job",
+            "Every check of a replacement, and nothing done: the API server answers as without rejob, and [you learn](report.md) what Replace would do",
+            "The old Job stays, the rest of the request is accepted, and a warning names what was not applied",
+            "The request is refused with a message that names the changed fields",
+            "The API server decides, and answers 422",
+        ],
         set: |policy, value| put(&mut policy.on_change, value),
     },
     Knob {
         name: "whileRunning",
         annotation: "rejob.dev/while-running",
         values: Values::OneOf(&["Wait", "Replace", "Deny"]),
+        effects: &[
+            "What happens if the old Job works: [hold the client](waiting.md), replace at once, or refuse",
+        ],
         set: |policy, value| put(&mut policy.while_running, value),
     },
     Knob {
         name: "waitSeconds",
         annotation: "rejob.dev/wait-seconds",
         values: Values::Number { least: WaitSeconds::MIN, greatest: WaitSeconds::MAX },
+        effects: &["How long Wait holds a deploy"],
         set: |policy, value| put(&mut policy.wait_seconds, value),
     },
     Knob {
         name: "naming",
         annotation: "rejob.dev/naming",
         values: Values::OneOf(&["Stable", "TemplateHash"]),
+        effects: &["TemplateHash: [`<name>-<template hash>`](#names-with-a-hash)"],
         set: |policy, value| put(&mut policy.naming, value),
     },
     Knob {
         name: "ttlSecondsAfterFinished",
         annotation: "rejob.dev/ttl-seconds-after-finished",
         values: Values::Number { least: 0, greatest: Ttl::MAX },
+        effects: &[
+            "Set when a Job is created without one, in seconds. Not for [GitOps tools](#ttl)",
+        ],
         set: |policy, value| put(&mut policy.ttl_seconds_after_finished, value),
     },
 ];
@@ -98,7 +116,7 @@ impl std::fmt::Display for Values {
 /// The names of all knobs, as they stand in a sentence.
 #[must_use]
 pub fn names() -> String {
-    KNOBS.map(|knob| knob.name).join(", ")
+    KNOBS.iter().map(|knob| knob.name).collect::<Vec<_>>().join(", ")
 }
 
 /// A knob that does not exist, or cannot have the value it is given.
@@ -161,31 +179,33 @@ pub fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn every_knob_of_the_type_can_be_set_by_its_name() {
-        let policy = serde_json::json!({
-            "onChange": "Deny", "whileRunning": "Replace", "waitSeconds": 7,
-            "naming": "TemplateHash", "ttlSecondsAfterFinished": 9
-        });
-        let knobs = policy.as_object().unwrap();
-        assert_eq!(knobs.keys().map(String::as_str).collect::<Vec<_>>(), sorted_names());
+        let schema = serde_json::to_value(schemars::schema_for!(Policy)).unwrap();
+        let fields: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().collect();
+        let wanted: Map<_, _> = KNOBS
+            .iter()
+            .map(|knob| match knob.values {
+                Values::OneOf(names) => (knob.name.to_owned(), json!(names.last())),
+                Values::Number { greatest, .. } => (knob.name.to_owned(), json!(greatest)),
+            })
+            .collect();
+        assert_eq!(wanted.keys().collect::<BTreeSet<_>>(), fields);
         let mut set = Policy::default();
-        set.set_all(knobs).unwrap();
-        assert_eq!(serde_json::to_value(&set).unwrap(), policy);
-    }
-
-    fn sorted_names() -> Vec<&'static str> {
-        let mut names: Vec<_> = KNOBS.iter().map(|knob| knob.name).collect();
-        names.sort_unstable();
-        names
+        set.set_all(&wanted).unwrap();
+        assert_eq!(serde_json::to_value(&set).unwrap(), Value::Object(wanted));
     }
 
     #[test]
     fn the_allowed_values_are_all_there_are() {
         let schema = serde_json::to_value(schemars::schema_for!(Policy)).unwrap();
-        for knob in &KNOBS {
+        for knob in KNOBS {
             let property = &schema["properties"][knob.name];
             let name = property["$ref"].as_str().and_then(|path| path.rsplit('/').next());
             let schema = name.map_or(property, |name| &schema["$defs"][name]);
