@@ -2,7 +2,8 @@
 //!
 //! There are three ways: an in-memory pair for trying things out ([`self_signed`]), files that
 //! somebody else keeps up to date ([`load_pair`], [`watch_files`]), and a CA of the server's own
-//! that lives in a Secret ([`manager`]; the rules are in [`plan`]). All of them end in a [`CertResolver`], which the TLS listener resolves from
+//! that lives in a Secret ([`manager`]; the rules are in [`plan`]). The last keeps a path token
+//! beside it; with files a [`token_keeper`] can. All of them end in a [`CertResolver`], which the TLS listener resolves from
 //! without a lock. The invariant of the module: a pair is served only after it was proven to be
 //! usable, and a bad one never displaces a good one.
 
@@ -15,6 +16,7 @@ pub mod configuration;
 mod expiry;
 mod issue;
 pub mod manager;
+mod pace;
 mod pair;
 mod pem;
 pub mod plan;
@@ -23,10 +25,11 @@ mod resolver;
 pub mod state;
 pub mod store;
 mod supply;
-mod token;
+pub mod token;
+pub mod token_keeper;
 mod watch;
 
-pub use args::{ArgsError, CertArgs, SelfManaged, Source, service_names};
+pub use args::{ArgsError, CertArgs, SelfManaged, Source, TokenPlace, service_names};
 pub use client_ca::{ClientCaVerifier, client_verifier};
 pub use clock::{Clock, SystemClock};
 pub use expiry::{Life, warn_before_expiry};

@@ -10,6 +10,7 @@ mod effects;
 pub(crate) mod fake;
 mod impersonation;
 pub mod names;
+mod redact;
 mod version;
 pub mod webhook;
 
@@ -19,5 +20,6 @@ pub use client::{
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};
 pub use effects::{Cluster, JobEvent, Right};
+pub use redact::redact;
 pub use version::ServerVersion;
 pub use webhook::POLICY_LABEL;

@@ -26,17 +26,30 @@ pub struct CertArgs {
     )]
     pub tls_reload_interval: Duration,
 
-    /// CA bundle, PEM: only clients with a certificate issued by it are served.
+    /// CA bundle, PEM: only clients with a certificate issued by it, and with a name of
+    /// --client-name, are served.
     #[arg(long, env = "REJOB_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
+
+    /// Name of a client that is let in: a subjectAltName of its certificate, or its common name.
+    /// Needed beside --client-ca, since a CA signs many certificates. Repeat it for more names.
+    #[arg(long, env = "REJOB_CLIENT_NAME", value_name = "NAME", value_delimiter = ',')]
+    pub client_name: Vec<String>,
 
     /// Secret in which the server keeps a CA and a certificate of its own; the namespace may be
     /// left out when `POD_NAMESPACE` is set.
     #[arg(long, env = "REJOB_CERT_SECRET", value_name = "[NAMESPACE/]NAME")]
     pub cert_secret: Option<String>,
 
+    /// Secret in which the server keeps a path token where --tls-cert supplies the certificate;
+    /// with --cert-secret the token is in that Secret. The namespace may be left out when
+    /// `POD_NAMESPACE` is set.
+    #[arg(long, env = "REJOB_TOKEN_SECRET", value_name = "[NAMESPACE/]NAME")]
+    pub token_secret: Option<String>,
+
     /// `MutatingWebhookConfiguration` that calls this server. With --cert-secret the server writes
-    /// its caBundle and paths into it; left-over dormant Jobs are deleted only while it guards them.
+    /// its caBundle and paths into it, with --token-secret its paths; left-over dormant Jobs are
+    /// deleted only while it guards them.
     #[arg(long, env = "REJOB_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     pub webhook_configuration: Option<String>,
 
@@ -82,9 +95,22 @@ pub enum Source {
         cert: PathBuf,
         /// The key.
         key: PathBuf,
+        /// Where the path token is kept, if there is one.
+        token: Option<TokenPlace>,
     },
     /// A CA and certificates of the server's own.
     SelfManaged(SelfManaged),
+}
+
+/// Where a path token is kept and written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPlace {
+    /// The Secret's namespace.
+    pub namespace: String,
+    /// The Secret's name.
+    pub secret: String,
+    /// The `MutatingWebhookConfiguration`'s name.
+    pub configuration: String,
 }
 
 /// What the self-managed way works on.
@@ -123,9 +149,32 @@ pub enum ArgsError {
         "--cert-secret needs --webhook-configuration: the server keeps its certificate in the Secret and publishes it in the webhook configuration"
     )]
     NoConfiguration,
+    /// A token and nowhere to write it.
+    #[error(
+        "--token-secret needs --webhook-configuration: the server keeps the path token in the Secret and writes the paths into the webhook configuration"
+    )]
+    NoTokenConfiguration,
+    /// A token Secret beside another source than files.
+    #[error(
+        "--token-secret needs --tls-cert and --tls-key; with --cert-secret the server keeps a path token anyway"
+    )]
+    TokenWithoutFiles,
+    /// A CA that lets everybody in to whom it gave a certificate.
+    #[error(
+        "--client-ca needs --client-name: a cluster's CA signs the certificates of kubelets and people too, so name the API server's"
+    )]
+    NoClientName,
+    /// Names and nothing that vouches for them.
+    #[error("--client-name needs --client-ca: give the CA that signs the certificates")]
+    NoClientCa,
     /// A Secret's name without a namespace.
-    #[error("--cert-secret {0:?} names no namespace: write NAMESPACE/NAME or set POD_NAMESPACE")]
-    NoNamespace(String),
+    #[error("{flag} {value:?} names no namespace: write NAMESPACE/NAME or set POD_NAMESPACE")]
+    NoNamespace {
+        /// The flag.
+        flag: &'static str,
+        /// What it was given.
+        value: String,
+    },
     /// Not a name Kubernetes knows.
     #[error(
         "{flag} {value:?} is not a valid Kubernetes name: use lower-case letters, digits, '-' and '.'"
@@ -157,9 +206,19 @@ impl CertArgs {
         if let Some(name) = &self.webhook_configuration {
             checked("--webhook-configuration", name)?;
         }
+        match (&self.client_ca, self.client_name.as_slice()) {
+            (Some(_), []) => return Err(ArgsError::NoClientName),
+            (None, [_, ..]) => return Err(ArgsError::NoClientCa),
+            _ => {}
+        }
+        if self.token_secret.is_some() && files.is_none() {
+            return Err(ArgsError::TokenWithoutFiles);
+        }
         match (files, &self.cert_secret, &self.webhook_configuration) {
             (Some(_), Some(_), _) => Err(ArgsError::TwoSources),
-            (Some((cert, key)), None, _) => Ok(Source::Files { cert, key }),
+            (Some((cert, key)), None, _) => {
+                Ok(Source::Files { cert, key, token: self.token_place()? })
+            }
             (None, None, _) => Ok(Source::InMemory),
             (None, Some(_), None) => Err(ArgsError::NoConfiguration),
             (None, Some(secret), Some(configuration)) => {
@@ -168,16 +227,32 @@ impl CertArgs {
         }
     }
 
-    fn self_managed(&self, secret: &str, configuration: &str) -> Result<SelfManaged, ArgsError> {
-        let (namespace, name) = match (secret.split_once('/'), &self.pod_namespace) {
-            (Some(pair), _) => pair,
-            (None, Some(namespace)) => (namespace.as_str(), secret),
-            (None, None) => return Err(ArgsError::NoNamespace(secret.to_owned())),
+    fn token_place(&self) -> Result<Option<TokenPlace>, ArgsError> {
+        let Some(secret) = &self.token_secret else { return Ok(None) };
+        let Some(configuration) = self.webhook_configuration.clone() else {
+            return Err(ArgsError::NoTokenConfiguration);
         };
+        let (namespace, secret) = self.secret("--token-secret", secret)?;
+        Ok(Some(TokenPlace { namespace, secret, configuration }))
+    }
+
+    /// Namespace and name of a Secret.
+    fn secret(&self, flag: &'static str, value: &str) -> Result<(String, String), ArgsError> {
+        let (namespace, name) = match (value.split_once('/'), &self.pod_namespace) {
+            (Some(pair), _) => pair,
+            (None, Some(namespace)) => (namespace.as_str(), value),
+            (None, None) => {
+                return Err(ArgsError::NoNamespace { flag, value: value.to_owned() });
+            }
+        };
+        Ok((checked(flag, namespace)?, checked(flag, name)?))
+    }
+
+    fn self_managed(&self, secret: &str, configuration: &str) -> Result<SelfManaged, ArgsError> {
+        let (namespace, secret) = self.secret("--cert-secret", secret)?;
         if self.ca_life / 3 < self.cert_life || self.cert_life < Duration::from_secs(5) {
             return Err(ArgsError::Lifetimes);
         }
-        let namespace = checked("--cert-secret", namespace)?;
         let mut names = Vec::new();
         for service in &self.service_name {
             let service = checked("--service-name", service)?;
@@ -188,7 +263,7 @@ impl CertArgs {
             }
         }
         Ok(SelfManaged {
-            secret: checked("--cert-secret", name)?,
+            secret,
             configuration: configuration.to_owned(),
             namespace,
             names,
@@ -242,8 +317,16 @@ mod tests {
         for flags in
             ["--tls-cert a --tls-key b", "--tls-cert a --tls-key b --webhook-configuration w"]
         {
-            assert_eq!(source(flags), Ok(Source::Files { cert: "a".into(), key: "b".into() }));
+            let files = Source::Files { cert: "a".into(), key: "b".into(), token: None };
+            assert_eq!(source(flags), Ok(files));
         }
+        let flags = "--tls-cert a --tls-key b --token-secret n/s --webhook-configuration w";
+        let Ok(Source::Files { token: Some(place), .. }) = source(flags) else {
+            panic!("no token")
+        };
+        let names = [place.namespace, place.secret, place.configuration];
+        assert_eq!(names, ["n", "s", "w"]);
+        assert_eq!(source("--client-ca a --client-name b"), Ok(Source::InMemory));
         let flags = "--cert-secret ns/tls --webhook-configuration 00-rejob --service-name rejob";
         let Ok(Source::SelfManaged(own)) = source(flags) else { panic!("not self-managed") };
         assert_eq!((own.namespace.as_str(), own.secret.as_str()), ("ns", "tls"));
@@ -268,7 +351,22 @@ mod tests {
                 "--tls-cert a --tls-key b --cert-secret n/s --webhook-configuration w",
                 "exclude each other",
             ),
-            ("--cert-secret s --webhook-configuration w", "set POD_NAMESPACE"),
+            ("--cert-secret s --webhook-configuration w", "--cert-secret \"s\" names no namespace"),
+            ("--token-secret n/s", "--token-secret needs --tls-cert and --tls-key"),
+            (
+                "--cert-secret n/s --webhook-configuration w --token-secret n/s",
+                "--token-secret needs --tls-cert and --tls-key",
+            ),
+            (
+                "--tls-cert a --tls-key b --token-secret n/s",
+                "--token-secret needs --webhook-configuration",
+            ),
+            (
+                "--tls-cert a --tls-key b --token-secret s --webhook-configuration w",
+                "--token-secret \"s\" names no namespace",
+            ),
+            ("--client-ca a", "--client-ca needs --client-name"),
+            ("--client-name a", "--client-name needs --client-ca"),
             ("--cert-secret n/ --webhook-configuration w", "not a valid Kubernetes name"),
             ("--cert-secret a/b/c --webhook-configuration w", "not a valid Kubernetes name"),
             ("--cert-secret n/s --webhook-configuration W_", "not a valid Kubernetes name"),

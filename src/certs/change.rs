@@ -8,16 +8,8 @@ use super::bundle::Fingerprint;
 use super::issue::{issue_ca, issue_leaf};
 use super::pem::CertError;
 use super::plan::{SecretChange, Situation};
-use super::state::{Ca, CertSecret, Leaf, Retired, SecretState, Tokens};
-
-/// Makes path tokens.
-pub trait TokenSource {
-    /// A new token: 160 bits of randomness as 40 lower-case hex digits.
-    ///
-    /// # Errors
-    /// When the system has no randomness.
-    fn token(&mut self) -> Result<String, CertError>;
-}
+use super::state::{Ca, CertSecret, Leaf, Retired, SecretState};
+use super::token::{TokenSource, Tokens};
 
 /// The secret after `change`.
 ///
@@ -55,7 +47,6 @@ pub fn apply(
             let (Ok(ca), Ok(state)) = (&secret.ca, &mut secret.state) else { return Ok(secret) };
             let leaf = new_leaf(situation, ca, secret.leaf.as_ref().ok())?;
             state.leaves_until = state.leaves_until.max(leaf.pair.validity.not_after);
-            state.tokens.rotate_at.get_or_insert(now + situation.lives.settle);
             secret.leaf = Ok(leaf);
         }
         SecretChange::StageCa => secret.next = Some(new_ca(situation)?),
@@ -70,7 +61,6 @@ pub fn apply(
             let certificate = old.keypair.cert_pem.clone();
             state.retired.push(Retired { certificate, until, dropped: false });
             state.leaves_until = leaf.pair.validity.not_after;
-            state.tokens.rotate_at.get_or_insert(now + situation.lives.settle);
             (secret.ca, secret.leaf) = (Ok(next), Ok(leaf));
         }
         SecretChange::Adopt(anchors) => {
@@ -83,9 +73,7 @@ pub fn apply(
         }
         SecretChange::RotateToken => {
             let Ok(state) = &mut secret.state else { return Ok(secret) };
-            let next = std::mem::replace(&mut state.tokens.next, random.token()?);
-            state.tokens.previous = Some(std::mem::replace(&mut state.tokens.current, next));
-            state.tokens.rotate_at = None;
+            state.tokens.rotate(now + situation.lives.token, random)?;
         }
         SecretChange::Drop(dropped) => {
             let Ok(state) = &mut secret.state else { return Ok(secret) };
@@ -112,13 +100,9 @@ fn create(
     Ok(CertSecret { ca: Ok(ca), next: None, leaf: Ok(leaf), state: Ok(state) })
 }
 
-/// Tokens for a Secret without any. The one that is published stays until everybody knows the
-/// others: replicas that have not read this Secret yet still accept it.
 fn tokens(situation: Situation<'_>, random: &mut impl TokenSource) -> Result<Tokens, CertError> {
-    let published = situation.published.and_then(|published| published.token()).map(str::to_owned);
-    let rotate_at = published.as_ref().map(|_| situation.now + situation.lives.settle * 2);
-    let current = published.map_or_else(|| random.token(), Ok)?;
-    Ok(Tokens { current, next: random.token()?, previous: None, rotate_at })
+    let published = situation.published.and_then(|published| published.token());
+    Tokens::make(published, situation.lives.first_rotation(situation.now, published), random)
 }
 
 fn new_ca(situation: Situation<'_>) -> Result<Ca, CertError> {

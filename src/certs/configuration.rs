@@ -12,15 +12,24 @@ use rustls_pki_types::ServerName;
 use serde_json::{Value, json};
 
 use super::bundle::{Anchor, Fingerprint, anchors};
-use super::state::{Tokens, is_token};
+use super::token::{Tokens, is_token};
 use crate::kubernetes::webhook::{Entry, ReviewPath, entries};
 
 /// The webhook configuration, with the CA certificates that its entries carry.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct WebhookConfiguration {
     object: MutatingWebhookConfiguration,
     /// Of each of our entries, in order.
     anchors: Vec<Vec<Anchor>>,
+}
+
+impl std::fmt::Debug for WebhookConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the object: its paths hold the token.
+        f.debug_struct("WebhookConfiguration")
+            .field("anchors", &self.anchors)
+            .finish_non_exhaustive()
+    }
 }
 
 impl WebhookConfiguration {
@@ -43,22 +52,23 @@ impl WebhookConfiguration {
         &self.anchors
     }
 
-    /// The patch that makes the entries carry `bundle` and the current token; `None` when they do.
+    /// The patch that makes the entries carry the current token and, where there is one, `bundle`;
+    /// `None` when they do.
     ///
     /// The next token in a path is left there: it means that a newer Secret was published than the
     /// one that was read.
     #[must_use]
-    pub fn patch(&self, bundle: &str, tokens: &Tokens) -> Option<Value> {
+    pub fn patch(&self, bundle: Option<&str>, tokens: &Tokens) -> Option<Value> {
         let mut webhooks = Vec::new();
         for entry in self.entries() {
             let accepted = |token: &str| token == tokens.current || token == tokens.next;
             let good_path = token(entry).is_some_and(accepted);
-            let good_bundle = entry.ca_bundle() == Some(bundle.as_bytes());
-            if good_path && good_bundle {
+            let new_bundle = bundle.filter(|new| entry.ca_bundle() != Some(new.as_bytes()));
+            if good_path && new_bundle.is_none() {
                 continue;
             }
             let mut config = if good_path { json!({}) } else { call(entry, &tokens.current) };
-            if let (false, Value::Object(config)) = (good_bundle, &mut config) {
+            if let (Some(bundle), Value::Object(config)) = (new_bundle, &mut config) {
                 config.insert("caBundle".to_owned(), Value::String(STANDARD.encode(bundle)));
             }
             webhooks.push(json!({ "name": entry.webhook.name, "clientConfig": config }));
@@ -84,6 +94,13 @@ impl WebhookConfiguration {
     #[must_use]
     pub fn token(&self) -> Option<&str> {
         self.entries().filter_map(token).find(|token| is_token(token))
+    }
+
+    /// Whether every entry's path carries that token.
+    #[must_use]
+    pub fn all_carry(&self, wanted: &str) -> bool {
+        let mut tokens = self.entries().map(token).peekable();
+        tokens.peek().is_some() && tokens.all(|token| token == Some(wanted))
     }
 
     /// The names that the certificate must carry for the entries to be called, each once; hosts

@@ -11,31 +11,18 @@ use rustls::crypto::SecureRandom;
 use tracing::{debug, error, info, warn};
 
 use super::bundle::Fingerprint;
-use super::change::{TokenSource, apply, describe};
+use super::change::{apply, describe};
 use super::clock::Clock;
 use super::configuration::WebhookConfiguration;
+use super::pace::{Pace, STEP_TIMEOUT, settled};
+pub use super::pace::{StepError, StepOutcome};
 use super::pem::CertError;
 use super::plan::{Action, Lifetimes, SecretChange, Serving, Situation, Waiting, next, serve};
 use super::readiness::Readiness;
 use super::resolver::CertResolver;
 use super::state::CertSecret;
-use super::store::{Store, StoreError, Versioned};
-use super::token::AcceptedTokens;
-
-/// The longest that one step may take; API servers answer within seconds or not at all.
-const STEP_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// The longest pause between two steps of which the first failed.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// The first pause after somebody else was faster.
-const LOST_PAUSE: Duration = Duration::from_millis(50);
-
-/// More writes than this in a row are a quarrel with another writer, and slowed down.
-const MOST_WRITES: u32 = 16;
-
-/// While there is nothing to serve yet, a replica looks at least this often.
-const START_INTERVAL: Duration = Duration::from_secs(1);
+use super::store::{Store, Versioned};
+use super::token::{AcceptedTokens, PublishedSince, TokenSource};
 
 /// Where a replica's randomness comes from.
 pub trait Random: TokenSource + Send {
@@ -84,32 +71,7 @@ pub struct Manager<S, C, R> {
     readiness: Readiness,
     serving: Option<Serving>,
     first_seen: BTreeMap<Fingerprint, Duration>,
-    last_error: Option<String>,
-}
-
-/// What a step came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepOutcome {
-    /// It wrote something: look again at once.
-    Acted,
-    /// Somebody else wrote first: look again soon.
-    Lost,
-    /// Nothing to do.
-    Idle,
-}
-
-/// Why a step failed; what is served stays.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum StepError {
-    /// The API server.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Making certificates.
-    #[error(transparent)]
-    Issue(#[from] CertError),
-    /// Time.
-    #[error("the API server did not answer within {} s", STEP_TIMEOUT.as_secs())]
-    TimedOut,
+    token_since: PublishedSince,
 }
 
 impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
@@ -126,7 +88,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         tokens: AcceptedTokens,
         readiness: Readiness,
     ) -> Self {
-        let (serving, first_seen, last_error) = (None, BTreeMap::new(), None);
+        let (serving, first_seen) = (None, BTreeMap::new());
         Self {
             store,
             clock,
@@ -138,7 +100,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             readiness,
             serving,
             first_seen,
-            last_error,
+            token_since: PublishedSince::default(),
         }
     }
 
@@ -153,6 +115,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         let secret = stored.as_ref().map(|stored| CertSecret::read(&stored.object, now));
         let published = configuration.as_ref().map(|configuration| &configuration.object);
         let published_for = self.published_for(published);
+        let token_for = self.token_for(secret.as_ref(), published);
         let names = self.wanted_names(published);
         let lives = self.lives.clone();
         let situation = Situation {
@@ -162,6 +125,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             secret: secret.as_ref(),
             published,
             published_for: &published_for,
+            token_for,
         };
         self.serve(situation);
         let action = next(situation);
@@ -180,44 +144,14 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         }
     }
 
-    /// Looks for ever, at the pace of the lives; an error is told once and retried with growing
-    /// pauses.
+    /// Looks for ever, at the pace of the lives.
     pub async fn run(mut self) {
-        let mut pause = Duration::ZERO;
-        let mut writes = 0;
+        let mut pace = Pace::new("certificates", self.lives.interval);
         loop {
             let step = tokio::time::timeout(STEP_TIMEOUT, self.step()).await;
-            let jitter = 0.8 + 0.4 * self.random.fraction();
-            pause = match step.unwrap_or(Err(StepError::TimedOut)) {
-                Ok(step) => {
-                    self.last_error = None;
-                    writes = if step == StepOutcome::Acted { writes + 1 } else { 0 };
-                    match step {
-                        StepOutcome::Acted if writes < MOST_WRITES => Duration::ZERO,
-                        StepOutcome::Acted => {
-                            warn!("certificates: somebody else keeps changing what was written");
-                            self.lives.interval
-                        }
-                        StepOutcome::Lost => {
-                            (pause * 2).clamp(LOST_PAUSE, self.lives.interval.max(LOST_PAUSE))
-                        }
-                        StepOutcome::Idle if self.serving.is_none() => {
-                            self.lives.interval.min(START_INTERVAL)
-                        }
-                        StepOutcome::Idle => self.lives.interval,
-                    }
-                }
-                Err(error) => {
-                    let told = error.to_string();
-                    if self.last_error.as_ref() != Some(&told) {
-                        warn!(%error, "certificates: will try again");
-                    }
-                    self.readiness.waits_for_first(&told);
-                    self.last_error = Some(told);
-                    (pause * 2).clamp(Duration::from_millis(500), LONGEST_PAUSE)
-                }
-            };
-            tokio::time::sleep(pause.mul_f64(jitter)).await;
+            let step = step.unwrap_or(Err(StepError::TimedOut));
+            let pause = pace.after(step, self.serving.is_some(), &self.readiness);
+            tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * self.random.fraction())).await;
         }
     }
 
@@ -225,7 +159,8 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     fn serve(&mut self, situation: Situation<'_>) {
         let Some(secret) = situation.secret else { return };
         if let Ok(state) = &secret.state {
-            self.tokens.set(state.tokens.accepted());
+            let with_previous = situation.token_for < situation.lives.grace;
+            self.tokens.set(state.tokens.accepted(with_previous));
         }
         if let (Some(serving), Ok(leaf)) = (serve(situation, self.serving), &secret.leaf) {
             self.resolver.set(leaf.pair.clone());
@@ -246,7 +181,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             return Ok(StepOutcome::Idle);
         };
         let Ok(state) = &secret.state else { return Ok(StepOutcome::Idle) };
-        let Some(patch) = configuration.object.patch(&secret.bundle(), &state.tokens) else {
+        let Some(patch) = configuration.object.patch(Some(&secret.bundle()), &state.tokens) else {
             return Ok(StepOutcome::Idle);
         };
         let written = self.store.patch_configuration(&configuration.version, patch).await;
@@ -294,6 +229,20 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         self.first_seen.iter().map(|(ca, first)| (*ca, now.saturating_sub(*first))).collect()
     }
 
+    /// For how long the current token has been seen in every entry.
+    fn token_for(
+        &mut self,
+        secret: Option<&CertSecret>,
+        published: Option<&WebhookConfiguration>,
+    ) -> Duration {
+        let state = secret.and_then(|secret| secret.state.as_ref().ok());
+        let Some(current) = state.map(|state| state.tokens.current.as_str()) else {
+            return Duration::ZERO;
+        };
+        let carried = published.is_some_and(|published| published.all_carry(current));
+        self.token_since.look(current, carried, self.clock.monotonic())
+    }
+
     /// The names of the flags and those the webhook configuration calls.
     fn wanted_names(&self, published: Option<&WebhookConfiguration>) -> Vec<String> {
         let mut names = self.names.clone();
@@ -321,13 +270,5 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             _ => "the CA to be published in the webhook configuration",
         });
         debug!(?action, "certificates are not published yet");
-    }
-}
-
-fn settled(written: Result<(), StoreError>) -> Result<StepOutcome, StepError> {
-    match written {
-        Ok(()) => Ok(StepOutcome::Acted),
-        Err(StoreError::Conflict) => Ok(StepOutcome::Lost),
-        Err(error) => Err(error.into()),
     }
 }

@@ -37,7 +37,14 @@ pub struct Lifetimes {
     pub settle: Duration,
     /// How far the clocks of replicas may differ.
     pub skew: Duration,
+    /// How long a path token is the current one.
+    pub token: Duration,
+    /// How long the previous token is still accepted after the current one was seen published.
+    pub grace: Duration,
 }
+
+/// How long a path token is the current one.
+const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
 impl Lifetimes {
     /// The pace that fits the lives: a look every 10 seconds and a minute to settle, less for
@@ -46,7 +53,16 @@ impl Lifetimes {
     pub fn new(cert: Duration, ca: Duration) -> Self {
         let interval = (cert / 60).min(Duration::from_secs(10));
         let skew = (cert / 10).min(Duration::from_mins(5));
-        Self { cert, ca, renew: (2, 3), interval, settle: interval * 6, skew }
+        let settle = interval * 6;
+        let (token, grace) = (TOKEN_LIFE, settle * 5);
+        Self { cert, ca, renew: (2, 3), interval, settle, skew, token, grace }
+    }
+
+    /// When the first token of a Secret gives way. One that was `published` before does so as soon
+    /// as everybody knows the others.
+    #[must_use]
+    pub fn first_rotation(&self, now: Timestamp, published: Option<&str>) -> Timestamp {
+        now + if published.is_some() { self.settle * 2 } else { self.token }
     }
 
     /// When a certificate is to be renewed.
@@ -73,6 +89,8 @@ pub struct Situation<'a> {
     pub published: Option<&'a WebhookConfiguration>,
     /// For how long this replica has seen each CA in every entry of the configuration.
     pub published_for: &'a BTreeMap<Fingerprint, Duration>,
+    /// For how long this replica has seen the current token in every entry.
+    pub token_for: Duration,
 }
 
 /// What to do next.
@@ -154,7 +172,7 @@ pub fn next(situation: Situation<'_>) -> Action {
     if !unknown.is_empty() {
         return Action::Write(SecretChange::Adopt(unknown));
     }
-    if published.patch(&secret.bundle(), &state.tokens).is_some() {
+    if published.patch(Some(&secret.bundle()), &state.tokens).is_some() {
         return Action::Publish;
     }
     rotation(situation, ca, secret, state, published)
@@ -217,7 +235,7 @@ fn rotation(
         None if now >= lives.due(ca.validity()) => return Some(SecretChange::StageCa),
         None => {}
     }
-    if state.tokens.rotate_at.is_some_and(|at| now >= at) {
+    if now >= state.tokens.rotate_at && situation.token_for >= lives.settle {
         return Some(SecretChange::RotateToken);
     }
     let fingerprints = |retired: &dyn Fn(&Retired) -> bool| -> Vec<Fingerprint> {

@@ -14,14 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::bundle::{Anchor, Fingerprint, anchors};
 use super::issue::Keypair;
 use super::pair::{Pair, Validity, load_pair, parse};
+use super::token::Tokens;
 
 /// The Secret's type: `tls.crt` and `tls.key` are where every tool expects them.
 pub const SECRET_TYPE: &str = "kubernetes.io/tls";
-
-/// The length of a token: 20 random bytes in hex. API servers accept lower-case letters, digits, `-`
-/// and `.` only in a segment of `clientConfig.service.path` (`ValidateWebhookService` of
-/// k8s.io/apiserver).
-const TOKEN_LENGTH: usize = 40;
 
 /// A part of the Secret, or half a sentence about what is wrong with it.
 pub type Readable<T> = Result<T, String>;
@@ -73,35 +69,6 @@ pub struct SecretState {
     pub retired: Vec<Retired>,
 }
 
-/// The generations of the path token; all three are accepted, one is published.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Tokens {
-    /// The one in the webhook configuration.
-    pub current: String,
-    /// The next one: known to every replica long before it is used.
-    pub next: String,
-    /// The one before; API servers may still use it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<String>,
-    /// When `next` takes over.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rotate_at: Option<Timestamp>,
-}
-
-impl std::fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens").field("rotate_at", &self.rotate_at).finish_non_exhaustive()
-    }
-}
-
-impl Tokens {
-    /// All that are accepted.
-    pub fn accepted(&self) -> impl Iterator<Item = &str> {
-        [&self.current, &self.next].into_iter().chain(self.previous.as_ref()).map(String::as_str)
-    }
-}
-
 /// A CA that no longer issues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -125,9 +92,15 @@ impl Retired {
 
 impl SecretState {
     fn read(json: &str) -> Readable<Self> {
-        let state: Self =
-            serde_json::from_str(json).map_err(|error| format!("state.json: {error}"))?;
-        if state.tokens.accepted().all(is_token) {
+        // The parser's own words would show what it found, which may be a token.
+        let state: Self = serde_json::from_str(json).map_err(|error| {
+            format!(
+                "state.json is not understood at line {} column {}",
+                error.line(),
+                error.column()
+            )
+        })?;
+        if state.tokens.are_genuine() {
             Ok(state)
         } else {
             Err("state.json: a token is not 40 hex digits".to_owned())
@@ -245,11 +218,4 @@ impl CertSecret {
         set("state.json", state);
         data
     }
-}
-
-/// Whether a text has the form of the server's own tokens; others are not adopted from a
-/// configuration or a Secret, because they could be guessed.
-pub(super) fn is_token(text: &str) -> bool {
-    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    text.len() == TOKEN_LENGTH && text.bytes().all(hex)
 }

@@ -1,5 +1,4 @@
-//! The two objects of the self-managed way, behind a trait: the Secret and the webhook
-//! configuration.
+//! The two objects that replicas share, behind a trait: the Secret and the webhook configuration.
 //!
 //! Each write names the version it is based on and fails with [`StoreError::Conflict`] when the
 //! object has changed since: that is all the coordination replicas need.
@@ -20,12 +19,19 @@ use crate::kubernetes::webhook::configuration_path;
 use crate::kubernetes::{ApiAnswer, ApiClient, FIELD_MANAGER, encode, namespace_path};
 
 /// An object and its resourceVersion.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Versioned<T> {
     /// The resourceVersion.
     pub version: String,
     /// The object.
     pub object: T,
+}
+
+impl<T> std::fmt::Debug for Versioned<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the object: it holds keys or tokens.
+        f.debug_struct("Versioned").field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 /// Data of a Secret to be written; `None` removes a key.
@@ -71,7 +77,7 @@ pub enum StoreError {
     #[error("the object changed in between")]
     Conflict,
     /// A right is missing.
-    #[error("rejob may not {verb} {object}: {message}; grant it, or use --tls-cert and --tls-key")]
+    #[error("rejob may not {verb} {object}: {message}; grant it to its service account")]
     Forbidden {
         /// The verb.
         verb: &'static str,
@@ -202,8 +208,9 @@ impl Store for ClusterStore {
     async fn create_secret(&self, data: SecretPatch) -> Result<(), StoreError> {
         let data: BTreeMap<_, _> =
             encoded(data).into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let secret_type = if data.contains_key("tls.crt") { SECRET_TYPE } else { "Opaque" };
         let secret = json!({
-            "apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE,
+            "apiVersion": "v1", "kind": "Secret", "type": secret_type,
             "metadata": {
                 "name": self.secret,
                 "labels": { "app.kubernetes.io/managed-by": FIELD_MANAGER },

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::task::JoinSet;
 
-use super::args::{ArgsError, CertArgs, Source};
+use super::args::{ArgsError, CertArgs, Source, TokenPlace};
 use super::client_ca::ClientCaVerifier;
 use super::clock::SystemClock;
 use super::expiry::warn_before_expiry;
@@ -18,6 +18,7 @@ use super::readiness::Readiness;
 use super::resolver::CertResolver;
 use super::store::ClusterStore;
 use super::token::{AcceptedTokens, accepted_tokens};
+use super::token_keeper::TokenKeeper;
 use super::watch::{read_pair, watch_client_ca, watch_files};
 use crate::kubernetes::ApiClient;
 
@@ -54,15 +55,13 @@ pub enum StartError {
     /// The in-memory certificate.
     #[error(transparent)]
     Issue(#[from] CertError),
-    /// The self-managed way without a cluster.
-    #[error(
-        "--cert-secret needs a cluster: give --kubeconfig or run in a Pod with a service account token"
-    )]
-    NoCluster,
+    /// A Secret and no cluster to keep it in.
+    #[error("{0} needs a cluster: give --kubeconfig or run in a Pod with a service account token")]
+    NoCluster(&'static str),
 }
 
 impl Supply {
-    /// Starts what the flags choose. `client` is needed for the self-managed way only.
+    /// Starts what the flags choose. `client` is needed where something is kept in a Secret.
     ///
     /// Must be called inside a tokio runtime.
     ///
@@ -81,7 +80,8 @@ impl Supply {
                         reason: error.to_string(),
                     })
                 })?;
-                let verifier = ClientCaVerifier::new(&bytes).map_err(failed)?;
+                let verifier =
+                    ClientCaVerifier::new(&bytes, args.client_name.clone()).map_err(failed)?;
                 let (file, watched) = (file.clone(), verifier.clone());
                 let interval = args.tls_reload_interval;
                 tasks.spawn(async move { watch_client_ca(&file, watched, interval).await });
@@ -99,7 +99,7 @@ impl Supply {
                 resolver.set(issued.pair);
                 in_memory_ca = Some(issued.ca_pem);
             }
-            Source::Files { cert, key } => {
+            Source::Files { cert, key, token } => {
                 let clock = SystemClock;
                 let pair = read_pair(&cert, &key, &clock).await.map_err(|error| {
                     let files = format!("{} and {}", cert.display(), key.display());
@@ -109,9 +109,24 @@ impl Supply {
                 let (watched, interval) = (resolver.clone(), args.tls_reload_interval);
                 tasks
                     .spawn(async move { watch_files(&cert, &key, watched, interval, clock).await });
+                if let Some(place) = token {
+                    let client = client.ok_or(StartError::NoCluster("--token-secret"))?;
+                    tokens = accepted_tokens();
+                    readiness = Readiness::when_published(resolver.clone());
+                    let TokenPlace { namespace, secret, configuration } = place;
+                    let keeper = TokenKeeper::new(
+                        ClusterStore::new(client, &namespace, &secret, &configuration),
+                        SystemClock,
+                        SystemRandom,
+                        Lifetimes::new(args.cert_life, args.ca_life),
+                        tokens.clone(),
+                        readiness.clone(),
+                    );
+                    tasks.spawn(keeper.run());
+                }
             }
             Source::SelfManaged(own) => {
-                let client = client.ok_or(StartError::NoCluster)?;
+                let client = client.ok_or(StartError::NoCluster("--cert-secret"))?;
                 tokens = accepted_tokens();
                 readiness = Readiness::when_published(resolver.clone());
                 let manager = Manager::new(

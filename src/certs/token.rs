@@ -1,15 +1,126 @@
-//! The capability tokens a request's path must carry when the server manages its certificates.
+//! The capability tokens that a request's path must carry.
 //!
-//! The network does not tell who calls; a path that only the webhook configuration knows does.
-//! Tokens are kept and compared as SHA-256 digests, so the time a comparison takes says nothing
-//! about a token.
+//! The network does not tell who calls; a path that only the webhook configuration knows does. The
+//! API server shows the whole path to clients when a call fails, so a token is short-lived:
+//! [`Tokens`] are its generations. [`AcceptedTokens`] are what the server compares a path with, as
+//! SHA-256 digests, so the time a comparison takes says nothing about a token. Nothing here prints
+//! a token.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::pem::CertError;
+
+/// The length of a token: 20 random bytes in hex. API servers accept lower-case letters, digits, `-`
+/// and `.` only in a segment of `clientConfig.service.path` (`ValidateWebhookService` of
+/// k8s.io/apiserver).
+const TOKEN_LENGTH: usize = 40;
+
 type TokenDigest = [u8; 32];
+
+/// Makes path tokens.
+pub trait TokenSource {
+    /// A new token: 160 bits of randomness as 40 lower-case hex digits.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    fn token(&mut self) -> Result<String, CertError>;
+}
+
+/// The generations of the path token; one of them is published.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    /// The one in the webhook configuration.
+    pub current: String,
+    /// The next one: known to every replica long before it is used.
+    pub next: String,
+    /// The one before; API servers may still use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<String>,
+    /// When `next` takes over.
+    pub rotate_at: Timestamp,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokens").field("rotate_at", &self.rotate_at).finish_non_exhaustive()
+    }
+}
+
+impl Tokens {
+    /// The first generations, or those after a loss. A token that is `published` stays: replicas
+    /// that know no other still accept it.
+    ///
+    /// # Errors
+    /// When a token cannot be made.
+    pub fn make(
+        published: Option<&str>,
+        rotate_at: Timestamp,
+        random: &mut impl TokenSource,
+    ) -> Result<Self, CertError> {
+        let current = published.map_or_else(|| random.token(), |token| Ok(token.to_owned()))?;
+        Ok(Self { current, next: random.token()?, previous: None, rotate_at })
+    }
+
+    /// Lets the next token take over, until `rotate_at`.
+    ///
+    /// # Errors
+    /// When a token cannot be made.
+    pub fn rotate(
+        &mut self,
+        rotate_at: Timestamp,
+        random: &mut impl TokenSource,
+    ) -> Result<(), CertError> {
+        let next = std::mem::replace(&mut self.next, random.token()?);
+        self.previous = Some(std::mem::replace(&mut self.current, next));
+        self.rotate_at = rotate_at;
+        Ok(())
+    }
+
+    /// Those to accept; the previous one only while `with_previous`.
+    pub fn accepted(&self, with_previous: bool) -> impl Iterator<Item = &str> {
+        let previous = self.previous.iter().filter(move |_| with_previous);
+        [&self.current, &self.next].into_iter().chain(previous).map(String::as_str)
+    }
+
+    /// Whether all have the form of the server's own tokens.
+    #[must_use]
+    pub fn are_genuine(&self) -> bool {
+        self.accepted(true).all(is_token)
+    }
+}
+
+/// Whether a text has the form of the server's own tokens; others are not adopted from a
+/// configuration or a Secret, because they could be guessed.
+pub(super) fn is_token(text: &str) -> bool {
+    let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    text.len() == TOKEN_LENGTH && text.bytes().all(hex)
+}
+
+/// Since when a replica has seen the current token published.
+#[derive(Debug, Default)]
+pub struct PublishedSince(Option<(TokenDigest, Duration)>);
+
+impl PublishedSince {
+    /// For how long every entry has carried `current`; `carried`: whether they do now. `now` is
+    /// monotonic time.
+    pub fn look(&mut self, current: &str, carried: bool, now: Duration) -> Duration {
+        let current = digest(current);
+        self.0 = self.0.filter(|(token, _)| carried && *token == current);
+        if carried {
+            let (_, since) = self.0.get_or_insert((current, now));
+            now.saturating_sub(*since)
+        } else {
+            Duration::ZERO
+        }
+    }
+}
 
 /// The tokens that are accepted at the moment; clones share them.
 #[derive(Clone, Debug)]
@@ -18,14 +129,14 @@ pub struct AcceptedTokens {
     digests: Arc<ArcSwap<Vec<TokenDigest>>>,
 }
 
-/// Accepted tokens of a server that manages its certificates itself: none until the first is set.
+/// Accepted tokens of a server that keeps a path token: none until the first is set.
 #[must_use]
 pub fn accepted_tokens() -> AcceptedTokens {
     AcceptedTokens { required: true, digests: Arc::default() }
 }
 
 impl AcceptedTokens {
-    /// For a server whose certificates others supply: paths carry no token.
+    /// For a server that keeps no path token.
     #[must_use]
     pub fn not_required() -> Self {
         Self { required: false, digests: Arc::default() }
@@ -72,5 +183,20 @@ mod tests {
         tokens.set(["c"]);
         assert!(tokens.accepts("c") && !tokens.accepts("a"));
         assert!(!AcceptedTokens::not_required().required());
+    }
+
+    #[test]
+    fn a_token_is_published_since_every_entry_carries_it() {
+        let mut since = PublishedSince::default();
+        let mut look = |token, carried, second| {
+            since.look(token, carried, Duration::from_secs(second)).as_secs()
+        };
+        assert_eq!(look("a", false, 1), 0);
+        assert_eq!(look("a", true, 2), 0);
+        assert_eq!(look("a", true, 5), 3);
+        assert_eq!(look("b", true, 6), 0, "another token");
+        assert_eq!(look("b", true, 8), 2);
+        assert_eq!(look("b", false, 9), 0, "an entry was edited");
+        assert_eq!(look("b", true, 10), 0);
     }
 }

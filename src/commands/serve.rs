@@ -93,7 +93,8 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
     let metrics = Metrics::new();
     let needed = policies.checks()
         || args.cluster.kubeconfig.is_some()
-        || matches!(args.certs.source(), Ok(certs::Source::SelfManaged(_)));
+        || args.certs.cert_secret.is_some()
+        || args.certs.token_secret.is_some();
     let connection = if needed {
         tokio::select! {
             connection = Connection::open(&args.cluster, &metrics) => connection?,

@@ -13,6 +13,7 @@ use kube::client::Body;
 use serde_json::Value;
 
 use super::connect::ConnectError;
+use super::redact::redact;
 use crate::error::with_causes;
 use crate::replacement::ApiError;
 
@@ -108,7 +109,7 @@ impl ApiClient {
         let date = response.headers().get(http::header::DATE);
         let date = date.and_then(|date| http_date(date.to_str().ok()?));
         let warnings = response.headers().get_all(http::header::WARNING).iter();
-        let warnings = warnings.filter_map(|text| Some(text.to_str().ok()?.to_owned())).collect();
+        let warnings = warnings.filter_map(|text| Some(redact(text.to_str().ok()?))).collect();
         let bytes = response.into_body().collect_bytes().await;
         let bytes = bytes.map_err(|error| with_causes(&error))?;
         let body = match serde_json::from_slice(&bytes) {
@@ -145,12 +146,12 @@ impl ApiAnswer {
         (200..300).contains(&self.code)
     }
 
-    /// What the API server says about a failure.
+    /// What the API server says about a failure, without path tokens.
     #[must_use]
     pub fn message(&self) -> String {
         match self.text("message") {
             "" => format!("the API server answered with code {}", self.code),
-            message => message.to_owned(),
+            message => redact(message),
         }
     }
 

@@ -15,6 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
 
 use super::client::encode;
+use super::redact::redact;
 use crate::policy::{DORMANT, RERUN, RESERVED};
 
 /// The label by which a namespace opts in.
@@ -33,7 +34,7 @@ pub fn configuration_path(name: &str) -> String {
 }
 
 /// An entry of rejob's in a webhook configuration.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Entry<'a> {
     /// The configuration's name.
     pub configuration: &'a str,
@@ -41,6 +42,13 @@ pub struct Entry<'a> {
     pub webhook: &'a MutatingWebhook,
     /// The policy that its name says, or one of [`RESERVED`].
     pub policy: &'a str,
+}
+
+impl std::fmt::Debug for Entry<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the entry: its path may hold a token.
+        write!(f, "Entry({})", self.subject())
+    }
 }
 
 /// Where an entry points to.
@@ -66,7 +74,7 @@ impl std::fmt::Display for Target {
 
 /// The path by which rejob is called for a policy: `/v1/policies/<policy>`, or with a capability
 /// token `/v1/t/<token>/policies/<policy>`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ReviewPath<'a> {
     /// What stands before it in a URL: scheme, host, and a proxy's own path.
     pub base: &'a str,
@@ -90,6 +98,13 @@ impl<'a> ReviewPath<'a> {
     }
 }
 
+impl std::fmt::Debug for ReviewPath<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&redact(&self.to_string()))
+    }
+}
+
+/// With its token: for the webhook configuration, not for people.
 impl std::fmt::Display for ReviewPath<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { base, token, policy } = self;

@@ -7,3 +7,4 @@ mod model;
 mod plan;
 mod repair;
 mod replicas;
+mod token;

@@ -52,6 +52,8 @@ pub fn lives() -> Lifetimes {
         interval: Duration::from_millis(100),
         settle: Duration::from_secs(4),
         skew: Duration::from_mins(5),
+        token: day,
+        grace: Duration::from_secs(8),
     }
 }
 

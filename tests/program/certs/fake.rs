@@ -12,12 +12,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
-use rejob::certs::change::TokenSource;
 use rejob::certs::configuration::WebhookConfiguration;
 use rejob::certs::manager::{Manager, Random};
 use rejob::certs::plan::Lifetimes;
 use rejob::certs::state::SecretData;
 use rejob::certs::store::{SecretPatch, Store, StoreError, Versioned};
+use rejob::certs::token::TokenSource;
 use rejob::certs::{AcceptedTokens, CertError, CertResolver, Clock, Readiness, accepted_tokens};
 use serde_json::{Value, json};
 

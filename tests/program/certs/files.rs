@@ -240,7 +240,8 @@ async fn only_clients_of_the_current_ca_bundle_are_served() {
     let slot = CertResolver::new(issued.pair);
     let trust = || roots(issued.ca_pem.as_bytes());
     let (old, new) = (files("old.client"), files("new.client"));
-    let cas = ClientCaVerifier::new(old.ca.as_bytes()).unwrap();
+    let cas =
+        ClientCaVerifier::new(old.ca.as_bytes(), names(&["old.client", "new.client"])).unwrap();
     let server = server(&slot, Arc::new(cas.clone()));
     let shake = |client| handshake(&server, &client, "rejob.test");
     let with = |files: &Files| client_with(trust(), &files.cert, &files.key);
@@ -262,9 +263,56 @@ async fn only_clients_of_the_current_ca_bundle_are_served() {
     until("the new CA only", || shake(with(&old)).is_err()).await;
     assert_eq!(shake(with(&new)), Ok(()));
     task.abort();
-    assert!(
-        ClientCaVerifier::new(b"").is_err() && ClientCaVerifier::new(new.key.as_bytes()).is_err()
-    );
+    for unusable in ["", new.key.as_str()] {
+        assert!(ClientCaVerifier::new(unusable.as_bytes(), names(&["new.client"])).is_err());
+    }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn only_clients_with_one_of_the_names_are_served() {
+    use rcgen::{DnType, SanType, string::Ia5String};
+
+    let ia5 = |text: &str| Ia5String::try_from(text).unwrap();
+    let issued = self_signed(&["rejob.test"]).unwrap();
+    let slot = CertResolver::new(issued.pair);
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_key = KeyPair::generate().unwrap();
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let issuer = Issuer::from_params(&ca, &ca_key);
+    let shows = |common: &str, alternative: Vec<SanType>, allowed: &[&str]| {
+        let mut leaf = CertificateParams::default();
+        leaf.distinguished_name.push(DnType::CommonName, common);
+        leaf.distinguished_name.push(DnType::OrganizationName, "kube-apiserver");
+        leaf.subject_alt_names = alternative;
+        let key = KeyPair::generate().unwrap();
+        let cert = leaf.signed_by(&key, &issuer).unwrap().pem();
+        let verifier = ClientCaVerifier::new(ca_pem.as_bytes(), names(allowed)).unwrap();
+        let server = server(&slot, Arc::new(verifier));
+        let trust = roots(issued.ca_pem.as_bytes());
+        handshake(&server, &client_with(trust, &cert, &key.serialize_pem()), "rejob.test")
+    };
+    let dns = |name| vec![SanType::DnsName(ia5(name))];
+    assert_eq!(shows("kube-apiserver", vec![], &["front", "kube-apiserver"]), Ok(()));
+    assert_eq!(shows("x", dns("api.example.com"), &["API.example.com"]), Ok(()));
+    let uri = "spiffe://cluster/kube-apiserver";
+    assert_eq!(shows("x", vec![SanType::URI(ia5(uri))], &[uri]), Ok(()));
+    let address = vec![SanType::IpAddress("10.0.0.1".parse().unwrap())];
+    assert_eq!(shows("x", address, &["10.0.0.1"]), Ok(()));
+    for (common, alternative) in [
+        ("system:node:a", vec![]),
+        ("kube-apiserver2", dns("a.api.example.com")),
+        ("", vec![]),
+        // A name that means many is none of them, and the organization is no name.
+        ("x", dns("*.example.com")),
+    ] {
+        let refused = shows(common, alternative, &["kube-apiserver", "api.example.com"]);
+        assert!(refused.unwrap_err().contains("NotValidForName"), "{common}");
+    }
 }
 
 #[test]

@@ -8,19 +8,23 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use rejob::certs::CertError;
 use rejob::certs::bundle::Fingerprint;
-use rejob::certs::change::{TokenSource, apply};
+use rejob::certs::change::apply;
 use rejob::certs::configuration::WebhookConfiguration;
 use rejob::certs::plan::{Action, Lifetimes, SecretChange, Situation, Waiting, next};
 use rejob::certs::state::CertSecret;
+use rejob::certs::token::TokenSource;
 use serde_json::json;
 
 const DAY: Duration = Duration::from_hours(24);
 
-struct Same;
+/// Counts.
+#[derive(Default)]
+struct Counter(u64);
 
-impl TokenSource for Same {
+impl TokenSource for Counter {
     fn token(&mut self) -> Result<String, CertError> {
-        Ok("0".repeat(40))
+        self.0 += 1;
+        Ok(format!("{:040x}", self.0))
     }
 }
 
@@ -32,6 +36,8 @@ struct Case {
     secret: Option<CertSecret>,
     published: Option<WebhookConfiguration>,
     published_for: BTreeMap<Fingerprint, Duration>,
+    token_for: Duration,
+    random: Counter,
 }
 
 impl Case {
@@ -44,6 +50,8 @@ impl Case {
             secret: None,
             published: None,
             published_for: BTreeMap::new(),
+            token_for: Duration::ZERO,
+            random: Counter::default(),
         };
         case.act(&SecretChange::Create);
         case.publish();
@@ -58,6 +66,7 @@ impl Case {
             secret: self.secret.as_ref(),
             published: self.published.as_ref(),
             published_for: &self.published_for,
+            token_for: self.token_for,
         }
     }
 
@@ -66,7 +75,9 @@ impl Case {
     }
 
     fn act(&mut self, change: &SecretChange) {
-        self.secret = Some(apply(change, self.seen(), &mut Same).unwrap());
+        let mut random = std::mem::take(&mut self.random);
+        self.secret = Some(apply(change, self.seen(), &mut random).unwrap());
+        self.random = random;
     }
 
     fn secret(&mut self) -> &mut CertSecret {
@@ -108,6 +119,27 @@ fn nothing_is_done_while_everything_is_in_order() {
     let mut case = Case::settled();
     assert_eq!(case.next(), Action::Wait(Waiting::Settled));
     case.now += DAY * 59;
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled));
+}
+
+#[test]
+fn the_next_token_takes_over_every_hour_once_the_current_one_was_seen_published() {
+    let mut case = Case::settled();
+    case.token_for = case.lives.settle;
+    let state = case.secret().state.clone().unwrap();
+    case.now += Duration::from_hours(1) - Duration::from_secs(1);
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled));
+    case.now += Duration::from_secs(1);
+    case.token_for -= Duration::from_secs(1);
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled), "not yet for long enough");
+    case.token_for = case.lives.settle;
+    assert_eq!(case.next(), Action::Write(SecretChange::RotateToken));
+    case.act(&SecretChange::RotateToken);
+    let tokens = case.secret().state.clone().unwrap().tokens;
+    assert_eq!(tokens.previous, Some(state.tokens.current));
+    assert_eq!(tokens.rotate_at, case.now + Duration::from_hours(1));
+    assert_eq!(case.next(), Action::Publish);
+    case.publish();
     assert_eq!(case.next(), Action::Wait(Waiting::Settled));
 }
 
@@ -174,7 +206,7 @@ fn a_ca_is_staged_published_awaited_promoted_and_its_forerunner_dropped() {
     let mut case = Case::settled();
     case.now += DAY * 244;
     for _ in 0..2 {
-        // The leaf first, and the token that changes with it.
+        // The leaf first.
         let change = writes(&case.next()).clone();
         assert!(matches!(change, SecretChange::RenewLeaf(_) | SecretChange::StageCa), "{change:?}");
         case.act(&change);
@@ -191,17 +223,8 @@ fn a_ca_is_staged_published_awaited_promoted_and_its_forerunner_dropped() {
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "the bundle stays as it is");
 
     let state = case.secret().state.clone().unwrap();
-    case.now += case.lives.settle;
-    assert_eq!(case.next(), Action::Write(SecretChange::RotateToken));
-    case.act(&SecretChange::RotateToken);
-    let tokens = &case.secret().state.as_ref().unwrap().tokens;
-    assert_eq!(tokens.previous.as_ref(), Some(&state.tokens.current));
-    case.publish();
-
     case.now = state.retired[0].until + case.lives.skew;
-    while let Action::Write(change @ (SecretChange::RenewLeaf(_) | SecretChange::RotateToken)) =
-        case.next()
-    {
+    while let Action::Write(change @ SecretChange::RenewLeaf(_)) = case.next() {
         case.act(&change);
     }
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "a leaf of it may still be served");

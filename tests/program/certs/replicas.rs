@@ -25,6 +25,8 @@ pub fn lives() -> Lifetimes {
         interval: Duration::from_secs(10),
         settle: Duration::from_secs(40),
         skew: Duration::from_secs(30),
+        token: Duration::from_secs(200),
+        grace: Duration::from_mins(1),
     }
 }
 

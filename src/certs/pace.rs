@@ -1,0 +1,114 @@
+//! How a step of a background loop went, and how long it pauses before the next one.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::pem::CertError;
+use super::readiness::Readiness;
+use super::store::StoreError;
+
+/// The longest that one step may take; API servers answer within seconds or not at all.
+pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The longest pause between two steps of which the first failed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// The first pause after somebody else was faster.
+const LOST_PAUSE: Duration = Duration::from_millis(50);
+
+/// More writes than this in a row are a quarrel with another writer, and slowed down.
+const MOST_WRITES: u32 = 16;
+
+/// While there is nothing to serve yet, a replica looks at least this often.
+const START_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepOutcome {
+    /// It wrote something: look again at once.
+    Acted,
+    /// Somebody else wrote first: look again soon.
+    Lost,
+    /// Nothing to do.
+    Idle,
+}
+
+/// Why a step failed; what is served stays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// The API server.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Making certificates or tokens.
+    #[error(transparent)]
+    Issue(#[from] CertError),
+    /// Time.
+    #[error("the API server did not answer within {} s", STEP_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+/// The outcome of a write.
+pub(super) fn settled(written: Result<(), StoreError>) -> Result<StepOutcome, StepError> {
+    match written {
+        Ok(()) => Ok(StepOutcome::Acted),
+        Err(StoreError::Conflict) => Ok(StepOutcome::Lost),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The pace of a loop.
+#[derive(Debug)]
+pub(super) struct Pace {
+    /// What the loop keeps, for the log.
+    what: &'static str,
+    interval: Duration,
+    pause: Duration,
+    writes: u32,
+    last_error: Option<String>,
+}
+
+impl Pace {
+    /// A loop that looks every `interval`.
+    pub fn new(what: &'static str, interval: Duration) -> Self {
+        Self { what, interval, pause: Duration::ZERO, writes: 0, last_error: None }
+    }
+
+    /// The pause after `step`. An error is told once, and retried with growing pauses. `started`:
+    /// whether there is something to serve.
+    pub fn after(
+        &mut self,
+        step: Result<StepOutcome, StepError>,
+        started: bool,
+        readiness: &Readiness,
+    ) -> Duration {
+        self.pause = match step {
+            Ok(step) => {
+                self.last_error = None;
+                self.writes = if step == StepOutcome::Acted { self.writes + 1 } else { 0 };
+                match step {
+                    StepOutcome::Acted if self.writes < MOST_WRITES => Duration::ZERO,
+                    StepOutcome::Acted => {
+                        warn!("{}: somebody else keeps changing what was written", self.what);
+                        self.interval
+                    }
+                    StepOutcome::Lost => {
+                        (self.pause * 2).clamp(LOST_PAUSE, self.interval.max(LOST_PAUSE))
+                    }
+                    StepOutcome::Idle if started => self.interval,
+                    StepOutcome::Idle => self.interval.min(START_INTERVAL),
+                }
+            }
+            Err(error) => {
+                let told = error.to_string();
+                if self.last_error.as_ref() != Some(&told) {
+                    warn!(%error, "{}: will try again", self.what);
+                }
+                readiness.waits_for_first(&told);
+                self.last_error = Some(told);
+                (self.pause * 2).clamp(Duration::from_millis(500), LONGEST_PAUSE)
+            }
+        };
+        self.pause
+    }
+}

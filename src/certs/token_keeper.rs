@@ -1,0 +1,155 @@
+//! The path token of a server whose certificate others supply, in every replica: look, do one
+//! thing, look again.
+//!
+//! As in the self-managed way, the webhook configuration is read **before** the Secret, and both
+//! writes are refused when the object has changed since. Only paths are written: the caBundle
+//! belongs to whoever supplies the certificate.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use tracing::{error, info};
+
+use super::clock::Clock;
+use super::configuration::WebhookConfiguration;
+use super::manager::Random;
+use super::pace::{Pace, STEP_TIMEOUT, StepError, StepOutcome, settled};
+use super::pem::CertError;
+use super::plan::Lifetimes;
+use super::readiness::Readiness;
+use super::state::{Readable, SecretData};
+use super::store::{Store, Versioned};
+use super::token::{AcceptedTokens, PublishedSince, Tokens};
+
+/// The key of the Secret that holds the [`Tokens`].
+const KEY: &str = "tokens.json";
+
+/// One replica's part in keeping the path token.
+#[derive(Debug)]
+pub struct TokenKeeper<S, C, R> {
+    store: S,
+    clock: C,
+    random: R,
+    lives: Lifetimes,
+    accepted: AcceptedTokens,
+    readiness: Readiness,
+    since: PublishedSince,
+    started: bool,
+}
+
+impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
+    /// A replica that fills `accepted` from the store.
+    pub fn new(
+        store: S,
+        clock: C,
+        random: R,
+        lives: Lifetimes,
+        accepted: AcceptedTokens,
+        readiness: Readiness,
+    ) -> Self {
+        let (since, started) = (PublishedSince::default(), false);
+        Self { store, clock, random, lives, accepted, readiness, since, started }
+    }
+
+    /// Looks for ever, at the pace of the lives.
+    pub async fn run(mut self) {
+        let mut pace = Pace::new("path token", self.lives.interval);
+        loop {
+            let step = tokio::time::timeout(STEP_TIMEOUT, self.step()).await;
+            let step = step.unwrap_or(Err(StepError::TimedOut));
+            let pause = pace.after(step, self.started, &self.readiness);
+            tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * self.random.fraction())).await;
+        }
+    }
+
+    /// Looks once and does at most one thing.
+    ///
+    /// # Errors
+    /// When the API server refuses or cannot be reached; the next step starts afresh.
+    pub async fn step(&mut self) -> Result<StepOutcome, StepError> {
+        let configuration = self.store.configuration().await?;
+        let stored = self.store.secret().await?;
+        let now = self.clock.now();
+        let published = configuration.as_ref().map(|configuration| &configuration.object);
+        let Some(Versioned { version, object }) = stored else {
+            let tokens = self.fresh(now, published)?;
+            return self.write(None, &tokens, "made a path token: there was no Secret").await;
+        };
+        let mut tokens = match read(&object) {
+            Ok(tokens) => tokens,
+            Err(problem) => {
+                error!("token Secret: {problem}");
+                let tokens = self.fresh(now, published)?;
+                return self.write(Some(&version), &tokens, "made another path token").await;
+            }
+        };
+        let carried = published.is_some_and(|published| published.all_carry(&tokens.current));
+        let token_for = self.since.look(&tokens.current, carried, self.clock.monotonic());
+        self.accepted.set(tokens.accepted(token_for < self.lives.grace));
+        self.started = true;
+
+        let configuration =
+            configuration.filter(|configuration| configuration.object.entries().next().is_some());
+        let Some(configuration) = configuration else {
+            self.readiness.waits_for_first(
+                "the webhook configuration, with entries named <policy>.rejob.dev",
+            );
+            return Ok(StepOutcome::Idle);
+        };
+        if let Some(patch) = configuration.object.patch(None, &tokens) {
+            self.readiness.waits_for_first("the path to be written into the webhook configuration");
+            let written = self.store.patch_configuration(&configuration.version, patch).await;
+            if written.is_ok() {
+                info!("wrote paths into the webhook configuration");
+            }
+            return settled(written);
+        }
+        self.readiness.published();
+        if now >= tokens.rotate_at && token_for >= self.lives.settle {
+            tokens.rotate(now + self.lives.token, &mut self.random)?;
+            return self.write(Some(&version), &tokens, "the next path token takes over").await;
+        }
+        Ok(StepOutcome::Idle)
+    }
+
+    async fn write(
+        &self,
+        version: Option<&str>,
+        tokens: &Tokens,
+        what: &str,
+    ) -> Result<StepOutcome, StepError> {
+        let data = BTreeMap::from([(KEY.to_owned(), serde_json::to_vec(tokens).ok())]);
+        let written = match version {
+            None => self.store.create_secret(data).await,
+            Some(version) => self.store.update_secret(version, data).await,
+        };
+        if written.is_ok() {
+            info!("token Secret: {what}");
+        }
+        settled(written)
+    }
+
+    /// Tokens for a Secret without any.
+    fn fresh(
+        &mut self,
+        now: Timestamp,
+        published: Option<&WebhookConfiguration>,
+    ) -> Result<Tokens, CertError> {
+        let published = published.and_then(WebhookConfiguration::token);
+        let rotate_at = self.lives.first_rotation(now, published);
+        Tokens::make(published, rotate_at, &mut self.random)
+    }
+}
+
+fn read(data: &SecretData) -> Readable<Tokens> {
+    let json = data.get(KEY).ok_or_else(|| format!("{KEY} is missing"))?;
+    // The parser's own words would show what it found, which may be a token.
+    let tokens: Tokens = serde_json::from_slice(json).map_err(|error| {
+        format!("{KEY} is not understood at line {} column {}", error.line(), error.column())
+    })?;
+    if tokens.are_genuine() {
+        Ok(tokens)
+    } else {
+        Err(format!("{KEY}: a token is not 40 hex digits"))
+    }
+}
