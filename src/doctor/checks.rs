@@ -3,6 +3,7 @@
 //! A check that finds nothing wrong says so with one `ok`, so that a reader sees what was looked
 //! at; one that could not look is a hint that names the right it lacks.
 
+mod callers;
 mod calls;
 mod certificates;
 mod cluster;
@@ -28,6 +29,7 @@ pub const ALL: [Check; 14] = [
     entries::configuration,
     entries::entries,
     certificates::certificates,
+    callers::callers,
     workload::deployments,
     workload::endpoints,
     rights::rights,

@@ -169,9 +169,12 @@ async fn installations(
             Ok(found) => found.into_iter().map(|deployment| Ok(Some(deployment))).collect(),
             Err(error) => vec![Err(error)],
         };
+        let path = format!("/apis/networking.k8s.io/v1/namespaces/{namespace}/networkpolicies");
+        let network_policies = list(probe, &path).await;
         installations.extend(found.into_iter().map(|deployment| Installation {
             namespace: namespace.clone(),
             deployment,
+            network_policies: network_policies.clone(),
             policies: Err("it has no Deployment with the labels of the chart".to_owned()),
             rights: Vec::new(),
         }));

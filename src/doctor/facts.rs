@@ -11,6 +11,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Service};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde_json::Value;
 
@@ -67,6 +68,8 @@ pub struct Installation {
     pub deployment: Known<Option<Deployment>>,
     /// The policies it serves.
     pub policies: Known<PolicySet>,
+    /// The NetworkPolicies of the namespace.
+    pub network_policies: Known<Vec<NetworkPolicy>>,
     /// Each right that its service account needs, and whether it has it.
     pub rights: Vec<(NeededRight, Known<bool>)>,
 }
@@ -202,6 +205,18 @@ impl Facts {
     pub fn writes_itself(&self, target: &Target) -> bool {
         let settings = self.installation_of(target).and_then(Installation::settings);
         settings.is_some_and(|settings| settings.self_managed)
+    }
+
+    /// The command after which the rejob behind a target writes its paths anew; `None` where it
+    /// writes none.
+    #[must_use]
+    pub fn rewrite_paths(&self, target: &Target) -> Option<String> {
+        let installation = self.installation_of(target)?;
+        let settings = installation.settings()?;
+        (settings.self_managed || settings.token_secret.is_some()).then(|| {
+            let (namespace, deployment) = (&installation.namespace, &settings.deployment);
+            format!("kubectl --namespace {namespace} rollout restart deployment/{deployment}")
+        })
     }
 
     /// The beginning of the command that changes the release behind a target; its values follow.

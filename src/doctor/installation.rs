@@ -17,6 +17,12 @@ pub struct Settings {
     pub configuration: Option<String>,
     /// Whether it keeps its certificate, and the entries of that configuration, itself.
     pub self_managed: bool,
+    /// The Secret in which it keeps a path token beside a certificate from elsewhere.
+    pub token_secret: Option<String>,
+    /// Whether it serves only clients with certain names.
+    pub names_clients: bool,
+    /// The port of the webhook in its Pods.
+    pub port: Option<i32>,
     /// The namespaces it is restricted to; all when empty.
     pub namespaces: Vec<String>,
     /// Whether it makes the checks of a replacement in the user's name.
@@ -41,7 +47,13 @@ impl Settings {
         let certificate = value("--tls-cert", "REJOB_TLS_CERT");
         let own = value("--cert-secret", "REJOB_CERT_SECRET");
         let self_managed = own.is_some();
-        let own = own.map(|name| name.rsplit('/').next().unwrap_or_default().to_owned());
+        let without_namespace =
+            |name: String| name.rsplit('/').next().unwrap_or_default().to_owned();
+        let own = own.map(without_namespace);
+        let token_secret = value("--token-secret", "REJOB_TOKEN_SECRET").map(without_namespace);
+        let names_clients = value("--client-name", "REJOB_CLIENT_NAME").is_some();
+        let listens = value("--listen", "REJOB_LISTEN");
+        let port = listens.and_then(|address| address.rsplit(':').next()?.parse().ok());
         let mounted = certificate.and_then(|file| {
             let volume = volume(pod, container?, &file)?;
             volume.secret.as_ref()?.secret_name.clone()
@@ -60,6 +72,9 @@ impl Settings {
             secret: own.or(mounted),
             configuration,
             self_managed,
+            token_secret,
+            names_clients,
+            port,
             namespaces: namespaces
                 .split(',')
                 .filter(|n| !n.is_empty())
@@ -137,6 +152,7 @@ mod tests {
                 "serve",
                 "--policies=/etc/rejob/policies.yaml",
                 "--namespaces=a,b",
+                "--listen=[::]:10250",
                 "--cert-secret=rejob-tls",
                 "--webhook-configuration=00-rejob",
             ]),
@@ -148,6 +164,9 @@ mod tests {
             secret: Some("rejob-tls".into()),
             configuration: Some("00-rejob".into()),
             self_managed: true,
+            token_secret: None,
+            names_clients: false,
+            port: Some(10250),
             namespaces: vec!["a".into(), "b".into()],
             check_as_user: false,
             policies: Some("rejob-policies".into()),
@@ -167,6 +186,15 @@ mod tests {
         assert_eq!(found.secret.as_deref(), Some("mine"));
         assert_eq!(found.configuration.as_deref(), Some("00-rejob"));
         assert_eq!((found.self_managed, found.policies), (false, None));
+        assert_eq!((found.token_secret, found.names_clients), (None, false));
+    }
+
+    #[test]
+    fn a_token_and_names_of_clients_are_read_off_the_flags() {
+        let args = json!(["serve", "--token-secret=sys/rejob-token", "--client-name=a"]);
+        let found = settings(&args, &json!([]));
+        assert_eq!(found.token_secret.as_deref(), Some("rejob-token"));
+        assert!(found.names_clients && !found.self_managed);
     }
 
     #[test]

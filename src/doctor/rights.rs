@@ -1,5 +1,5 @@
 //! Which rights rejob's service account needs, exactly: what a replacement and the cleaning up after
-//! one take, and what keeping its own certificate takes. Pure.
+//! one take, and what keeping its own certificate or path token takes. Pure.
 
 use serde_json::{Value, json};
 
@@ -127,19 +127,24 @@ pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<Neede
             rights.push(right("create", "", "events", place, ""));
         }
     }
+    // The Secret that it writes itself.
+    let own_secret = if settings.self_managed {
+        settings.secret.as_deref()
+    } else {
+        settings.token_secret.as_deref()
+    };
     if let Some(configuration) = &settings.configuration {
         let (group, resource) = ("admissionregistration.k8s.io", "mutatingwebhookconfigurations");
-        if replaces || settings.self_managed {
+        if replaces || own_secret.is_some() {
             rights.push(right("get", group, resource, "", configuration));
         }
-        if settings.self_managed {
+        if own_secret.is_some() {
             rights.push(right("patch", group, resource, "", configuration));
         }
     }
-    if settings.self_managed {
+    if let Some(secret) = own_secret {
         rights.push(right("create", "", "secrets", namespace, ""));
         for verb in ["get", "patch"] {
-            let secret = settings.secret.as_deref().unwrap_or_default();
             rights.push(right(verb, "", "secrets", namespace, secret));
         }
     }
@@ -213,6 +218,14 @@ mod tests {
             "get secrets named rejob-tls in the namespace sys",
             "patch secrets named rejob-tls in the namespace sys",
         ];
+        assert_eq!(words(&settings, false), expected);
+        // So does a path token beside a certificate that is given.
+        let settings = Settings {
+            secret: Some("mine".into()),
+            token_secret: Some("rejob-tls".into()),
+            self_managed: false,
+            ..settings
+        };
         assert_eq!(words(&settings, false), expected);
     }
 

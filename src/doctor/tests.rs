@@ -1,5 +1,6 @@
 //! One healthy set of facts; each test spoils one thing and reads the sentence.
 
+mod callers;
 mod cluster;
 mod collecting;
 mod entries;
@@ -55,7 +56,7 @@ fn configuration(ca: &str) -> Value {
             "sideEffects": "NoneOnDryRun",
             "clientConfig": { "caBundle": bundle, "service": {
                 "name": "rejob", "namespace": "rejob", "port": 443,
-                "path": format!("/v1/policies/{policy}"),
+                "path": format!("/v1/t/***/policies/{policy}"),
             }},
             "rules": [{
                 "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
@@ -127,6 +128,7 @@ fn healthy() -> Facts {
             namespace: "rejob".into(),
             deployment: Ok(Some(deployment)),
             policies: Ok(PolicySet::builtin()),
+            network_policies: Ok(Vec::new()),
             rights: needed.into_iter().map(|right| (right, Ok(true))).collect(),
         }],
         backends: BTreeMap::from([(
@@ -222,6 +224,7 @@ fn a_healthy_installation_has_every_check_and_no_word_of_trouble() {
         "certificate",
         "ca-bundle",
         "ca-bundle",
+        "callers",
         "deployment",
         "endpoints",
         "rights",

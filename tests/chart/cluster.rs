@@ -244,7 +244,11 @@ fn gitops_tools_see_no_drift_after_the_server_wrote() {
 #[test]
 fn another_certificates_mode_takes_the_path_back_with_force_conflicts() {
     let plane = ControlPlane::shared();
-    let provided = ["certificates.mode=provided", "certificates.provided.secretName=mine"];
+    let provided = [
+        "certificates.mode=provided",
+        "certificates.provided.secretName=mine",
+        "webhook.acceptUnauthenticated=true",
+    ];
     for helm in HELMS {
         let release = Release::new(&plane, helm);
         release.helm(&["install"], &[]).ok();

@@ -32,7 +32,9 @@ impl<'p> Called<'p> {
             "fullnameOverride": &name,
             "policies": { "replace": null, "hash-name": null, "ttl": null },
             "certificates": { "mode": "provided", "provided": { "secretName": "none" } },
-            "webhook": { "url": "https://127.0.0.1:1", "failurePolicy": "Fail" },
+            "webhook": {
+                "url": "https://127.0.0.1:1", "failurePolicy": "Fail", "acceptUnauthenticated": true,
+            },
             "rbac": { "namespaces": [namespace.name()] },
             "serviceAccount": { "name": "rejob" },
         });

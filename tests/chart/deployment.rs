@@ -67,7 +67,7 @@ commonLabels: {a: "1e3"}
 imagePullSecrets: [{name: "123"}]
 priorityClassName: "1e3"
 serviceAccount: {name: "123"}
-certificates: {mode: MODE, self: {secretName: "456"}, provided: {secretName: "456"}, clientCA: {configMapName: "0o17", key: "1.0"}}
+certificates: {mode: MODE, self: {secretName: "456"}, provided: {secretName: "456"}, clientCA: {configMapName: "0o17", key: "1.0", names: ["1.0", "a: b #c:"]}}
 topologySpread: {topologyKeys: ["null", "1.0"]}
 flowSchema: {priorityLevel: "yes"}
 metrics: {serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}, dashboard: {enabled: true}}
@@ -148,7 +148,7 @@ fn durations_are_written_as_cert_manager_writes_them_back() {
         [("90m", "1h30m0s"), ("5400s", "1h30m0s"), ("2h61m61s", "3h2m1s"), ("1h30m0s", "1h30m0s")]
     {
         let values = format!(
-            "certificates: {{mode: certManager, certManager: {{issuerRef: {{name: a}}, duration: {given}, renewBefore: 330s}}}}"
+            "webhook: {{pathToken: true}}\ncertificates: {{mode: certManager, certManager: {{issuerRef: {{name: a}}, duration: {given}, renewBefore: 330s}}}}"
         );
         assert_eq!(written(&objects_with(&values)), [expected, "5m30s"]);
     }

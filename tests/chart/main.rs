@@ -27,6 +27,7 @@ mod profiles;
 mod quota;
 mod random;
 mod refusals;
+mod refusals_callers;
 mod refusals_lists;
 mod refusals_pod;
 mod render;

@@ -96,7 +96,7 @@ fn the_port_of_the_service_is_the_webhooks() {
 fn a_certificate_that_is_renewed_before_it_is_made_is_refused() {
     let values = |duration: &str, renew_before: &str| {
         format!(
-            "certificates: {{mode: certManager, certManager: {{duration: {duration}, renewBefore: {renew_before}}}}}"
+            "webhook: {{pathToken: true}}\ncertificates: {{mode: certManager, certManager: {{duration: {duration}, renewBefore: {renew_before}}}}}"
         )
     };
     refused(
@@ -119,7 +119,7 @@ fn a_certificate_that_is_renewed_before_it_is_made_is_refused() {
 fn a_url_whose_host_the_certificate_lacks_is_refused() {
     let values = |host: &str, names: &str| {
         format!(
-            "webhook: {{url: 'https://{host}:8443'}}\ncertificates: {{mode: certManager, certManager: {{extraDnsNames: [{names}]}}}}"
+            "webhook: {{url: 'https://{host}:8443', acceptUnauthenticated: true}}\ncertificates: {{mode: certManager, certManager: {{extraDnsNames: [{names}]}}}}"
         )
     };
     for names in ["", "rejob.example.org", "'*.com'"] {

@@ -274,8 +274,12 @@ fn the_rights_are_those_of_the_design_and_no_others() {
     // Without self-made certificates: no Secret, and nothing is written into the configuration.
     let others = expected.iter().filter(|right| !right.contains("/secrets"));
     let others: Vec<_> = others.map(|right| right.replace("get,patch", "get")).collect();
-    assert_eq!(rights(&ci_objects("cert-manager")), others);
+    assert_eq!(rights(&ci_objects("cert-manager-issuer")), others);
     assert_eq!(rights(&ci_objects("provided-url")), others);
+    // A path token takes a Secret of its own, and patch of the configuration.
+    let token: Vec<_> =
+        expected.iter().map(|right| right.replace("rejob-tls", "rejob-token")).collect();
+    assert_eq!(rights(&ci_objects("cert-manager")), token);
 }
 
 #[test]

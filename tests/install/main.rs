@@ -28,3 +28,4 @@ mod rolling;
 mod self_guard;
 mod service;
 mod site;
+mod token;

@@ -8,6 +8,8 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::pod;
@@ -138,16 +140,38 @@ fn mounts(
 ) -> Vec<(String, String)> {
     let mounts = container["volumeMounts"].as_array().expect("mounts");
     let volumes = pod["volumes"].as_array().expect("volumes");
-    let mounted = mounts.iter().map(|mount| {
+    let mounted = mounts.iter().flat_map(|mount| {
         let volume = volumes.iter().find(|volume| volume["name"] == mount["name"]);
-        let map = volume.expect("a volume")["configMap"]["name"].as_str().expect("a ConfigMap");
+        let volume = volume.expect("a volume");
+        if let Some(secret) = volume["secret"]["secretName"].as_str() {
+            return secret_files(site, secret, &text(&mount["mountPath"]), dir);
+        }
+        let map = volume["configMap"]["name"].as_str().expect("a ConfigMap");
         let key = mount["subPath"].as_str().expect("one file of the ConfigMap");
         let map = site.object("/api/v1", "configmaps", map);
         let file = dir.join(key);
         fs::write(&file, map["data"][key].as_str().expect("a text")).expect("write a file");
-        (text(&mount["mountPath"]), file.display().to_string())
+        vec![(text(&mount["mountPath"]), file.display().to_string())]
     });
     mounted.collect()
+}
+
+/// The files of a Secret that is mounted as a whole.
+fn secret_files(
+    site: &Site<'_>,
+    secret: &str,
+    mount: &str,
+    dir: &std::path::Path,
+) -> Vec<(String, String)> {
+    let secret = site.plane.admin().get(&site.path("/api/v1", "secrets", secret)).ok();
+    let data = secret["data"].as_object().expect("data");
+    let file = |(key, value): (&String, &Value)| {
+        let file = dir.join(key);
+        let content = STANDARD.decode(value.as_str().expect("a text")).expect("base64");
+        fs::write(&file, content).expect("write a file");
+        (format!("{mount}/{key}"), file.display().to_string())
+    };
+    data.iter().map(file).collect()
 }
 
 fn argument(arg: &str, mounts: &[(String, String)]) -> String {

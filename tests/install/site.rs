@@ -1,6 +1,7 @@
 //! An installation of the chart on a control plane of its own.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
@@ -191,6 +192,27 @@ fn flags<'a>(sets: &[&'a str]) -> Vec<&'a str> {
 /// The certificate that is served on a loopback port, when a client that trusts `bundle` accepts it
 /// for `name`.
 pub fn certificate(port: u16, bundle: &str, name: &str) -> Result<Vec<u8>, String> {
+    let (tls, _) = connect(port, bundle, name)?;
+    Ok(tls.peer_certificates().expect("a certificate")[0].to_vec())
+}
+
+/// The status of a GET of that path, by such a client.
+pub fn status(port: u16, bundle: &str, name: &str, path: &str) -> Result<u16, String> {
+    let (mut tls, mut tcp) = connect(port, bundle, name)?;
+    let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
+    let mut answer = Vec::new();
+    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
+    stream.read_to_end(&mut answer).map_err(|error| error.to_string())?;
+    let answer = String::from_utf8_lossy(&answer);
+    answer.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| answer.to_string())
+}
+
+fn connect(
+    port: u16,
+    bundle: &str,
+    name: &str,
+) -> Result<(rustls::ClientConnection, TcpStream), String> {
     let mut roots = rustls::RootCertStore::empty();
     for ca in CertificateDer::pem_slice_iter(bundle.as_bytes()) {
         roots.add(ca.expect("PEM")).expect("a CA");
@@ -207,7 +229,7 @@ pub fn certificate(port: u16, bundle: &str, name: &str) -> Result<Vec<u8>, Strin
     while tls.is_handshaking() {
         tls.complete_io(&mut tcp).map_err(|error| error.to_string())?;
     }
-    Ok(tls.peer_certificates().expect("a certificate")[0].to_vec())
+    Ok((tls, tcp))
 }
 
 /// The chart; where port 443 is not ours to bind, a copy in which the Service has another one.

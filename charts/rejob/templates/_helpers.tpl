@@ -36,6 +36,15 @@
 {{- end -}}
 {{- end }}
 
+{{/* The Secret in which the server keeps the path token. */}}
+{{- define "rejob.tokenSecret" -}}
+{{- if eq .Values.certificates.mode "self" -}}
+{{- include "rejob.certificateSecret" . -}}
+{{- else -}}
+{{- printf "%s-token" (include "rejob.fullname" .) -}}
+{{- end -}}
+{{- end }}
+
 {{/* DNS names under which the API server reaches the Service. */}}
 {{- define "rejob.serviceNames" -}}
 {{- $host := printf "%s.%s.svc" (include "rejob.fullname" .) .Release.Namespace -}}
@@ -120,9 +129,14 @@ own win over those, and those over commonLabels.
 {{- if or (include "rejob.replaces" .) (include "rejob.hasOnChange" (list . "Report")) }}true{{ end -}}
 {{- end }}
 
+{{/* "true" when the server keeps a token in the path. */}}
+{{- define "rejob.pathToken" -}}
+{{- if or .Values.webhook.pathToken (eq .Values.certificates.mode "self") }}true{{ end -}}
+{{- end }}
+
 {{/* "true" when the server calls the API at all. */}}
 {{- define "rejob.needsAPI" -}}
-{{- if or (include "rejob.checks" .) (eq .Values.certificates.mode "self") }}true{{ end -}}
+{{- if or (include "rejob.checks" .) (include "rejob.pathToken" .) }}true{{ end -}}
 {{- end }}
 
 {{/* The user that rejob's own requests carry. */}}
@@ -138,6 +152,11 @@ own win over those, and those over commonLabels.
 {{/* Name of the ValidatingAdmissionPolicy on rejob's own account, and of its binding. */}}
 {{- define "rejob.selfGuard" -}}
 self-guard.{{ include "rejob.fullname" . }}.rejob.dev
+{{- end }}
+
+{{/* "true" when the NetworkPolicy says who reaches the webhook port. Networks ignore it for Pods with hostNetwork. */}}
+{{- define "rejob.namesCallers" -}}
+{{- if and .Values.networkPolicy.enabled .Values.networkPolicy.webhookFrom (not .Values.hostNetwork) }}true{{ end -}}
 {{- end }}
 
 {{/* Requirements on every namespace in which rejob is called at all: a list. */}}
@@ -177,7 +196,7 @@ clientConfig:
     name: {{ include "rejob.fullname" $root | quote }}
     namespace: {{ $root.Release.Namespace | quote }}
     port: 443
-    {{- if ne $root.Values.certificates.mode "self" }}
+    {{- if not (include "rejob.pathToken" $root) }}
     path: {{ $path }}
     {{- end }}
   {{- end }}

@@ -6,6 +6,7 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- include "rejob.validate.names" . -}}
 {{- include "rejob.validate.policies" . -}}
 {{- include "rejob.validate.certificates" . -}}
+{{- include "rejob.validate.callers" . -}}
 {{- include "rejob.validate.ports" . -}}
 {{- include "rejob.validate.scale" . -}}
 {{- include "rejob.validate.metrics" . -}}
@@ -83,6 +84,30 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- if not (or (has $host $names) (has $wildcard $names)) -}}
 {{- fail (printf "webhook.url names the host %s, which is not in the certificate: add it to certificates.certManager.extraDnsNames" $host) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The API server does not say who it is by itself: something must keep others from sending requests. */}}
+{{- define "rejob.validate.callers" -}}
+{{- $v := .Values -}}
+{{- $clientCA := $v.certificates.clientCA -}}
+{{- if and $clientCA.configMapName (not $clientCA.names) -}}
+{{- fail "certificates.clientCA.names is empty, and a cluster's CA signs the certificates of kubelets and people too: list the names in the API server's client certificate" -}}
+{{- end -}}
+{{- if and $clientCA.names (not $clientCA.configMapName) -}}
+{{- fail "certificates.clientCA.names is set, but certificates.clientCA.configMapName is empty: name the ConfigMap with the CA that signs the client certificates" -}}
+{{- end -}}
+{{- if and $v.webhook.url $v.webhook.pathToken -}}
+{{- fail "webhook.pathToken does not go with webhook.url, since every tool that applies the release would write the URL without the token: set certificates.clientCA instead" -}}
+{{- end -}}
+{{- if not (or $clientCA.configMapName $v.webhook.acceptUnauthenticated) -}}
+{{- if $v.webhook.url -}}
+{{- fail "webhook.url is set, and whoever reaches that address could send requests: set certificates.clientCA, or webhook.acceptUnauthenticated to true" -}}
+{{- end -}}
+{{- if not (or (include "rejob.pathToken" .) (include "rejob.namesCallers" .)) -}}
+{{- $from := ternary "" "networkPolicy.webhookFrom, " (or $v.hostNetwork (not $v.networkPolicy.enabled)) -}}
+{{- fail (printf "certificates.mode is %s, and whoever reaches the webhook port could send requests: set webhook.pathToken to true, certificates.clientCA, %sor webhook.acceptUnauthenticated to true" $v.certificates.mode $from) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -117,7 +117,9 @@ tls-key: certificates
 cert-secret: certificates.self.secretName
 webhook-configuration: fullnameOverride
 service-name: fullnameOverride
+token-secret: webhook.pathToken
 client-ca: certificates.clientCA
+client-name: certificates.clientCA.names
 pod-namespace: the namespace of the release
 {{- end }}
 

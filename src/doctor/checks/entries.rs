@@ -1,6 +1,5 @@
 //! The webhook configuration and its entries: present, called for the right Jobs and namespaces.
 
-use super::certificates;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::Finding;
 use crate::job::keys;
@@ -257,11 +256,9 @@ fn path(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
             "entry",
             &subject,
             "its path is not /v1/policies/<policy>: rejob has not written it yet, or it was edited",
-            if facts.writes_itself(&target) {
-                certificates::renew(facts, &target)
-            } else {
+            facts.rewrite_paths(&target).unwrap_or_else(|| {
                 format!("{}, and set the path /v1/policies/{}", edit(entry), entry.policy)
-            },
+            }),
         )),
     }
 }

@@ -62,7 +62,11 @@ impl Pki {
 
     /// A server certificate for 127.0.0.1 and localhost.
     pub fn server(&self) -> Pair {
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        self.server_for(&["127.0.0.1".to_owned(), "localhost".to_owned()])
+    }
+
+    /// A server certificate for these names.
+    pub fn server_for(&self, names: &[String]) -> Pair {
         let mut params = CertificateParams::new(names).expect("names of the server");
         params.distinguished_name.push(DnType::CommonName, "server");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
