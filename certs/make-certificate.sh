@@ -161,6 +161,7 @@ Written to $out: tls.crt, tls.key, ca.crt, secret.yaml, ca-bundle.yaml
 Next:
   kubectl apply -f $out/secret.yaml
   helm upgrade --install rejob charts/rejob --namespace $namespace \\
-    --set certificates.mode=provided --set certificates.provided.secretName=$secret
+    --set certificates.mode=provided --set certificates.provided.secretName=$secret \\
+    --set webhook.pathToken=true
   kubectl patch mutatingwebhookconfiguration $configuration --type=strategic --patch-file=$out/ca-bundle.yaml
 DONE

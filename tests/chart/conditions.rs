@@ -254,7 +254,7 @@ fn a_change_that_begins_or_ends_the_leave_is_asked_about() {
 fn without_rejob_a_rerun_is_refused_and_everything_else_is_plain_kubernetes() {
     let plane = ControlPlane::shared();
     // As by default; nothing listens there.
-    let values = json!({ "webhook": { "url": "https://127.0.0.1:1", "failurePolicy": "Ignore" } });
+    let values = json!({ "webhook": { "url": "https://127.0.0.1:1", "acceptUnauthenticated": true, "failurePolicy": "Ignore" } });
     let rejob = Called::with(&plane, "{}", &values);
     let rerun =
         |value: Value| json!({ "metadata": { "annotations": { "rejob.dev/rerun": value } } });
@@ -312,7 +312,7 @@ fn other_namespaces_are_not_asked_about() {
 fn the_users_own_conditions_and_ignored_users_count_as_well() {
     let plane = ControlPlane::shared();
     let values = json!({ "webhook": {
-        "url": "https://127.0.0.1:1", "failurePolicy": "Fail",
+        "url": "https://127.0.0.1:1", "failurePolicy": "Fail", "acceptUnauthenticated": true,
         "matchConditions": [{ "name": "mine", "expression": "object.metadata.name != 'no'" }],
         "ignoredUsers": ["bot@example.com"],
     }});

@@ -70,7 +70,7 @@ fn a_path_that_is_missing_or_another_policys_is_a_problem() {
         }
     };
     problem("entry", "its path is not /v1/policies/<policy>", path(None));
-    problem("entry", "its path names ttl", path(Some("/v1/policies/ttl")));
+    problem("entry", "its path names ttl", path(Some("/v1/t/0a1b/policies/ttl")));
     assert_eq!(spoiled(path(Some("/v1/t/0a1b/policies/replace"))), []);
 }
 
@@ -219,7 +219,7 @@ fn an_entry_of_dormant_jobs_that_fails_open_or_is_missing_is_a_problem() {
     });
     problem("entry", "its path names replace", |facts| {
         let service = of_dormant(facts).client_config.service.as_mut().unwrap();
-        service.path = Some("/v1/policies/replace".into());
+        service.path = Some("/v1/t/0a1b/policies/replace".into());
     });
     problem("webhook-configuration", "it has no entry dormant.rejob.dev", |facts| {
         the_configuration(facts).webhooks.as_mut().unwrap().pop();

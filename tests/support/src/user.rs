@@ -197,7 +197,7 @@ impl User {
     }
 
     /// Reads, changes and writes until no other writer came in between.
-    pub fn edit(&self, path: &str, change: impl Fn(&mut Value)) {
+    pub fn edit(&self, path: &str, mut change: impl FnMut(&mut Value)) {
         wait::until("nobody else writes in between", || {
             let mut object = self.get(path).ok();
             change(&mut object);
