@@ -198,10 +198,11 @@ fn the_configuration_is_called_before_those_of_other_webhooks() {
 }
 
 #[test]
-fn the_server_writes_ca_and_path_in_self_mode_and_the_chart_does_not() {
+fn the_server_writes_ca_and_path_where_it_keeps_them_and_the_chart_does_not() {
     for name in ci_names() {
         let objects = ci_objects(&name);
-        let managed = args(&objects).iter().any(|arg| arg.starts_with("--cert-secret="));
+        let keeps = ["--cert-secret=", "--token-secret="];
+        let token = args(&objects).iter().any(|arg| keeps.iter().any(|flag| arg.starts_with(flag)));
         for webhook in webhooks(&objects) {
             let policy = webhook["name"].as_str().unwrap().strip_suffix(".rejob.dev").unwrap();
             let client = &webhook["clientConfig"];
@@ -214,7 +215,7 @@ fn the_server_writes_ca_and_path_in_self_mode_and_the_chart_does_not() {
             let service = &client["service"];
             assert_eq!(service["name"], the(&objects, "Service")["metadata"]["name"]);
             assert_eq!(service["port"], 443);
-            let path = (!managed).then(|| json!(format!("/v1/policies/{policy}")));
+            let path = (!token).then(|| json!(format!("/v1/policies/{policy}")));
             assert_eq!(service.get("path").cloned(), path, "{name} {policy}");
         }
         assert!(of_kind(&objects, "Secret").is_empty(), "{name}");

@@ -35,11 +35,14 @@ fn a_healthy_installation_is_well_in_text_and_in_json() {
     // failurePolicy Fail, and no second endpoint is known.
     assert_eq!(seen.messages("hint", "failure-policy").len(), 3, "{}", seen.output.stdout);
 
+    // It is called by a URL, without a token.
+    assert_eq!(seen.messages("hint", "callers").len(), 1, "{}", seen.output.stdout);
+
     let said = text(&turn.plane().admin(), &[]).ok();
     assert!(said.stdout.contains("\nok       calls "), "{}", said.stdout);
     assert!(said.stdout.contains("\nhint     failure-policy "), "{}", said.stdout);
     assert!(said.stdout.contains("\n         do: helm upgrade "), "{}", said.stdout);
-    assert!(said.stdout.ends_with("\nrejob is well: 0 problems, 3 hints\n"), "{}", said.stdout);
+    assert!(said.stdout.ends_with("\nrejob is well: 0 problems, 4 hints\n"), "{}", said.stdout);
     assert_eq!(said.stderr, "");
 }
 
