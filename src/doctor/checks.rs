@@ -23,7 +23,7 @@ use super::finding::Finding;
 pub type Check = fn(&Facts, &mut Vec<Finding>);
 
 /// All of them, in order.
-pub const ALL: [Check; 14] = [
+pub const ALL: [Check; 15] = [
     cluster::version,
     cluster::clock,
     entries::configuration,
