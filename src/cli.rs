@@ -66,6 +66,13 @@ pub enum Command {
     /// A Job's last replacement is told by its Event, which Kubernetes keeps for an hour by default.
     /// Jobs that a controller owns, a CronJob's for one, are left out: rejob leaves them alone.
     Status(commands::status::StatusArgs),
+    /// Sum up what `onChange: Report` has told: which Jobs, by whom, and what Replace would have done.
+    ///
+    /// Without a file the cluster's Events are read. An Event tells a change once, is kept for an hour
+    /// by default, and there is none of a dry run. The audit log has every request. Lines of other
+    /// kinds are skipped; so are lines that are no JSON, as a log that was cut has them, and they are
+    /// counted.
+    Report(commands::report::ReportArgs),
     /// Run a Job again, though nothing in it has changed.
     ///
     /// Sets the annotation `rejob.dev/rerun`, so that rejob replaces the Job. Where the old run still

@@ -12,6 +12,7 @@ pub mod hash;
 mod job_run;
 pub mod mutate;
 pub mod policies;
+pub mod report;
 pub mod rerun;
 pub mod review;
 pub mod serve;
@@ -64,7 +65,7 @@ pub struct UsageError(pub String);
 
 /// Says on standard error what went wrong, and gives the exit code.
 #[must_use]
-pub fn report(error: &anyhow::Error) -> ExitCode {
+pub fn failed(error: &anyhow::Error) -> ExitCode {
     let message = with_causes(error.as_ref());
     // Standard error may be closed; then nobody is there to be told.
     let _ = writeln!(std::io::stderr(), "rejob: {message}");

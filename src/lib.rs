@@ -15,6 +15,7 @@
 //! | [`certs`] | certificates: plan, issue, store, watch, inject |
 //! | [`kubernetes`] | the API server: one client, the effects behind the trait, webhook configurations, names |
 //! | [`doctor`] | `rejob doctor`: probes collect facts, pure functions judge them |
+//! | [`reported`] | what `onChange: Report` has told, read back and summed up |
 //! | [`manifest`] | YAML and JSON streams for the command line |
 //! | [`cli`], [`commands`] | the command line and one shell per subcommand |
 //! | [`telemetry`], [`metrics`] | logs and metrics |
@@ -30,6 +31,7 @@ pub mod kubernetes;
 pub mod manifest;
 pub mod metrics;
 pub mod policy_file;
+pub mod reported;
 pub mod server;
 pub mod telemetry;
 

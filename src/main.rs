@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use rejob::cli::{Cli, Command};
 use rejob::commands::{
-    self, block_on, doctor, explain, generate, hash, mutate, rerun, review, serve, status,
+    self, block_on, doctor, explain, generate, hash, mutate, report, rerun, review, serve, status,
 };
 
 /// A review is hundreds of small strings, taken and given back.
@@ -24,8 +24,9 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args, Cli::command()),
         Command::Doctor(args) => block_on(doctor::run(&args)),
         Command::Status(args) => block_on(status::run(&args)),
+        Command::Report(args) => block_on(report::run(&args)),
         Command::Rerun(args) => block_on(rerun::run(&args)),
         Command::Explain(args) => block_on(explain::run(&args)),
     };
-    result.unwrap_or_else(|error| commands::report(&error))
+    result.unwrap_or_else(|error| commands::failed(&error))
 }

@@ -188,6 +188,27 @@ pub fn encode(text: &str) -> String {
     })
 }
 
+/// The text that was encoded for a URL's query.
+#[must_use]
+pub fn decode(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        let code = [ahead.next(), ahead.next()].map(|hex| char::from(hex?).to_digit(16));
+        match (byte, code) {
+            (b'%', [Some(high), Some(low)]) => {
+                // Two hexadecimal digits are a byte.
+                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
+                rest = ahead;
+            }
+            (b'+', _) => bytes.push(b' '),
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// The path of a namespace.
 #[must_use]
 pub fn namespace_path(name: &str) -> String {
