@@ -25,6 +25,7 @@ use anyhow::Context;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::decide::{Decision, Verdict};
 use crate::error::with_causes;
 use crate::review::{Operation, Request, UserInfo};
 use crate::telemetry;
@@ -166,6 +167,14 @@ fn request(operation: Operation, namespace: &str, job: Value, stored: Option<Val
         old_object: stored,
         dry_run: true,
         field_manager: None,
+    }
+}
+
+/// The decision as it is answered once all that its plan checks has passed.
+fn passed(decision: Decision) -> Decision {
+    match decision.verdict {
+        Verdict::Replace(_) => decision.clone().judged(decision),
+        Verdict::Admit | Verdict::Deny(_) => decision,
     }
 }
 

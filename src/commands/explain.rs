@@ -182,7 +182,7 @@ async fn online(
         let decision = policy.map(|policy| match policy {
             Some(policy) => {
                 let request = super::request(operation, &namespace, job.clone(), stored.clone());
-                decide(&request, policy, &context)
+                super::passed(decide(&request, policy, &context))
             }
             None => Decision::admit(Reason::NotOptedIn),
         });
@@ -319,7 +319,10 @@ fn agrees(decision: &Decision, outcome: Outcome) -> bool {
         Verdict::Deny(_) => outcome == Outcome::Refused,
         Verdict::Admit if outcome == Outcome::Refused => {
             decision.reason.is_left_alone()
-                || matches!(decision.reason, Reason::NotOptedIn | Reason::Ignored)
+                || matches!(
+                    decision.reason,
+                    Reason::NotOptedIn | Reason::Ignored | Reason::Reported
+                )
         }
         Verdict::Admit => outcome != Outcome::Replaced,
     }

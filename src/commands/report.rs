@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
+use http::Method;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -16,6 +17,7 @@ use super::connection::{ClusterArg, namespace};
 use super::{Output, json_line, plain, table};
 use crate::doctor::checks::span;
 use crate::doctor::finding::plural;
+use crate::kubernetes::items;
 use crate::reason::Reason;
 use crate::reported::{Expected, Row, Sum, audit, events};
 
@@ -90,12 +92,13 @@ pub async fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let source = if args.files.is_empty() {
         let connection = args.cluster.expect().await?;
         let path = events::path(args.namespace.as_deref());
-        let listed = connection.list(&path).await;
-        let listed = match &args.namespace {
-            None => listed.context("choose one namespace with --namespace"),
-            Some(_) => listed,
-        };
-        listed?.iter().filter_map(events::read).for_each(|reported| sum.add(reported));
+        let answer = connection.call(Method::GET, &path, None).await?;
+        if !answer.is_success() {
+            let elsewhere = "; choose one namespace with --namespace";
+            let way_out = if args.namespace.is_none() { elsewhere } else { "" };
+            bail!("{}{way_out}", plain(&answer.message()));
+        }
+        items(answer.body).iter().filter_map(events::read).for_each(|reported| sum.add(reported));
         Source::Events
     } else {
         let mut seen = HashSet::new();

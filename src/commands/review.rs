@@ -65,7 +65,7 @@ pub fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     let request = review::parse(input.text.as_bytes()).with_context(|| input.name.clone())?;
     let server_minor = args.kubernetes_version.map(|version| version.minor);
     let context = decide::Context { server_minor, ..decide::Context::default() };
-    let decision = decide(&request, &policy, &context);
+    let decision = super::passed(decide(&request, &policy, &context));
     let mut answer = answer(&request.uid, &decision);
     answer.push(b'\n');
     super::print(&answer)?;

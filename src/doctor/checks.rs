@@ -12,6 +12,7 @@ mod entries;
 mod later;
 mod namespaces;
 mod order;
+mod reported;
 mod rights;
 mod self_guard;
 mod workload;
@@ -23,7 +24,7 @@ use super::finding::Finding;
 pub type Check = fn(&Facts, &mut Vec<Finding>);
 
 /// All of them, in order.
-pub const ALL: [Check; 15] = [
+pub const ALL: [Check; 16] = [
     cluster::version,
     cluster::clock,
     entries::configuration,
@@ -35,6 +36,7 @@ pub const ALL: [Check; 15] = [
     rights::rights,
     self_guard::self_guard,
     namespaces::namespaces,
+    reported::reported,
     calls::calls,
     dormant::dormant,
     order::order,

@@ -21,6 +21,7 @@ use super::rights;
 use crate::kubernetes::webhook::{self, Target};
 use crate::kubernetes::{ApiAnswer, namespace_path, redact};
 use crate::policy::PolicySet;
+use crate::reported;
 
 const ADMISSION: &str = "/apis/admissionregistration.k8s.io/v1";
 
@@ -56,6 +57,7 @@ pub async fn collect(
         certificates: BTreeMap::new(),
         calls: Vec::new(),
         dormant: dormant(probe).await,
+        reported: list(probe, &reported::events::path(None)).await,
     };
     if let Ok(configurations) = &mut facts.configurations {
         configurations.sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));

@@ -57,6 +57,8 @@ pub struct Facts {
     pub calls: Vec<Calls>,
     /// The Jobs that carry the dormant label.
     pub dormant: Known<Vec<Value>>,
+    /// The Events that tell what `onChange: Report` has seen.
+    pub reported: Known<Vec<Value>>,
 }
 
 /// A namespace that rejob runs in.

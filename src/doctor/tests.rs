@@ -5,6 +5,7 @@ mod cluster;
 mod collecting;
 mod entries;
 mod later;
+mod reported;
 mod self_guard;
 mod workload;
 
@@ -152,6 +153,7 @@ fn healthy() -> Facts {
             },
         }],
         dormant: Ok(Vec::new()),
+        reported: Ok(Vec::new()),
     }
 }
 

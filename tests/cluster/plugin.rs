@@ -2,6 +2,7 @@
 //! plane.
 mod explain;
 mod kubelet;
+mod report;
 mod rerun;
 mod run;
 mod status;

@@ -7,7 +7,7 @@ mod as_user;
 mod companions;
 mod concurrency;
 mod crowd;
-mod deploy;
+pub mod deploy;
 mod emergency;
 mod forged;
 mod hashes;

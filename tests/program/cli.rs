@@ -184,6 +184,17 @@ fn explain_says_which_rule_decided_and_what_changes() {
     let input = review("UPDATE", "busybox:1.37", &json!({ "rejob.dev/on-change": "Deny" }));
     let output = rejob(&["review", "--explain"], &input);
     assert!(stderr(&output).contains("refused") && stderr(&output).contains("(denied)"));
+    // Under Report, what is answered once all checks have passed; a server's answer is the same.
+    let input = review("UPDATE", "busybox:1.37", &json!({ "rejob.dev/on-change": "Report" }));
+    let output = rejob(&["review", "--explain"], &input);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let told = rejob(&["review"], stdout(&output));
+    for text in [stderr(&output), stdout(&told)] {
+        for part in ["allowed\n", "(reported)", "would be replaced (onChange is Report): spec."] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+        assert!(!text.contains("once the old job is replaced"), "{text}");
+    }
 }
 
 /// A suspended Job that ran before gets another node selector, which the API server accepts itself

@@ -130,6 +130,37 @@ fn the_api_server_has_the_last_word() {
 }
 
 #[test]
+fn under_report_the_api_server_refuses_and_the_warning_tells() {
+    let plane = ControlPlane::shared();
+    let policies = "policies: { report: { onChange: Report } }\n";
+    let server = Rejob::with_policies(&plane, policies);
+    let namespace = server.namespace("report");
+    let file = plane.dir().join("report.yaml");
+    std::fs::write(&file, policies).unwrap();
+    let file = file.display().to_string();
+    let args = ["explain", "-f", "-", "--policies", &file];
+    for name in ["changed", "again", "same"] {
+        let manifest = job(name, "app:1").to_string();
+        namespace.kubectl_with(&manifest, &["apply", "-f", "-"]).ok();
+    }
+    let again = annotated(job("again", "app:1"), "rejob.dev/rerun", "2");
+    let manifest = list(&[job("changed", "app:2"), again, job("same", "app:1")]);
+    let json = [&args[..], &["-o", "json"]].concat();
+    let all = document(&rejob_with(&plane, &namespace, &json, &manifest).exited(3));
+    let told = |index: usize, field: &str| all["jobs"][index][field].clone();
+    for (index, outcome, rule) in
+        [(0, "refused", "reported"), (1, "updated", "reported"), (2, "unchanged", "unchanged")]
+    {
+        assert_eq!((told(index, "outcome"), told(index, "rule")), (json!(outcome), json!(rule)));
+    }
+    let change = "spec.template.spec.containers[app].image: app:1 -> app:2";
+    let warning = format!("job changed would be replaced (onChange is Report): {change}");
+    assert_eq!(told(0, "warnings"), json!([warning]));
+    let text = rejob_with(&plane, &namespace, &args, &manifest).exited(3).stdout;
+    assert!(text.contains("field is immutable") && text.contains(&warning), "{text}");
+}
+
+#[test]
 fn rights_are_part_of_the_answer() {
     let plane = ControlPlane::shared();
     let server = Rejob::builtin(&plane);

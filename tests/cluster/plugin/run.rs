@@ -49,8 +49,8 @@ pub fn json(output: &Output) -> Value {
 }
 
 /// The commands, each with what it needs.
-const COMMANDS: [&[&str]; 4] =
-    [&["status"], &["rerun", "nightly"], &["explain", "-f", "-"], &["doctor"]];
+const COMMANDS: [&[&str]; 5] =
+    [&["status"], &["report"], &["rerun", "nightly"], &["explain", "-f", "-"], &["doctor"]];
 
 #[test]
 fn every_command_says_what_to_do_where_there_is_no_connection() {
