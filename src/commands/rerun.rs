@@ -130,6 +130,10 @@ async fn why_not(
     if let Some(why) = dry_run.warnings.iter().map(|header| warning(header)).find(is_why) {
         return why;
     }
+    if dry_run.warnings.iter().any(|header| header.contains("(onChange is Report)")) {
+        return "its onChange is Report, which tells what would be replaced, and replaces nothing"
+            .to_owned();
+    }
     let new = dry_run.body.clone();
     let request = super::request(Operation::Update, namespace, new, Some(old.clone()));
     let reason = decide(&request, &Policy::default(), &decide::Context::default()).reason;

@@ -43,8 +43,8 @@ fn judge(namespace: &str, sum: &Sum) -> Finding {
     let [refused, waits, replaced] =
         [Expected::Refused, Expected::Waits, Expected::Replaced].map(|one| sum.requests(one));
     let message = format!(
-        "it reports: changes of {} would have been replaced at once ({replaced}), would have waited \
-         ({waits}) or been refused ({refused})",
+        "under onChange: Report, changes of {} were seen: {refused} would have been refused, {waits} \
+         would have waited, {replaced} would have replaced the Job",
         plural(sum.jobs(), "Job")
     );
     if refused == 0 {

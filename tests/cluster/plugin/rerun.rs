@@ -106,8 +106,10 @@ fn a_run_that_works_is_waited_for_as_the_policy_says() {
 #[test]
 fn nothing_is_written_where_nothing_would_run() {
     let plane = ControlPlane::shared();
-    let server =
-        Rejob::with_policies(&plane, "policies:\n  keep: { onChange: Keep }\n  replace: {}\n");
+    let server = Rejob::with_policies(
+        &plane,
+        "policies:\n  keep: { onChange: Keep }\n  report: { onChange: Report }\n  replace: {}\n",
+    );
     let missing = rejob(&plane, &server.namespace("replace"), &["rerun", "nightly"]).exited(1);
     missing.warns("rejob: there is no job nightly in the namespace replace-");
 
@@ -127,6 +129,12 @@ fn nothing_is_written_where_nothing_would_run() {
     let refused = rejob(&plane, &keep, &["rerun", "nightly"]).exited(1);
     refused.warns(&format!("again: {does_nothing}"));
     assert_eq!(annotation(&stored(&keep), RERUN), None);
+
+    let reports = server.namespace("report");
+    finished(&reports);
+    let refused = rejob(&plane, &reports, &["rerun", "nightly"]).exited(1);
+    refused.warns("again: its onChange is Report, which tells what would be replaced");
+    assert_eq!(annotation(&stored(&reports), RERUN), None);
 
     let own = server.namespace("replace");
     own.create_job(&annotated(job("nightly", "app:1"), "rejob.dev/on-change", "Keep")).ok();
