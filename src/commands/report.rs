@@ -178,14 +178,14 @@ fn nothing(source: Source) -> &'static str {
         Source::Events => {
             "\
 nothing was reported: no Event says so, and Kubernetes keeps Events for an hour by default
-is a namespace under onChange: Report?        rejob status --all-namespaces
-a longer time, and dry runs (which Flux sends) are in the audit log:        rejob report AUDIT_LOG
+is a namespace under onChange: Report? rejob status --all-namespaces
+the audit log has a longer time, and dry runs, after which Flux stops: rejob report AUDIT_LOG
 "
         }
         Source::Audit => {
             "\
 nothing was reported in this audit log
-is a namespace under onChange: Report?        rejob status --all-namespaces
+is a namespace under onChange: Report? rejob status --all-namespaces
 does the audit policy log update and patch of jobs.batch, at level Metadata or above?
 "
         }
