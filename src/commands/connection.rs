@@ -163,11 +163,7 @@ impl UserConnection {
     /// As [`Self::call`], and the API server's own sentence when it refuses.
     pub async fn get(&self, path: &str) -> anyhow::Result<Option<Value>> {
         let answer = self.call(Method::GET, path, None).await?;
-        match answer.code {
-            404 => Ok(None),
-            200 => Ok(Some(answer.body)),
-            _ => bail!("{}", plain(&answer.message())),
-        }
+        answer.found().map_err(|error| anyhow::anyhow!(plain(&error.message)))
     }
 
     /// The items of a list.

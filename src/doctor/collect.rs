@@ -133,7 +133,7 @@ async fn admission<T: DeserializeOwned>(probe: &impl Probe, resource: &str) -> K
 /// An object, or `None` when it does not exist.
 async fn object<T: DeserializeOwned>(probe: &impl Probe, path: &str) -> Known<Option<T>> {
     let answer = probe.call(Method::GET, path, None).await?;
-    if answer.code == 404 { Ok(None) } else { typed(success(answer)?).map(Some) }
+    answer.found().map_err(|error| error.message)?.map(typed).transpose()
 }
 
 async fn user(probe: &impl Probe) -> Known<String> {

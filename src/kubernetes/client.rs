@@ -167,6 +167,14 @@ impl ApiAnswer {
         Err(ApiError { code: self.code, reason, message })
     }
 
+    /// The object of a success, or `None` where there is none.
+    ///
+    /// # Errors
+    /// Every other answer.
+    pub fn found(self) -> Result<Option<Value>, ApiError> {
+        if self.code == 404 { Ok(None) } else { self.object().map(Some) }
+    }
+
     fn text(&self, field: &str) -> &str {
         self.body.get(field).and_then(Value::as_str).unwrap_or_default()
     }
