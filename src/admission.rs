@@ -139,15 +139,14 @@ impl<C: Cluster> Admission<C> {
                 Ok(decision) => return decision,
                 Err(question) => question,
             };
-            if let Err(crowded) = facts.take_place(&self.places) {
-                if !facts.are_for_a_report(policy) {
-                    return *crowded;
-                }
-                facts.fail(&message(&crowded));
-                continue;
-            }
-            if let Some(decision) = facts.ask(self.cluster.as_deref(), question).await {
-                return decision;
+            let unasked = match facts.take_place(&self.places) {
+                Ok(()) => facts.ask(self.cluster.as_deref(), question).await,
+                Err(crowded) => Some(*crowded),
+            };
+            match unasked {
+                Some(decision) if facts.are_for_a_report(policy) => facts.fail(&message(&decision)),
+                Some(decision) => return decision,
+                None => {}
             }
         }
     }

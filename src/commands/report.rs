@@ -1,7 +1,7 @@
 //! `rejob report`: what `onChange: Report` has told, summed up: from the cluster's Events, or from
 //! audit logs.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -101,7 +101,7 @@ pub async fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         items(answer.body).iter().filter_map(events::read).for_each(|reported| sum.add(reported));
         Source::Events
     } else {
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         for file in &args.files {
             unknown.extend(add_log(file, args.namespace.as_deref(), &mut seen, &mut sum)?);
         }
@@ -124,7 +124,7 @@ pub async fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
 fn add_log(
     file: &Path,
     namespace: Option<&str>,
-    seen: &mut HashSet<String>,
+    seen: &mut BTreeSet<String>,
     sum: &mut Sum,
 ) -> anyhow::Result<Option<String>> {
     let is_stdin = file == Path::new("-");

@@ -223,12 +223,14 @@ async fn ask_for_rights(
 ) -> Vec<(rights::NeededRight, Known<bool>)> {
     let Some(installation) = facts.installations.get(index) else { return Vec::new() };
     let Some(settings) = installation.settings() else { return Vec::new() };
-    let replaces = match &installation.policies {
-        Ok(policies) => policies.replaces(),
-        Err(_) => facts.entries().any(|entry| !entry.is_reinvoked()),
+    let (checks, replaces) = if let Ok(policies) = &installation.policies {
+        (policies.checks(), policies.replaces())
+    } else {
+        let checks = facts.entries().any(|entry| !entry.is_reinvoked());
+        (checks, facts.entries().any(|entry| entry.is_own()))
     };
     let mut asked = Vec::new();
-    for right in rights::needed(&installation.namespace, &settings, replaces) {
+    for right in rights::needed(&installation.namespace, &settings, checks, replaces) {
         let review = right.review(&installation.namespace, &settings.service_account);
         asked.push((right, allowed(probe, &review).await));
     }

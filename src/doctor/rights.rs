@@ -89,9 +89,15 @@ const IMPERSONATE_ON: [&str; 4] = [
     "impersonate-on:serviceaccount:delete",
 ];
 
-/// All rights that an installation in `namespace` needs; `replaces`: whether some policy replaces.
+/// All rights that an installation in `namespace` needs; `checks` and `replaces`: whether some policy
+/// [checks](PolicySet::checks) and [replaces](PolicySet::replaces).
 #[must_use]
-pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<NeededRight> {
+pub fn needed(
+    namespace: &str,
+    settings: &Settings,
+    checks: bool,
+    replaces: bool,
+) -> Vec<NeededRight> {
     let right = |verb, group, resource, namespace: &str, name: &str| NeededRight {
         verb,
         group,
@@ -100,7 +106,7 @@ pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<Neede
         name: name.to_owned(),
     };
     let mut rights = Vec::new();
-    if replaces {
+    if checks {
         if settings.check_as_user {
             let group = "authentication.k8s.io";
             for resource in ["users", "uids", "groups", "userextras"] {
@@ -115,7 +121,8 @@ pub fn needed(namespace: &str, settings: &Settings, replaces: bool) -> Vec<Neede
         let places: &[String] =
             if settings.namespaces.is_empty() { &everywhere } else { &settings.namespaces };
         for place in places {
-            for verb in ["get", "list", "create", "delete"] {
+            let more: &[&str] = if replaces { &["list", "delete"] } else { &[] };
+            for verb in ["get", "create"].iter().chain(more).copied() {
                 rights.push(right(verb, "batch", "jobs", place, ""));
             }
             for verb in IMPERSONATE_ON.into_iter().filter(|_| settings.check_as_user) {
@@ -156,7 +163,7 @@ mod tests {
     use super::*;
 
     fn words(settings: &Settings, replaces: bool) -> Vec<String> {
-        needed("sys", settings, replaces).iter().map(NeededRight::in_words).collect()
+        needed("sys", settings, replaces, replaces).iter().map(NeededRight::in_words).collect()
     }
 
     #[test]
@@ -164,8 +171,8 @@ mod tests {
         let expected = [
             "create subjectaccessreviews.authorization.k8s.io",
             "get jobs.batch",
-            "list jobs.batch",
             "create jobs.batch",
+            "list jobs.batch",
             "delete jobs.batch",
             "list pods",
             "get namespaces",
@@ -175,6 +182,22 @@ mod tests {
         let settings = Settings { configuration: Some("00-rejob".into()), ..Settings::default() };
         assert_eq!(words(&settings, true), expected);
         assert_eq!(words(&settings, false), [""; 0]);
+    }
+
+    #[test]
+    fn reporting_takes_dry_runs_and_no_deletion() {
+        let settings = Settings { configuration: Some("00-rejob".into()), ..Settings::default() };
+        let rights: Vec<_> =
+            needed("sys", &settings, true, false).iter().map(NeededRight::in_words).collect();
+        let expected = [
+            "create subjectaccessreviews.authorization.k8s.io",
+            "get jobs.batch",
+            "create jobs.batch",
+            "list pods",
+            "get namespaces",
+            "create events",
+        ];
+        assert_eq!(rights, expected);
     }
 
     #[test]
@@ -236,7 +259,7 @@ mod tests {
 
     #[test]
     fn the_command_asks_as_the_service_account() {
-        let right = &needed("sys", &Settings::default(), true)[4];
+        let right = &needed("sys", &Settings::default(), true, true)[4];
         assert_eq!(
             right.command("sys", "rejob"),
             "kubectl auth can-i delete jobs.batch --all-namespaces --as system:serviceaccount:sys:rejob"

@@ -101,7 +101,7 @@ fn deployment() -> Value {
 fn healthy() -> Facts {
     let (ca, leaf) = pki();
     let deployment = from(deployment());
-    let needed = rights::needed("rejob", &Settings::of(&deployment), true);
+    let needed = rights::needed("rejob", &Settings::of(&deployment), true, true);
     let target = Target {
         host: "rejob.rejob.svc".into(),
         port: 443,

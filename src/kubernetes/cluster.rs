@@ -217,7 +217,9 @@ impl Cluster for KubeCluster {
     ) -> Result<(), ApiError> {
         let headers = impersonation::headers(user).map_err(ApiError::not_impersonated)?;
         let mut options = deletion(uid, resource_version);
-        options["dryRun"] = json!(["All"]);
+        if let Some(options) = options.as_object_mut() {
+            options.insert("dryRun".to_owned(), json!(["All"]));
+        }
         let (verb, resource) = (ApiVerb::DryRunDelete, ApiResource::Jobs);
         let path = job_path(namespace, name);
         let sent = self.send(verb, resource, Method::DELETE, &path, Some(&options), headers);

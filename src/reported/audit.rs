@@ -1,7 +1,7 @@
 //! An audit log of the API server: lines of `audit.k8s.io/v1` Events, each with the annotations
 //! that rejob gave.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead};
 
 use jiff::Timestamp;
@@ -64,7 +64,7 @@ struct ObjectRef {
 /// When the input cannot be read.
 pub fn read(
     mut input: impl BufRead,
-    seen: &mut HashSet<String>,
+    seen: &mut BTreeSet<String>,
     mut add: impl FnMut(Reported),
 ) -> io::Result<Lines> {
     let mut lines = Lines::default();
@@ -166,7 +166,7 @@ mod tests {
 
     fn read_text(text: &str) -> (Vec<Reported>, Lines) {
         let mut all = Vec::new();
-        let lines = read(text.as_bytes(), &mut HashSet::new(), |one| all.push(one)).unwrap();
+        let lines = read(text.as_bytes(), &mut BTreeSet::new(), |one| all.push(one)).unwrap();
         (all, lines)
     }
 

@@ -70,7 +70,7 @@ fn there_is_one_webhook_for_each_policy_the_server_has() {
             let opts_in =
                 json!({ "key": "rejob.dev/policy", "operator": "In", "values": [policy] });
             assert_eq!(selector[0], opts_in, "{name}");
-            let reinvocation = if knobs.replaces() { "Never" } else { "IfNeeded" };
+            let reinvocation = if knobs.checks() { "Never" } else { "IfNeeded" };
             assert_eq!(webhook["reinvocationPolicy"], reinvocation, "{name} {policy}");
             assert_eq!(webhook["sideEffects"], "NoneOnDryRun");
             assert_eq!(webhook["matchPolicy"], "Equivalent");

@@ -34,11 +34,11 @@ fn rules(objects: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn a_set_that_replaces_has_a_guard_that_fails_closed_whatever_else_is_set() {
+fn a_set_that_replaces_or_reports_has_a_guard_that_fails_closed_whatever_else_is_set() {
     for name in ci_names() {
         let objects = ci_objects(&name);
         let guard = guard(&objects);
-        assert_eq!(guard.is_some(), policies(&objects).replaces(), "{name}");
+        assert_eq!(guard.is_some(), policies(&objects).checks(), "{name}");
         let Some((policy, binding)) = guard else { continue };
         assert_eq!(policy["spec"]["failurePolicy"], "Fail", "{name}");
         let rule = json!([{

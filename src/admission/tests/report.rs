@@ -52,6 +52,7 @@ async fn all_checks_are_made_and_told_and_nothing_is_done() {
 async fn what_stands_against_it_is_told() {
     let no = |name: &str, _| (name == "may-delete").then_some((Duration::ZERO, Ok(json!(false))));
     let late = |name: &str, _| (name == "dry-run").then_some((NEVER, Ok(Value::Null)));
+    let slow = |name: &str, _| (name == "probe").then_some((NEVER, Ok(Value::Null)));
     let mut working = job("a:1");
     working["status"]["ready"] = json!(1);
     for (fake, old, why_not, words) in [
@@ -60,6 +61,7 @@ async fn what_stands_against_it_is_told() {
         (Fake::new(fails("opt-in", 503)), job("a:1"), "cluster_error", "no luck"),
         (Fake::new(fails("probe", 503)), job("a:1"), "cluster_error", "no luck"),
         (Fake::new(late), job("a:1"), "no_time", "raise"),
+        (Fake::new(slow), job("a:1"), "cluster_error", "raise"),
         (Fake::new(|_, _| None), working.clone(), "running_wait", "when it has finished"),
         (Fake::new(fails("dry-run", 422)), working, "invalid_denied", "no luck"),
     ] {

@@ -309,7 +309,7 @@ fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let installation = target.as_ref().and_then(|target| facts.installation_of(target));
     let policies = installation.and_then(|installation| installation.policies.as_ref().ok());
     let Some(policies) = policies else { return };
-    match policies.get(entry.policy).map(Policy::replaces) {
+    match policies.get(entry.policy).map(Policy::checks) {
         None => findings.push(Finding::problem(
             "entry",
             &subject,
@@ -319,8 +319,8 @@ fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
         Some(true) if entry.is_reinvoked() => findings.push(Finding::hint(
             "reinvocation",
             &subject,
-            "reinvocationPolicy is IfNeeded; a policy that replaces needs Never, each turn being a \
-             fresh run anyway",
+            "reinvocationPolicy is IfNeeded; a policy that replaces or reports needs Never, or it \
+             decides twice",
             format!("{}, and set reinvocationPolicy: Never", edit(entry)),
         )),
         Some(false) if !entry.is_reinvoked() => findings.push(Finding::hint(

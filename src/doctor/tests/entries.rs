@@ -86,7 +86,7 @@ fn a_policy_that_the_server_lacks_is_a_problem() {
 fn knobs_that_do_not_fit_are_hints() {
     hint("timeout", "timeoutSeconds is 2", |facts| entry(facts).timeout_seconds = Some(2));
     hint("timeout", "timeoutSeconds is 30", |facts| entry(facts).timeout_seconds = Some(30));
-    hint("reinvocation", "a policy that replaces needs Never", |facts| {
+    hint("reinvocation", "a policy that replaces or reports needs Never", |facts| {
         entry(facts).reinvocation_policy = Some("IfNeeded".into());
     });
     hint("reinvocation", "reinvocationPolicy is Never", |facts| {

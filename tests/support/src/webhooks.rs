@@ -55,8 +55,7 @@ pub(super) fn entries(
                 "rejob.dev/policy": name, INSTANCE: instance,
             }});
             entry["failurePolicy"] = options.failure_policy.into();
-            entry["reinvocationPolicy"] =
-                if policy.replaces() { "Never" } else { "IfNeeded" }.into();
+            entry["reinvocationPolicy"] = if policy.checks() { "Never" } else { "IfNeeded" }.into();
             entry["matchConditions"] = json!([
                 { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
                 { "name": "not-a-rerun", "expression": format!("!({ASKS_FOR_A_RERUN})") },
