@@ -118,6 +118,7 @@ cert-secret: certificates.self.secretName
 webhook-configuration: fullnameOverride
 service-name: fullnameOverride
 token-secret: webhook.pathToken
+check-as-user: checks.asUser
 client-ca: certificates.clientCA
 client-name: certificates.clientCA.names
 pod-namespace: the namespace of the release
