@@ -47,7 +47,8 @@ fn a_replacement_is_shown_with_its_reason_and_what_became_of_it() {
     let line = |name: &str| table.lines().find(|line| line.contains(name)).unwrap_or_default();
     assert!(line("nightly").contains("Complete in "), "{table}");
     assert!(
-        line("nightly").contains(" ago ") && line("nightly").contains("for admin: spec."),
+        line("nightly").contains(" ago ")
+            && line("nightly").contains("for admin with kubectl-client-side-apply: spec."),
         "{table}"
     );
     assert!(line("weekly").ends_with(" -") && !line("weekly").contains("ago"), "{table}");
