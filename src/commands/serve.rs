@@ -5,7 +5,6 @@ mod greeting;
 mod private_dir;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,9 +40,9 @@ pub struct ServeArgs {
         default_value = "127.0.0.1:8080", value_parser = address
     )]
     pub admin_listen: SocketAddr,
-    /// Policy file; without it the built-in policies replace, hash-name and ttl.
-    #[arg(long, env = "REJOB_POLICIES", value_name = "FILE")]
-    pub policies: Option<PathBuf>,
+    /// Where policies come from.
+    #[command(flatten)]
+    pub policies: super::policies::PoliciesArg,
     /// The flags about the cluster.
     #[command(flatten)]
     pub cluster: connection::ClusterArgs,
@@ -76,10 +75,7 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     telemetry::init(&args.telemetry)?;
-    let policies = match &args.policies {
-        Some(path) => crate::policy_file::read(path)?,
-        None => PolicySet::builtin(),
-    };
+    let policies = args.policies.load()?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
