@@ -186,7 +186,12 @@ fn explain_says_which_rule_decided_and_what_changes() {
     assert!(stderr(&output).contains("refused") && stderr(&output).contains("(denied)"));
     // Under Report, what is answered once all checks have passed; a server's answer is the same.
     let input = review("UPDATE", "busybox:1.37", &json!({ "rejob.dev/on-change": "Report" }));
-    let output = rejob(&["review", "--explain"], &input);
+    let mut input: Value = serde_json::from_str(&input).unwrap();
+    for object in ["object", "oldObject"] {
+        let metadata = &mut input["request"][object]["metadata"];
+        (metadata["uid"], metadata["resourceVersion"]) = (json!("old"), json!("7"));
+    }
+    let output = rejob(&["review", "--explain"], &input.to_string());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let told = rejob(&["review"], stdout(&output));
     for text in [stderr(&output), stdout(&told)] {
