@@ -10,12 +10,12 @@ mod facts;
 mod fail_point;
 mod history;
 mod locks;
+mod log;
 mod places;
 mod policies;
 pub mod reaper;
 mod wait;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,7 @@ use driver::run;
 use facts::RequestFacts;
 pub use history::History;
 pub use locks::JobLocks;
+use log::{log, message};
 use places::Places;
 use policies::{Named, Policies};
 
@@ -217,11 +218,18 @@ impl<C: Cluster> Admission<C> {
         }
         let outcome = run(cluster, plan, facts.policy, deadline, facts.creation).await;
         match outcome {
-            Outcome::Replaced(_) => self.history.deleted.add(&plan.uid),
+            Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.uid),
             Outcome::Working => facts.context.pods = Fact::Unasked,
             _ => {}
         }
         outcome
+    }
+
+    /// Tells of a Job that is deleted, or may be, with no new one of this request in its place.
+    fn tell_of_a_lost_run(&self, plan: &Plan, why: &str) {
+        if let Some(cluster) = &self.cluster {
+            tokio::spawn(events::lost(Arc::clone(cluster), plan.clone(), why.to_owned()));
+        }
     }
 
     /// The decision that the outcome of a replacement leads to, counted; `None` where the Job may work
@@ -244,6 +252,12 @@ impl<C: Cluster> Admission<C> {
             }
             Outcome::WouldReplace => (ReplacementResult::DryRun, planned),
             Outcome::StaleView => (ReplacementResult::Stale, stale(planned)),
+            Outcome::Overtaken => {
+                self.tell_of_a_lost_run(plan, "another request has made a new Job first");
+                let mut audit = planned.audit.clone();
+                audit.insert("reason", Reason::StaleView.label().to_owned());
+                (ReplacementResult::Stale, Decision { audit, ..stale(planned) })
+            }
             Outcome::Busy(message) if !plan.dry_run => {
                 (ReplacementResult::Refused, Decision::retry(Reason::ClusterError, message, 1))
             }
@@ -255,9 +269,12 @@ impl<C: Cluster> Admission<C> {
             }
             // The API server comes back to find the Job gone, and says so in its own words.
             Outcome::Failed(message) => {
+                self.tell_of_a_lost_run(plan, &message);
                 let warnings = as_warnings(&message);
-                let decision = Decision::deny(Reason::ClusterError, message);
-                (ReplacementResult::Failed, Decision { warnings, ..decision })
+                let denied = Decision::deny(Reason::ClusterError, message);
+                let mut audit = planned.audit;
+                audit.extend(denied.audit.clone());
+                (ReplacementResult::Failed, Decision { warnings, audit, ..denied })
             }
         };
         self.metrics.replacement(plan.client, result, took);
@@ -340,48 +357,6 @@ impl<C: Cluster> Reviewer for Admission<C> {
 
 fn operation(operation: Operation) -> MetricOperation {
     MetricOperation::of(operation.label())
-}
-
-/// One line per decision: at debug where rejob had nothing to do, else at info.
-fn log(policy: &str, request: &Request, decision: &Decision, took: Duration) {
-    let told = |key| decision.audit.get(key).map(String::as_str);
-    macro_rules! line {
-        ($level:ident) => {
-            tracing::$level!(
-                uid = request.uid,
-                policy,
-                operation = request.operation.label(),
-                namespace = request.namespace,
-                name = request.name,
-                user = request.user.username,
-                manager = request.field_manager.as_deref().unwrap_or_default(),
-                dry_run = request.dry_run,
-                allowed = decision.is_allowed(),
-                reason = decision.reason.label(),
-                changed = decision.audit.get("changed").map_or("", String::as_str),
-                why_not = told("why-not"),
-                replaced_uid = told("replaced-uid"),
-                replaced_run = told("replaced-run"),
-                template_hash = told("template-hash"),
-                took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                "{}",
-                message(decision)
-            )
-        };
-    }
-    match decision.reason {
-        Reason::PatchFailed | Reason::ClusterError | Reason::SameUser => line!(warn),
-        reason if reason.is_left_alone() || reason == Reason::Unchanged => line!(debug),
-        _ => line!(info),
-    }
-}
-
-fn message(decision: &Decision) -> Cow<'_, str> {
-    match (&decision.verdict, &decision.follow_up) {
-        (Verdict::Deny(denial), _) => Cow::from(&denial.message),
-        (_, FollowUp::Report(report)) => Cow::from(report.sentence()),
-        _ => Cow::from(decision.reason.sentence()),
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ use crate::reason::Reason;
 pub enum Expected {
     /// The request would be refused.
     Refused,
+    /// A check got no answer: under Replace, the client tries again by itself.
+    Unchecked,
     /// The client would wait, and the Job would be replaced then.
     Waits,
     /// The Job would be replaced at once.
@@ -36,6 +38,9 @@ impl Expected {
         match Reason::from_label(label) {
             Some(Reason::RunningWait | Reason::BeingDeletedWait) => Self::Waits,
             Some(Reason::Restored) => Self::Unchanged,
+            Some(Reason::ClusterError | Reason::TooManyRequests | Reason::UnclearWriter) => {
+                Self::Unchecked
+            }
             // One of a later version as well: what it means is in its sentence.
             _ => Self::Refused,
         }
@@ -46,6 +51,7 @@ impl Expected {
     pub fn label(self) -> &'static str {
         match self {
             Self::Refused => "refused",
+            Self::Unchecked => "unchecked",
             Self::Waits => "waits",
             Self::Replaced => "replaced",
             Self::Unchanged => "unchanged",
@@ -183,6 +189,7 @@ mod tests {
             ("b", Some("restored"), 1, false),
             ("a", Some("running_wait"), 5, false),
             ("c", Some("rights_denied"), 7, false),
+            ("d", Some("cluster_error"), 3, false),
             ("c", Some("a_reason_of_tomorrow"), 8, false),
             ("a", None, 15, true),
         ] {
@@ -192,15 +199,16 @@ mod tests {
         let expected = [
             (Expected::Refused, "c"),
             (Expected::Refused, "c"),
+            (Expected::Unchecked, "d"),
             (Expected::Waits, "a"),
             (Expected::Replaced, "a"),
             (Expected::Unchanged, "b"),
         ];
         assert_eq!(rows, expected);
-        let replaced = sum.rows().nth(3).unwrap();
+        let replaced = sum.rows().nth(4).unwrap();
         assert_eq!((replaced.requests, replaced.dry_runs), (1, 2));
         assert_eq!((replaced.first.as_second(), replaced.last.as_second()), (10, 20));
         assert_eq!(replaced.changed, "change 20");
-        assert_eq!((sum.jobs(), sum.requests(Expected::Replaced)), (3, 3));
+        assert_eq!((sum.jobs(), sum.requests(Expected::Replaced)), (4, 3));
     }
 }

@@ -28,13 +28,12 @@ const LONGEST_CHANGE: usize = 600;
 pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Plan, uid: Option<String>) {
     let uid = if uid.is_some() { uid } else { look_up(cluster.as_ref(), &plan).await };
     let Some(uid) = uid else { return };
-    let described: String = plan.described.chars().take(LONGEST_CHANGE).collect();
     let message = format!(
-        "Replaced the Job with uid {} for {}: {described} (old run: {}; template hash {})",
+        "Replaced the Job with uid {} for {}: {} {}",
         plan.uid,
         plan.requester(),
-        plan.old_run,
-        plan.hashes(),
+        described(&plan),
+        old_run(&plan)
     );
     let event = JobEvent {
         namespace: &plan.namespace,
@@ -48,6 +47,36 @@ pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Plan, uid: Optio
     publish(cluster.as_ref(), event).await;
 }
 
+/// Tells of a Job that was deleted, or may be, and for which the request has made no new one.
+pub(super) async fn lost<C: Cluster>(cluster: Arc<C>, plan: Plan, why: String) {
+    let why: String = why.chars().take(LONGEST_CHANGE / 2).collect();
+    let described: String = described(&plan).chars().take(LONGEST_CHANGE / 2).collect();
+    let message = format!(
+        "Deleted the Job with uid {} for {}: {described} {}; {why}",
+        plan.uid,
+        plan.requester(),
+        old_run(&plan)
+    );
+    let event = JobEvent {
+        namespace: &plan.namespace,
+        job: &plan.name,
+        uid: &plan.uid,
+        reason: "ReplaceFailed",
+        message: &message,
+        once: None,
+        annotations: json!({}),
+    };
+    publish(cluster.as_ref(), event).await;
+}
+
+fn described(plan: &Plan) -> String {
+    plan.described.chars().take(LONGEST_CHANGE).collect()
+}
+
+fn old_run(plan: &Plan) -> String {
+    format!("(old run: {}; template hash {})", plan.old_run, plan.hashes())
+}
+
 /// Who asked for what is reported.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -57,9 +86,13 @@ pub(super) struct Asked {
     pub manager: Option<String>,
 }
 
-/// Tells what would be replaced, or why not: once for each change and what it would come to.
+/// Tells what would be replaced, or why not: once for each change. Nothing is written where the live
+/// Namespace does not opt in: a forged review may name any.
 pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, asked: Asked) {
     let Asked { namespace, policy, user, manager } = asked;
+    if !matches!(cluster.namespace_policy(&namespace).await, Ok(Some(_))) {
+        return;
+    }
     let with = manager.as_ref().map_or(String::new(), |manager| format!(" with {manager}"));
     let message = format!(
         "{}; asked for by {}{with}: {}",

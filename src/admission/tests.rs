@@ -201,6 +201,32 @@ async fn a_passing_error_lets_the_client_try_again_and_any_other_does_not() {
     }
 }
 
+/// The old Job is gone then, and its status with it.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_deleted_and_not_replaced_is_told_all_the_same() {
+    for (code, error_reason, reason) in
+        [(403, "Forbidden", "cluster_error"), (409, "AlreadyExists", "stale_view")]
+    {
+        let fake = Arc::new(Fake::new(move |name, _| {
+            (name == "create").then(|| (Duration::ZERO, Err(error(code, error_reason, "no luck"))))
+        }));
+        let (service, _) = service(Some(Arc::clone(&fake)));
+        let answer = answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+        let audit = &answer["auditAnnotations"];
+        assert_eq!(audit["replaced-uid"], "old", "{answer}");
+        assert_eq!(audit["replaced-run"], "unfinished", "{answer}");
+        assert_eq!(audit["reason"], reason, "{answer}");
+        settled(&fake, "tell").await;
+        let event = fake.sent.lock().unwrap().last().cloned().unwrap();
+        assert_eq!((&event[1], &event[3]), (&json!("old"), &json!("ReplaceFailed")));
+        let text = event[2].as_str().unwrap();
+        assert!(
+            text.contains("uid old for ada with kubectl") && text.contains("old run: "),
+            "{text}"
+        );
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stale_view_is_answered_with_the_marker_and_without_a_warning() {
     let fake = Arc::new(Fake::new(fails("delete", 409)));

@@ -64,6 +64,7 @@ struct Summary {
     requests: usize,
     dry_runs: usize,
     refused: usize,
+    unchecked: usize,
     waits: usize,
     replaced: usize,
     unchanged: usize,
@@ -76,6 +77,7 @@ impl Summary {
             requests: sum.rows().map(|row| row.requests).sum(),
             dry_runs: sum.rows().map(|row| row.dry_runs).sum(),
             refused: sum.requests(Expected::Refused),
+            unchecked: sum.requests(Expected::Unchecked),
             waits: sum.requests(Expected::Waits),
             replaced: sum.requests(Expected::Replaced),
             unchanged: sum.requests(Expected::Unchanged),
@@ -230,7 +232,7 @@ fn because(row: &Row) -> String {
 
 /// The summary line.
 fn in_words(source: Source, sum: &Sum) -> String {
-    let Summary { jobs, requests, dry_runs, refused, waits, replaced, unchanged } =
+    let Summary { jobs, requests, dry_runs, refused, unchecked, waits, replaced, unchanged } =
         Summary::of(sum);
     let jobs = plural(jobs, "Job");
     let mut text = match source {
@@ -244,6 +246,9 @@ fn in_words(source: Source, sum: &Sum) -> String {
         text,
         ": {refused} would have been refused, {waits} would have waited, {replaced} would have replaced a Job"
     );
+    if unchecked > 0 {
+        let _ = write!(text, ", {unchecked} could not be checked");
+    }
     if unchanged > 0 {
         let _ = write!(text, ", {unchanged} would have run nothing");
     }

@@ -14,7 +14,7 @@ use crate::reason::Reason;
 /// What was in a log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Lines {
-    /// Lines that are events of an audit log.
+    /// Events of an audit log, in lines of one or in lists.
     pub events: usize,
     /// Other lines of JSON.
     pub others: usize,
@@ -29,6 +29,11 @@ pub struct Lines {
 struct Event {
     #[serde(rename = "apiVersion", default)]
     api_version: String,
+    #[serde(default)]
+    kind: String,
+    /// Of an `EventList`, which an audit webhook posts.
+    #[serde(default)]
+    items: Vec<Event>,
     #[serde(rename = "auditID", default)]
     audit_id: String,
     #[serde(default)]
@@ -81,11 +86,14 @@ pub fn read(
         }
         match serde_json::from_slice::<Event>(text) {
             Ok(event) if event.api_version.starts_with("audit.k8s.io/") => {
-                lines.events += 1;
-                if let Some(reported) = event.reported()
-                    && seen.insert(event.audit_id)
-                {
-                    add(reported);
+                let events = if event.kind == "EventList" { event.items } else { vec![event] };
+                for event in events {
+                    lines.events += 1;
+                    if let Some(reported) = event.reported()
+                        && seen.insert(event.audit_id)
+                    {
+                        add(reported);
+                    }
                 }
             }
             Err(error) if !error.is_data() || !text.starts_with(b"{") => {
@@ -215,6 +223,16 @@ mod tests {
         let (all, lines) = read_text(&text.join("\n"));
         assert_eq!(all.len(), 2);
         assert_eq!(lines, Lines { events: 5, others: 2, ..Lines::default() });
+    }
+
+    #[test]
+    fn a_list_is_read_as_its_events() {
+        let list = json!({
+            "kind": "EventList", "apiVersion": "audit.k8s.io/v1",
+            "items": [reported("1"), reported("2"), reported("1")],
+        });
+        let (all, lines) = read_text(&list.to_string());
+        assert_eq!((all.len(), lines.events), (2, 3));
     }
 
     #[test]

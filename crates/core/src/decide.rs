@@ -27,7 +27,7 @@ use serde_json::Value;
 
 use crate::job::{Job, keys, without_admission};
 use crate::patch::Draft;
-use crate::policy::{Policy, annotations};
+use crate::policy::{OnChange, Policy, annotations};
 use crate::reason::Reason;
 use crate::replacement::Record;
 use crate::review::{Operation, Request};
@@ -90,7 +90,10 @@ pub fn decide_or_ask(
     let (policy, invalid) = policy.for_job(job);
     warn_of_unknown(job, old, &mut warnings);
     for annotation in invalid {
-        if old.is_some_and(|old| old.annotation(annotation.key) == Some(&annotation.value)) {
+        // Report refuses nothing.
+        if policy.on_change == OnChange::Report
+            || old.is_some_and(|old| old.annotation(annotation.key) == Some(&annotation.value))
+        {
             warnings.add(format!("{annotation}; the policy's value is used"));
         } else {
             return Ok(Decision::deny(

@@ -58,7 +58,7 @@ async fn what_stands_against_it_is_told() {
     for (fake, old, why_not, words) in [
         (Fake::new(no), job("a:1"), "rights_denied", "may not delete jobs"),
         (Fake::new(fails("dry-run", 422)), job("a:1"), "invalid_denied", "no luck"),
-        (Fake::new(fails("opt-in", 503)), job("a:1"), "cluster_error", "no luck"),
+        (Fake::new(fails("may-create", 503)), job("a:1"), "cluster_error", "no luck"),
         (Fake::new(fails("probe", 503)), job("a:1"), "cluster_error", "no luck"),
         (Fake::new(late), job("a:1"), "no_time", "raise"),
         (Fake::new(slow), job("a:1"), "cluster_error", "raise"),
@@ -106,6 +106,9 @@ async fn a_retry_brings_no_further_event_and_another_change_does() {
     to_later["metadata"]["uid"] = json!("later");
     let mut rerun = job("a:1");
     rerun["metadata"]["annotations"] = json!({ "rejob.dev/rerun": "1" });
+    let mut working = job("a:1");
+    working["status"]["ready"] = json!(1);
+    assert_eq!(once(job("a:2"), working, None).await, first, "it waits, and is replaced then");
     for other in [
         once(job("a:3"), job("a:1"), None).await,
         once(to_later, later, None).await,
@@ -123,4 +126,38 @@ async fn without_a_cluster_that_is_what_is_told() {
     assert_eq!((&answer["allowed"], &answer["patch"]), (&json!(true), &Value::Null));
     assert_eq!(answer["auditAnnotations"]["why-not"], "no_cluster");
     assert!(counted(&metrics, "why_not=\"no_cluster\""));
+}
+
+/// A forged review may name any namespace.
+#[tokio::test(start_paused = true)]
+async fn where_the_live_namespace_does_not_opt_in_no_event_is_published() {
+    for finalizers in [json!([]), json!(["example.com/a"])] {
+        let fake = Arc::new(Fake::new(|name, _| {
+            (name == "opt-in").then_some((Duration::ZERO, Ok(Value::Null)))
+        }));
+        let (service, _) = reporting(Some(Arc::clone(&fake)));
+        let [mut old, mut object] = [job("a:1"), job("a:2")];
+        for job in [&mut old, &mut object] {
+            job["metadata"]["finalizers"] = finalizers.clone();
+        }
+        answer(&service, review(&old, &object, false)).await;
+        for _ in 0..1000 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(fake.count("tell"), 0, "{:?}", fake.names());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_no_time_would_be_left_to_create_is_told() {
+    // Twice in a dry run fits; a deletion after it would not.
+    let fake = Arc::new(Fake::new(|name, _| match name {
+        "dry-run" | "dry-run-dormant" => {
+            let exists = error(409, "AlreadyExists", "jobs.batch \"nightly\" already exists");
+            Some((Duration::from_millis(5500), Err(exists)))
+        }
+        _ => None,
+    }));
+    let (answer, _, _) = reported(&fake, &job("a:1"), false).await;
+    assert_eq!(answer["auditAnnotations"]["why-not"], "no_time", "{answer}");
 }

@@ -264,7 +264,7 @@ fn effect(model: &Checked, world: &mut World, client: usize, fault: Fault) {
             world.clients[client] = Client::Turn(turn, phase);
         }
         None => world.clients[client] = Client::Turn(turn, Phase::Runs(run)),
-        Some(Outcome::Replaced(_) | Outcome::StaleView) => {
+        Some(Outcome::Replaced(_) | Outcome::StaleView | Outcome::Overtaken) => {
             let phase = Phase::Writes(run.answer);
             world.clients[client] = Client::Turn(turn, phase);
         }

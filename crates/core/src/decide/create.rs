@@ -6,7 +6,7 @@ use crate::job::{
     Job, NameKeeper, TemplateHash, generated_paths, hashed_name, is_hashed_name, keys,
 };
 use crate::patch::Draft;
-use crate::policy::{Naming, Policy};
+use crate::policy::{Naming, OnChange, Policy};
 use crate::reason::Reason;
 use crate::review::Request;
 
@@ -39,7 +39,10 @@ pub(super) fn decide(
     let name = messages::name(job, &request.name);
     let ttl = PolicyTtl::of(job, manager, policy);
     inject(ttl, name, &mut draft, &mut warnings);
-    take_generated(job, &mut draft);
+    // What the API server refuses without rejob is refused under Report as well.
+    if policy.on_change != OnChange::Report {
+        take_generated(job, &mut draft);
+    }
     record(&hash, &mut draft);
     Decision::patched(outcome(named, ttl), draft, warnings)
 }

@@ -83,11 +83,12 @@ impl Report {
         }
     }
 
-    /// A text that is the same for each request that asks for the same change and would come to the
-    /// same: the end of the Event's name.
+    /// A text that is the same for each request that asks for the same change, and would be replaced,
+    /// at once or in time, or refused for the same reason: the end of the Event's name.
     #[must_use]
     pub fn key(&self) -> String {
-        self.change.of_name(self.why_not.map_or("", Reason::label)).to_string()
+        let refused = self.why_not.filter(|_| self.refusal.is_some());
+        self.change.of_name(refused.map_or("", Reason::label)).to_string()
     }
 
     /// The answer that tells it.

@@ -55,6 +55,9 @@ pub enum Outcome {
     WouldReplace,
     /// The Job changed meanwhile: nothing is touched, the API server comes back.
     StaleView,
+    /// The old Job is deleted, and somebody else was faster to make a new one: the API server comes
+    /// back to find it.
+    Overtaken,
     /// The old Job has begun to work meanwhile, or nothing tells that it has not: nothing is touched.
     Working,
     /// Refused before anything was deleted.
@@ -92,8 +95,7 @@ impl<'a> Execution<'a> {
     /// Begins with the checks, where there is time for them and for what follows.
     #[must_use]
     pub fn new(plan: &'a Plan, policy: &'a str, time: Time) -> Self {
-        let follows = if plan.dry_run { Duration::ZERO } else { time.reserve() };
-        let in_time = time.left >= time.creation + follows;
+        let in_time = time.left >= time.creation + time.reserve();
         let state = if in_time { State::Checking } else { out_of_time(plan) };
         Self { plan, policy, as_user: false, state }
     }
@@ -162,7 +164,11 @@ impl<'a> Execution<'a> {
             return State::Ended(self.unanswered_check(&error));
         }
         if plan.dry_run {
-            State::Ended(Outcome::WouldReplace)
+            // The real run needs the time as well.
+            match self.delete(time) {
+                State::Deleting => State::Ended(Outcome::WouldReplace),
+                late => late,
+            }
         } else if plan.pods.is_some() {
             State::Looking
         } else {
@@ -308,7 +314,7 @@ impl<'a> Execution<'a> {
             Some((_, Reply::Created(Ok(uid)))) => State::Ended(Outcome::Replaced(Some(uid))),
             // Another client was faster, or an answer was lost: the API server sees what is there.
             Some((_, Reply::Created(Err(error)))) if error.is_already_exists() && deleted => {
-                State::Ended(Outcome::StaleView)
+                State::Ended(Outcome::Overtaken)
             }
             // The old Job still stands, or another: an answer that lets the write through would
             // store the marker.
