@@ -116,7 +116,7 @@ fn healthy() -> Facts {
         version: Ok("v1.37.2".into()),
         configurations: Ok(vec![from(configuration(&ca))]),
         validating: Ok(Vec::new()),
-        admission_policies: Ok(vec![from(self_guard::policy())]),
+        admission_policies: Ok(vec![from(self_guard::policy(&PolicySet::builtin()))]),
         admission_bindings: Ok(vec![from(self_guard::binding())]),
         namespaces: Ok(vec![
             from(json!({ "metadata": { "name": "rejob" } })),
@@ -199,6 +199,13 @@ fn the_configuration(facts: &mut Facts) -> &mut MutatingWebhookConfiguration {
 
 fn entry(facts: &mut Facts) -> &mut MutatingWebhook {
     &mut the_configuration(facts).webhooks.as_mut().unwrap()[0]
+}
+
+/// Has the server serve these policies, with the self-guard that fits them.
+fn serve(facts: &mut Facts, policies: &str) {
+    let policies = crate::policy_file::parse(policies, "p").unwrap();
+    facts.admission_policies = Ok(vec![from(self_guard::policy(&policies))]);
+    facts.installations[0].policies = Ok(policies);
 }
 
 fn label(facts: &mut Facts, namespace: &str, policy: &str) {

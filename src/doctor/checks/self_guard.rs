@@ -7,6 +7,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 
 use crate::doctor::facts::{Facts, Installation, helm_upgrade};
 use crate::doctor::finding::Finding;
+use crate::policy::PolicySet;
 
 const CHECK: &str = "self-guard";
 
@@ -46,15 +47,50 @@ fn of(facts: &Facts, installation: &Installation, findings: &mut Vec<Finding>) {
         ));
         return;
     };
-    match weakness(policy, bindings, &user) {
-        None => findings.push(Finding::ok(CHECK, &account, format!("{name} limits it"))),
-        Some(weakness) => findings.push(Finding::problem(
-            CHECK,
-            &account,
-            format!("{name} does not limit rejob's account: {weakness}"),
-            format!("{upgrade}, with Helm 4 and --force-conflicts where somebody has changed it"),
-        )),
-    }
+    let upgrade =
+        format!("{upgrade}, with Helm 4 and --force-conflicts where somebody has changed it");
+    let policies = installation.policies.as_ref().ok();
+    findings.push(if let Some(weakness) = weakness(policy, bindings, &user) {
+        let message = format!("{name} does not limit rejob's account: {weakness}");
+        Finding::problem(CHECK, &account, message, upgrade)
+    } else if is_rendered(policy, &user, policies) {
+        Finding::ok(CHECK, &account, format!("{name} limits it"))
+    } else {
+        let message = format!("{name} is not the one that the chart renders for these policies");
+        Finding::hint(CHECK, &account, message, upgrade)
+    });
+}
+
+/// Whether it asks what the chart's own asks; for which policies, where these are known.
+fn is_rendered(
+    policy: &ValidatingAdmissionPolicy,
+    user: &str,
+    policies: Option<&PolicySet>,
+) -> bool {
+    let Some(spec) = &policy.spec else { return false };
+    let constraints = spec.match_constraints.iter();
+    let mut rules = constraints.flat_map(|one| one.resource_rules.iter().flatten());
+    let covers = rules.any(|rule| {
+        let is =
+            |list: &Option<Vec<String>>, all: &[&str]| list.as_deref().is_some_and(|l| l == all);
+        is(&rule.operations, &["CREATE", "UPDATE", "DELETE"])
+            && is(&rule.resources, &["jobs", "jobs/status"])
+    });
+    let conditions = spec.match_conditions.iter().flatten().map(|one| one.expression.as_str());
+    let from_rejob = format!("request.userInfo.username == '{user}'");
+    let validations: Vec<_> =
+        spec.validations.iter().flatten().map(|one| one.expression.as_str()).collect();
+    let judges = policies.is_none_or(|policies| {
+        let names: Vec<_> = policies.names().collect();
+        let opted_in = format!("variables.policy in ['{}']", names.join("', '"));
+        let has = |part: &str| validations.iter().any(|one| one.contains(part));
+        if policies.replaces() {
+            has(&opted_in) && has("object.spec.parallelism == 0")
+        } else {
+            validations == ["false"]
+        }
+    });
+    covers && conditions.eq([from_rejob.as_str(), "!request.dryRun"]) && judges
 }
 
 /// Why the policy lets things through that the chart's own refuses.

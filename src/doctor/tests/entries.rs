@@ -7,7 +7,7 @@ use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 use serde_json::json;
 
 use super::super::facts::{ChainSource, Facts};
-use super::{entry, from, hint, one, pki, problem, spoiled, the_configuration};
+use super::{entry, from, hint, one, pki, problem, serve, spoiled, the_configuration};
 use crate::doctor::Level;
 
 #[test]
@@ -77,8 +77,7 @@ fn a_path_that_is_missing_or_another_policys_is_a_problem() {
 #[test]
 fn a_policy_that_the_server_lacks_is_a_problem() {
     problem("entry", "the server has no policy replace", |facts| {
-        let policies = "policies:\n  other: {}\n";
-        facts.installations[0].policies = Ok(crate::policy_file::parse(policies, "p").unwrap());
+        serve(facts, "policies:\n  other: {}\n");
     });
 }
 
@@ -90,8 +89,7 @@ fn knobs_that_do_not_fit_are_hints() {
         entry(facts).reinvocation_policy = Some("IfNeeded".into());
     });
     hint("reinvocation", "reinvocationPolicy is Never", |facts| {
-        let policies = "policies:\n  replace:\n    onChange: Keep\n";
-        facts.installations[0].policies = Ok(crate::policy_file::parse(policies, "p").unwrap());
+        serve(facts, "policies:\n  replace:\n    onChange: Keep\n");
     });
     hint("failure-policy", "failurePolicy is Fail", |facts| {
         entry(facts).failure_policy = Some("Fail".into());
@@ -228,8 +226,7 @@ fn an_entry_of_dormant_jobs_that_fails_open_or_is_missing_is_a_problem() {
     let kept = spoiled(|facts| {
         the_configuration(facts).webhooks.as_mut().unwrap().truncate(1);
         entry(facts).reinvocation_policy = Some("IfNeeded".into());
-        let policies = "policies:\n  replace:\n    onChange: Keep\n";
-        facts.installations[0].policies = Ok(crate::policy_file::parse(policies, "p").unwrap());
+        serve(facts, "policies:\n  replace:\n    onChange: Keep\n");
     });
     assert_eq!(kept, []);
 }

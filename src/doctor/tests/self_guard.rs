@@ -5,7 +5,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use serde_json::{Value, json};
 
-use super::{from, hint, problem, spoiled};
+use super::{from, hint, problem, serve, spoiled};
 use crate::doctor::Facts;
 use crate::policy::PolicySet;
 
@@ -15,7 +15,18 @@ fn metadata() -> Value {
     json!({ "name": NAME, "labels": { "app.kubernetes.io/part-of": "rejob" } })
 }
 
-pub fn policy() -> Value {
+/// That of the chart for these policies, as far as the doctor looks at it.
+pub fn policy(policies: &PolicySet) -> Value {
+    let names: Vec<_> = policies.names().map(|name| format!("'{name}'")).collect();
+    let opted_in = format!("variables.policy in [{}] || (more)", names.join(", "));
+    let validations = if policies.replaces() {
+        json!([
+            { "expression": opted_in },
+            { "expression": "request.operation != 'CREATE' || (object.spec.parallelism == 0)" },
+        ])
+    } else {
+        json!([{ "expression": "false" }])
+    };
     let user = "request.userInfo.username == 'system:serviceaccount:rejob:rejob'";
     json!({ "metadata": metadata(), "spec": {
         "failurePolicy": "Fail",
@@ -27,6 +38,7 @@ pub fn policy() -> Value {
             { "name": "from-rejob", "expression": user },
             { "name": "not-a-dry-run", "expression": "!request.dryRun" },
         ],
+        "validations": validations,
     }})
 }
 
@@ -78,5 +90,34 @@ fn a_self_guard_that_holds_nobody_back_is_a_problem() {
     problem("self-guard", unbound, |facts| {
         let some = json!({ "namespaceSelector": { "matchLabels": { "team": "a" } } });
         bound(facts).match_resources = Some(from(some));
+    });
+}
+
+#[test]
+fn a_self_guard_that_is_not_the_charts_for_these_policies_is_a_hint() {
+    let changed = |change: fn(&mut ValidatingAdmissionPolicySpec)| {
+        hint("self-guard", "is not the one that the chart renders", |facts| change(spec(facts)));
+    };
+    changed(|spec| {
+        let rules = spec.match_constraints.as_mut().unwrap().resource_rules.as_mut();
+        rules.unwrap()[0].operations = Some(vec!["UPDATE".into()]);
+    });
+    changed(|spec| {
+        let rules = spec.match_constraints.as_mut().unwrap().resource_rules.as_mut();
+        rules.unwrap()[0].resources = Some(vec!["jobs".into()]);
+    });
+    changed(|spec| {
+        let more = json!({ "name": "more", "expression": "false" });
+        spec.match_conditions.as_mut().unwrap().push(from(more));
+    });
+    changed(|spec| drop(spec.validations.as_mut().unwrap().remove(0)));
+    changed(|spec| drop(spec.validations.as_mut().unwrap().remove(1)));
+    changed(|spec| spec.validations = None);
+    // Of other policies: those of the release before.
+    let reports = "policies: { replace: { onChange: Report } }";
+    assert_eq!(spoiled(|facts| serve(facts, reports)), []);
+    hint("self-guard", "is not the one that the chart renders", |facts| {
+        serve(facts, reports);
+        facts.admission_policies = Ok(vec![from(policy(&PolicySet::builtin()))]);
     });
 }

@@ -210,11 +210,18 @@ fn guard(admin: &User, labels: &Value, account: &str) {
     let from_rejob = format!("request.userInfo.username == 'system:serviceaccount:{account}'");
     let policy = json!({
         "matchConstraints": { "resourceRules": [{
-            "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs"],
+            "apiGroups": ["batch"], "apiVersions": ["v1"], "resources": ["jobs", "jobs/status"],
             "operations": ["CREATE", "UPDATE", "DELETE"],
         }]},
-        "matchConditions": [{ "name": "from-rejob", "expression": from_rejob }],
-        "validations": [{ "expression": "false" }],
+        "matchConditions": [
+            { "name": "from-rejob", "expression": from_rejob },
+            { "name": "not-a-dry-run", "expression": "!request.dryRun" },
+        ],
+        "variables": [{ "name": "policy", "expression": "'replace'" }],
+        "validations": [
+            { "expression": "variables.policy in ['hash-name', 'replace', 'ttl']" },
+            { "expression": "request.operation != 'CREATE' || object.spec.parallelism == 0" },
+        ],
     });
     let bound =
         json!({ "policyName": "self-guard.rejob.rejob.dev", "validationActions": ["Deny"] });
