@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::installation::Settings;
 use super::rights::NeededRight;
 use crate::kubernetes::webhook::{self, Entry, Target};
-use crate::policy::PolicySet;
+use crate::policy::{Policy, PolicySet};
 
 /// Something that was asked for, or a sentence without its end on why it is not known: the API
 /// server's own words, which name the right that the user lacks.
@@ -227,14 +227,17 @@ impl Facts {
         helm_upgrade(target.and_then(|target| self.installation_of(target)))
     }
 
+    /// The policy of an entry; `None` where it is not known, or not one of the server's.
+    #[must_use]
+    pub fn policy(&self, entry: &Entry<'_>) -> Option<&Policy> {
+        let installation = self.installation_of(&entry.target()?)?;
+        installation.policies.as_ref().ok()?.get(entry.policy)
+    }
+
     /// Whether a policy replaces, as far as that is known; a policy that nobody knows may.
     #[must_use]
     pub fn replaces(&self, entry: &Entry<'_>) -> bool {
-        let installation = entry.target().and_then(|target| self.installation_of(&target));
-        let policies = installation.and_then(|one| one.policies.as_ref().ok());
-        policies
-            .and_then(|policies| policies.get(entry.policy))
-            .map_or(!entry.is_reinvoked(), crate::policy::Policy::replaces)
+        self.policy(entry).map_or(!entry.is_reinvoked(), Policy::replaces)
     }
 }
 

@@ -31,6 +31,7 @@ mod refusals_callers;
 mod refusals_lists;
 mod refusals_pod;
 mod render;
+mod reports;
 mod rules;
 mod schema;
 mod selfguard;

@@ -129,6 +129,22 @@ own win over those, and those over commonLabels.
 {{- if or (include "rejob.replaces" .) (include "rejob.hasOnChange" (list . "Report")) }}true{{ end -}}
 {{- end }}
 
+{{/* The policies that answer for rejob.dev/rerun: a list. One that reports refuses nothing, and stores the value. */}}
+{{- define "rejob.rerunPolicies" -}}
+{{- $names := list -}}
+{{- range $name, $policy := .Values.policies -}}
+{{- if ne (default "Replace" $policy.onChange) "Report" -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $names -}}
+{{- end }}
+
+{{/* What happens where rejob is not reached, which must be nothing for a policy that reports; argument: list of root and policy. */}}
+{{- define "rejob.failurePolicy" -}}
+{{- ternary "Ignore" (index . 0).Values.webhook.failurePolicy (eq (default "Replace" (index . 1).onChange) "Report") -}}
+{{- end }}
+
 {{/* "true" when the server keeps a token in the path. */}}
 {{- define "rejob.pathToken" -}}
 {{- if or .Values.webhook.pathToken (eq .Values.certificates.mode "self") }}true{{ end -}}

@@ -5,7 +5,7 @@ use crate::doctor::finding::Finding;
 use crate::job::keys;
 use crate::kubernetes::POLICY_LABEL;
 use crate::kubernetes::webhook::{self, Entry, covers_jobs};
-use crate::policy::{Policy, RERUN, RESERVED};
+use crate::policy::{OnChange, Policy, RERUN, RESERVED};
 
 /// A replacement makes several calls to the API server inside one review, in seconds.
 const SHORT_TIMEOUT: i32 = 5;
@@ -135,8 +135,14 @@ fn selector(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     if entry.is_for_rerun() {
         let here =
             facts.entries_of_policies().filter(|one| one.configuration == entry.configuration);
-        let missing: Vec<_> =
-            here.map(|one| one.policy).filter(|policy| !selected.contains(policy)).collect();
+        // One that reports tells of it by its own entry, and refuses nothing.
+        let needs = |one: &Entry<'_>| {
+            facts.policy(one).is_some_and(|policy| policy.on_change != OnChange::Report)
+        };
+        let missing: Vec<_> = here
+            .filter(|one| needs(one) && !selected.contains(&one.policy))
+            .map(|one| one.policy)
+            .collect();
         if !selected.is_empty() && !missing.is_empty() {
             findings.push(Finding::problem(
                 "entry",

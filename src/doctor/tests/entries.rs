@@ -205,6 +205,28 @@ fn an_entry_of_reruns_that_fails_open_or_is_missing_is_a_problem() {
 }
 
 #[test]
+fn the_entry_of_reruns_leaves_out_policies_that_report() {
+    let leaves_out = |policies: &'static str| {
+        move |facts: &mut Facts| {
+            serve(facts, policies);
+            let mut watched = entry(facts).clone();
+            watched.name = "watched.rejob.dev".into();
+            watched.client_config.service.as_mut().unwrap().path =
+                Some("/v1/t/***/policies/watched".into());
+            watched.namespace_selector =
+                Some(from(json!({ "matchLabels": { "rejob.dev/policy": "watched" } })));
+            the_configuration(facts).webhooks.as_mut().unwrap().push(watched);
+        }
+    };
+    assert_eq!(spoiled(leaves_out("policies: { replace: {}, watched: { onChange: Report } }")), []);
+    problem(
+        "entry",
+        "its namespaceSelector leaves out watched: rejob.dev/rerun does",
+        leaves_out("policies: { replace: {}, watched: {} }"),
+    );
+}
+
+#[test]
 fn an_entry_of_dormant_jobs_that_fails_open_or_is_missing_is_a_problem() {
     problem("entry", "its failurePolicy is Ignore", |facts| {
         of_dormant(facts).failure_policy = Some("Ignore".into());

@@ -131,6 +131,31 @@ fn a_rerun_is_stored_and_told_and_runs_nothing() {
 }
 
 #[test]
+fn where_rejob_is_gone_nothing_is_refused_whatever_failure_policy_says() {
+    let plane = ControlPlane::shared();
+    let policies = "policies: { report: { onChange: Report }, replace: {} }";
+    let mut rejob = Rejob::start(
+        &plane,
+        &Options { policies: Some(policies), failure_policy: "Fail", ..Options::default() },
+    );
+    let [reports, replaces] = ["report", "replace"].map(|policy| {
+        let place = Place::new(rejob.namespace(policy));
+        place.deploy(Client::Apply, "app:1");
+        place.namespace.finish_pods(JOB);
+        place
+    });
+    let again = ["annotate", "job", JOB, "rejob.dev/rerun=1"];
+    reports.namespace.kubectl(&again).ok().warns("would be replaced (onChange is Report)");
+    rejob.kill();
+    let again = ["annotate", "--overwrite", "job", JOB, "rejob.dev/rerun=2"];
+    reports.namespace.kubectl(&again).ok();
+    let error = reports.try_deploy(Client::Apply, "app:2").expect_err("it is refused");
+    assert!(error.contains("field is immutable"), "{error}");
+    reports.assert_ran(1);
+    replaces.namespace.kubectl(&again).warns("failed calling webhook \"rerun.rejob.dev\"");
+}
+
+#[test]
 fn a_job_reports_by_its_annotation_where_the_policy_replaces() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rejob::policy::PolicySet;
+use rejob::policy::{OnChange, Policy, PolicySet};
 use serde_json::{Value, json};
 
 use super::rejob::{INSTANCE, Options};
@@ -21,6 +21,11 @@ pub const ASKS_FOR_A_RERUN: &str = "oldObject != null && has(object.metadata.ann
 /// The garbage collector takes a finalizer out when somebody has deleted a Job in the foreground.
 const NOT_FROM_THE_CONTROL_PLANE: &str = "!request.userInfo.username.startsWith('system:serviceaccount:kube-system:') \
     && !(request.userInfo.username in ['system:kube-controller-manager', 'system:apiserver'])";
+
+/// Whether it refuses nothing, whatever becomes of rejob.
+fn reports(policy: &Policy) -> bool {
+    policy.on_change == OnChange::Report
+}
 
 /// One entry for each policy, and those of reruns and of dormant Jobs: of that instance, on that port,
 /// trusted by that CA.
@@ -54,21 +59,27 @@ pub(super) fn entries(
             entry["namespaceSelector"] = json!({ "matchLabels": {
                 "rejob.dev/policy": name, INSTANCE: instance,
             }});
-            entry["failurePolicy"] = options.failure_policy.into();
+            let reports = reports(policy);
+            let failure_policy = if reports { "Ignore" } else { options.failure_policy };
+            entry["failurePolicy"] = failure_policy.into();
             entry["reinvocationPolicy"] = if policy.checks() { "Never" } else { "IfNeeded" }.into();
-            entry["matchConditions"] = json!([
-                { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
-                { "name": "not-a-rerun", "expression": format!("!({ASKS_FOR_A_RERUN})") },
-            ]);
+            let mut conditions =
+                vec![json!({ "name": "not-dormant", "expression": format!("!({IS_DORMANT})") })];
+            if !reports {
+                let expression = format!("!({ASKS_FOR_A_RERUN})");
+                conditions.push(json!({ "name": "not-a-rerun", "expression": expression }));
+            }
+            entry["matchConditions"] = conditions.into();
             entry
         })
         .collect();
+    let answering = policies.iter().filter(|(_, policy)| !reports(policy)).map(|(name, _)| name);
     let mut rerun = entry("rerun");
     rerun["rules"][0]["operations"] = json!(["UPDATE"]);
     rerun["namespaceSelector"] = json!({
         "matchLabels": { INSTANCE: instance },
         "matchExpressions": [{
-            "key": "rejob.dev/policy", "operator": "In", "values": policies.names().collect::<Vec<_>>(),
+            "key": "rejob.dev/policy", "operator": "In", "values": answering.collect::<Vec<_>>(),
         }],
     });
     rerun["failurePolicy"] = "Fail".into();
@@ -77,7 +88,9 @@ pub(super) fn entries(
         { "name": "not-dormant", "expression": format!("!({IS_DORMANT})") },
         { "name": "rerun", "expression": ASKS_FOR_A_RERUN },
     ]);
-    webhooks.push(rerun);
+    if policies.iter().any(|(_, policy)| !reports(policy)) {
+        webhooks.push(rerun);
+    }
     let mut dormant = entry("dormant");
     dormant["rules"][0]["operations"] = json!(["UPDATE"]);
     dormant["namespaceSelector"] = json!({ "matchLabels": { INSTANCE: instance } });
