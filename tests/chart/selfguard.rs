@@ -91,6 +91,23 @@ fn the_guard_names_the_policies_and_the_namespaces_of_the_values() {
 }
 
 #[test]
+fn the_guard_asks_for_what_the_operator_asks_of_a_namespace() {
+    let rules = rules(&objects_with(
+        "webhook: {namespaceMatchExpressions: [\
+         {key: team, operator: Exists}, {key: a.b/frozen, operator: DoesNotExist}, \
+         {key: tier, operator: In, values: [one, two]}, {key: stage, operator: NotIn, values: [prod]}]}",
+    ));
+    assert_eq!(rules.len(), 8);
+    // None fails where the namespace has no such label, or no label at all.
+    let labels = "namespaceObject.metadata.labels";
+    let has = |key: &str| format!("has({labels}) && '{key}' in {labels}");
+    assert_eq!(rules[2], has("team"));
+    assert_eq!(rules[3], format!("!({})", has("a.b/frozen")));
+    assert_eq!(rules[4], format!("{} && {labels}['tier'] in ['one', 'two']", has("tier")));
+    assert_eq!(rules[5], format!("!({} && {labels}['stage'] in ['prod'])", has("stage")));
+}
+
+#[test]
 fn a_set_that_only_reports_gets_the_rights_to_check_and_no_others() {
     let expected = [
         "* /events[] create",

@@ -182,6 +182,43 @@ fn with_rbac_namespaces_the_guard_holds_in_the_same_namespaces() {
 }
 
 #[test]
+fn a_namespace_that_the_operators_expressions_leave_out_is_left_out_of_the_guard_too() {
+    let cluster = site::cluster();
+    let plane = &cluster.plane;
+    let expression = |number: usize, key: &str, operator: &str, value: &str| {
+        let at = format!("webhook.namespaceMatchExpressions[{number}]");
+        let values =
+            if value.is_empty() { String::new() } else { format!(",{at}.values={{{value}}}") };
+        format!("{at}.key={key},{at}.operator={operator}{values}")
+    };
+    let expressions = [
+        expression(0, "team", "Exists", ""),
+        expression(1, "frozen", "DoesNotExist", ""),
+        expression(2, "tier", "In", "one,two"),
+        expression(3, "stage", "NotIn", "prod"),
+    ];
+    let site = Site::install(plane, Helm::V4_3, &expressions.each_ref().map(String::as_str));
+    let thief = Thief::of(&site);
+    let fits = [("rejob.dev/policy", "replace"), ("team", ""), ("tier", "two")];
+    let served = plane.namespace("served", &fits);
+    thief.creates(served.name(), &dormant()).ok();
+    thief.deletes_one_of(served.name()).ok();
+    let left_out = [
+        vec![fits[0], fits[2]],
+        vec![fits[0], fits[1]],
+        vec![fits[0], fits[1], ("tier", "three")],
+        [&fits[..], &[("frozen", "")]].concat(),
+        [&fits[..], &[("stage", "prod")]].concat(),
+    ];
+    for labels in left_out {
+        let other = plane.namespace("other", &labels);
+        let sentence = "only in the namespaces of webhook.namespaceMatchExpressions";
+        refused(&thief.creates(other.name(), &dormant()), sentence);
+        refused(&thief.deletes_one_of(other.name()), sentence);
+    }
+}
+
+#[test]
 fn where_policies_only_report_nothing_but_dry_runs_get_through() {
     let cluster = site::cluster();
     let site = Site::install(&cluster.plane, Helm::V4_3, &REPORTS);

@@ -47,6 +47,16 @@ would have it run again after each deletion, so only the Job's own annotation as
 ['{{ join "', '" . }}']
 {{- end }}
 
+{{/* One of webhook.namespaceMatchExpressions, on the namespace of the request. */}}
+{{- define "rejob.cel.namespaceMatches" -}}
+{{- $labels := "namespaceObject.metadata.labels" -}}
+{{- $holds := printf "has(%s) && '%s' in %s" $labels .key $labels -}}
+{{- if has .operator (list "In" "NotIn") -}}
+{{- $holds = printf "%s && %s['%s'] in %s" $holds $labels .key (include "rejob.cel.list" .values) -}}
+{{- end -}}
+{{- ternary (printf "!(%s)" $holds) $holds (has .operator (list "NotIn" "DoesNotExist")) -}}
+{{- end }}
+
 {{- define "rejob.notFromTheControlPlane" -}}
 - name: not-from-the-control-plane
   expression: >-
