@@ -39,6 +39,30 @@ fn without_a_path_token_something_else_keeps_others_away() {
 }
 
 #[test]
+fn a_network_policy_that_lets_everybody_in_keeps_nobody_away() {
+    let from = |peers: &str| {
+        format!("certificates: {{{}}}\nnetworkPolicy: {{webhookFrom: [{peers}]}}", MODES[1])
+    };
+    for everybody in [
+        "{ipBlock: {cidr: 0.0.0.0/0}}",
+        "{ipBlock: {cidr: '::/0'}}",
+        "{ipBlock: {cidr: 10.0.0.0/28}}, {namespaceSelector: {}}",
+        "{namespaceSelector: {}, podSelector: {}}",
+        "{namespaceSelector: {matchLabels: {}}, podSelector: {matchExpressions: []}}",
+    ] {
+        refused(&from(everybody), &["networkPolicy.webhookFrom to less than everyone, or"]);
+    }
+    for some in [
+        "{ipBlock: {cidr: 10.0.0.0/28}}",
+        "{podSelector: {}}",
+        "{namespaceSelector: {}, podSelector: {matchLabels: {a: b}}}",
+        "{namespaceSelector: {matchExpressions: [{key: a, operator: Exists}]}, podSelector: {}}",
+    ] {
+        renders(&from(some));
+    }
+}
+
+#[test]
 fn a_url_asks_for_client_certificates_whatever_the_network_policy_says() {
     let base = "networkPolicy: {webhookFrom: [{ipBlock: {cidr: 10.0.0.0/28}}]}";
     let values = |webhook: &str, more: &str| {

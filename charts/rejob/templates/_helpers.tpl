@@ -170,9 +170,25 @@ own win over those, and those over commonLabels.
 self-guard.{{ include "rejob.fullname" . }}.rejob.dev
 {{- end }}
 
-{{/* "true" when the NetworkPolicy says who reaches the webhook port. Networks ignore it for Pods with hostNetwork. */}}
+{{/*
+"true" when the NetworkPolicy says who reaches the webhook port: none of the peers is every address, or every Pod.
+Networks ignore it for Pods with hostNetwork.
+*/}}
 {{- define "rejob.namesCallers" -}}
-{{- if and .Values.networkPolicy.enabled .Values.networkPolicy.webhookFrom (not .Values.hostNetwork) }}true{{ end -}}
+{{- $from := .Values.networkPolicy.webhookFrom -}}
+{{- $open := or .Values.hostNetwork (not .Values.networkPolicy.enabled) (not $from) -}}
+{{- range $peer := $from -}}
+{{- $everyPod := hasKey $peer "namespaceSelector" -}}
+{{- range list "namespaceSelector" "podSelector" -}}
+{{- if or (dig . "matchLabels" dict $peer) (dig . "matchExpressions" list $peer) -}}
+{{- $everyPod = false -}}
+{{- end -}}
+{{- end -}}
+{{- if or $everyPod (hasSuffix "/0" (dig "ipBlock" "cidr" "" $peer)) -}}
+{{- $open = true -}}
+{{- end -}}
+{{- end -}}
+{{- if not $open }}true{{ end -}}
 {{- end }}
 
 {{/* Requirements on every namespace in which rejob is called at all: a list. */}}

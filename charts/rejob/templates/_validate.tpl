@@ -106,7 +106,8 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- fail "webhook.url is set, and whoever reaches that address could send requests: set certificates.clientCA, or webhook.acceptUnauthenticated to true" -}}
 {{- end -}}
 {{- if not (or (include "rejob.pathToken" .) (include "rejob.namesCallers" .)) -}}
-{{- $from := ternary "" "networkPolicy.webhookFrom, " (or $v.hostNetwork (not $v.networkPolicy.enabled)) -}}
+{{- $narrower := ternary " to less than everyone" "" (not (empty $v.networkPolicy.webhookFrom)) -}}
+{{- $from := ternary "" (printf "networkPolicy.webhookFrom%s, " $narrower) (or $v.hostNetwork (not $v.networkPolicy.enabled)) -}}
 {{- fail (printf "certificates.mode is %s, and whoever reaches the webhook port could send requests: set webhook.pathToken to true, certificates.clientCA, %sor webhook.acceptUnauthenticated to true" $v.certificates.mode $from) -}}
 {{- end -}}
 {{- end -}}
