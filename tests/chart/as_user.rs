@@ -1,5 +1,6 @@
 //! `checks.asUser`: its flag, and the rights that take the place of the access reviews.
 
+use super::refusals::refused;
 use super::render::objects_with;
 use super::rules::{JOBS, args, rights};
 
@@ -35,10 +36,14 @@ fn they_are_limited_to_the_namespaces_that_rejob_is_limited_to() {
 }
 
 #[test]
-fn a_set_of_policies_that_replaces_nothing_is_granted_none_of_it() {
-    let objects = objects_with(
-        "checks: {asUser: true}\npolicies: {replace: {onChange: Deny}, hash-name: null, ttl: null}",
-    );
-    assert!(!args(&objects).contains(&"--check-as-user"));
-    assert!(!rights(&objects).iter().any(|right| right.contains("impersonate")));
+fn where_no_policy_replaces_they_are_refused() {
+    for on_change in ["Report", "Deny"] {
+        refused(
+            &format!(
+                "checks: {{asUser: true}}\n\
+                 policies: {{replace: {{onChange: {on_change}}}, hash-name: null, ttl: null}}"
+            ),
+            &["checks.asUser is true, but no policy replaces", "set it to false"],
+        );
+    }
 }

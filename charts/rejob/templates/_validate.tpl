@@ -50,6 +50,9 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- if and $v.checks.asUser (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "checks.asUser needs Kubernetes 1.36 or later and this is %s: set it to false, rejob then asks for the user's rights" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}
+{{- if and $v.checks.asUser (not (include "rejob.replaces" .)) -}}
+{{- fail "checks.asUser is true, but no policy replaces: it would give rejob the right to act for users for real, and a report needs no such right, so set it to false" -}}
+{{- end -}}
 {{- end }}
 
 {{- define "rejob.validate.certificates" -}}
