@@ -55,8 +55,8 @@ impl WebhookConfiguration {
     /// The patch that makes the entries carry the current token and, where there is one, `bundle`;
     /// `None` when they do.
     ///
-    /// The next token in a path is left there: it means that a newer Secret was published than the
-    /// one that was read.
+    /// The next token in a path is left there: it was published from a newer Secret than the one
+    /// that was read, and takes over if this one is the newest now.
     #[must_use]
     pub fn patch(&self, bundle: Option<&str>, tokens: &Tokens) -> Option<Value> {
         let mut webhooks = Vec::new();
@@ -101,6 +101,12 @@ impl WebhookConfiguration {
     pub fn all_carry(&self, wanted: &str) -> bool {
         let mut tokens = self.entries().map(token).peekable();
         tokens.peek().is_some() && tokens.all(|token| token == Some(wanted))
+    }
+
+    /// Whether any entry's path carries that token.
+    #[must_use]
+    pub fn any_carries(&self, wanted: &str) -> bool {
+        self.entries().any(|entry| token(entry) == Some(wanted))
     }
 
     /// The names that the certificate must carry for the entries to be called, each once; hosts

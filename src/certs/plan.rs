@@ -14,6 +14,7 @@ use super::bundle::{Anchor, Fingerprint};
 use super::configuration::WebhookConfiguration;
 use super::pair::Validity;
 use super::state::{Ca, CertSecret, Retired, SecretState};
+use super::token::Tokens;
 
 /// How far a clock may be behind before a certificate that has not begun is taken as a sign of it.
 const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_mins(5);
@@ -63,6 +64,23 @@ impl Lifetimes {
     #[must_use]
     pub fn first_rotation(&self, now: Timestamp, published: Option<&str>) -> Timestamp {
         now + if published.is_some() { self.settle * 2 } else { self.token }
+    }
+
+    /// Whether the next token takes over. `token_for`: for how long the current one was seen in
+    /// every entry.
+    #[must_use]
+    pub fn token_due(
+        &self,
+        now: Timestamp,
+        tokens: &Tokens,
+        published: &WebhookConfiguration,
+        token_for: Duration,
+    ) -> bool {
+        // A time too far ahead was written by a clock that was wrong.
+        let over = now >= tokens.rotate_at || tokens.rotate_at > now + self.token + self.skew;
+        // A next token that is published already stems from a newer Secret: from one that is there,
+        // and then the write is refused, or from one that somebody replaced by an older copy.
+        (over && token_for >= self.settle) || published.any_carries(&tokens.next)
     }
 
     /// When a certificate is to be renewed.
@@ -235,7 +253,7 @@ fn rotation(
         None if now >= lives.due(ca.validity()) => return Some(SecretChange::StageCa),
         None => {}
     }
-    if now >= state.tokens.rotate_at && situation.token_for >= lives.settle {
+    if lives.token_due(now, &state.tokens, published, situation.token_for) {
         return Some(SecretChange::RotateToken);
     }
     let fingerprints = |retired: &dyn Fn(&Retired) -> bool| -> Vec<Fingerprint> {

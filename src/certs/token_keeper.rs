@@ -105,7 +105,7 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
             return settled(written);
         }
         self.readiness.published();
-        if now >= tokens.rotate_at && token_for >= self.lives.settle {
+        if self.lives.token_due(now, &tokens, &configuration.object, token_for) {
             tokens.rotate(now + self.lives.token, &mut self.random)?;
             return self.write(Some(&version), &tokens, "the next path token takes over").await;
         }

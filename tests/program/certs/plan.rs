@@ -86,8 +86,12 @@ impl Case {
 
     /// As every API server sees it, for an hour.
     fn publish(&mut self) {
+        let token = self.secret().state.as_ref().unwrap().tokens.current.clone();
+        self.publish_token(&token);
+    }
+
+    fn publish_token(&mut self, token: &str) {
         let secret = self.secret.as_ref().unwrap();
-        let token = &secret.state.as_ref().unwrap().tokens.current;
         let path = Some(format!("/v1/t/{token}/policies/ttl"));
         let published = configuration(&secret.bundle(), path);
         let hour = Duration::from_hours(1);
@@ -141,6 +145,34 @@ fn the_next_token_takes_over_every_hour_once_the_current_one_was_seen_published(
     assert_eq!(case.next(), Action::Publish);
     case.publish();
     assert_eq!(case.next(), Action::Wait(Waiting::Settled));
+}
+
+#[test]
+fn a_rotation_further_ahead_than_a_good_clock_writes_is_due() {
+    let mut case = Case::settled();
+    let latest = case.now + case.lives.token + case.lives.skew;
+    let mut rotate_at = |case: &mut Case, at| {
+        case.secret().state.as_mut().unwrap().tokens.rotate_at = at;
+        case.next()
+    };
+    case.token_for = case.lives.settle;
+    assert_eq!(rotate_at(&mut case, latest), Action::Wait(Waiting::Settled), "clocks differ");
+    let second = Duration::from_secs(1);
+    assert_eq!(rotate_at(&mut case, latest + second), Action::Write(SecretChange::RotateToken));
+    assert_eq!(rotate_at(&mut case, Timestamp::MAX), Action::Write(SecretChange::RotateToken));
+    case.token_for -= second;
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled), "not yet for long enough");
+}
+
+#[test]
+fn a_next_token_that_is_published_already_takes_over() {
+    let mut case = Case::settled();
+    let next = case.secret().state.as_ref().unwrap().tokens.next.clone();
+    case.publish_token(&next);
+    assert_eq!(case.next(), Action::Write(SecretChange::RotateToken));
+    case.act(&SecretChange::RotateToken);
+    assert_eq!(case.secret().state.as_ref().unwrap().tokens.current, next);
+    assert_eq!(case.next(), Action::Wait(Waiting::Settled), "the path stays as it is");
 }
 
 #[test]

@@ -171,6 +171,51 @@ fn the_previous_token_stays_while_an_entry_carries_it() {
 }
 
 #[test]
+fn a_clock_that_was_far_ahead_does_not_keep_a_token_for_long() {
+    let cluster = cluster();
+    Replica::new(&cluster, 1, 30 * 86_400).settle();
+    let first = in_use(&cluster).pop_first().unwrap();
+    // The clock is right again.
+    let mut replica = Replica::new(&cluster, 1, 0);
+    replica.settle();
+    cluster.advance(lives().settle);
+    replica.settle();
+    assert!(!published(&cluster.entries()).all_carry(&first));
+    let rotate_at: Timestamp = secret(&cluster)["rotateAt"].as_str().unwrap().parse().unwrap();
+    assert_eq!(rotate_at, cluster.now() + lives().token);
+}
+
+#[test]
+fn a_secret_restored_from_one_token_ago_goes_on_with_the_published_one() {
+    let cluster = cluster();
+    let mut replica = Replica::new(&cluster, 1, 0);
+    let mut next_token = |cluster: &Cluster| {
+        let before = cluster.secret_data();
+        while cluster.secret_data() == before {
+            cluster.advance(Duration::from_secs(5));
+            replica.settle();
+        }
+        before
+    };
+    for _ in 0..2 {
+        next_token(&cluster);
+    }
+    let backup = next_token(&cluster);
+    let entries = published(&cluster.entries());
+    let token = entries.token().unwrap().to_owned();
+    cluster.set_secret(backup);
+    let restored = secret(&cluster);
+    assert_eq!(restored["next"], token);
+    replica.settle();
+    assert_eq!(secret(&cluster)["current"], token);
+    assert!(published(&cluster.entries()).all_carry(&token), "nothing was refused");
+    assert!(!replica.tokens.accepts(restored["previous"].as_str().unwrap()));
+    cluster.advance(lives().grace);
+    replica.settle();
+    assert!(!replica.tokens.accepts(restored["current"].as_str().unwrap()));
+}
+
+#[test]
 fn a_secret_deleted_or_spoiled_is_made_again_and_the_published_token_stays_for_a_while() {
     for spoiled in [None, Some("garbage"), Some(r#"{"current":"guess"}"#)] {
         let cluster = cluster();
