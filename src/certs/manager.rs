@@ -159,8 +159,10 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     fn serve(&mut self, situation: Situation<'_>) {
         let Some(secret) = situation.secret else { return };
         if let Ok(state) = &secret.state {
-            let with_previous = situation.token_for < situation.lives.grace;
-            self.tokens.set(state.tokens.accepted(with_previous));
+            let Situation { now, lives, token_for, .. } = situation;
+            let tokens = &state.tokens;
+            let with_previous = lives.previous_accepted(now, tokens, token_for, &self.token_since);
+            self.tokens.set(tokens.accepted(with_previous));
         }
         if let (Some(serving), Ok(leaf)) = (serve(situation, self.serving), &secret.leaf) {
             self.resolver.set(leaf.pair.clone());

@@ -14,7 +14,7 @@ use super::bundle::{Anchor, Fingerprint};
 use super::configuration::WebhookConfiguration;
 use super::pair::Validity;
 use super::state::{Ca, CertSecret, Retired, SecretState};
-use super::token::Tokens;
+use super::token::{PublishedSince, Tokens};
 
 /// How far a clock may be behind before a certificate that has not begun is taken as a sign of it.
 const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_mins(5);
@@ -81,6 +81,22 @@ impl Lifetimes {
         // A next token that is published already stems from a newer Secret: from one that is there,
         // and then the write is refused, or from one that somebody replaced by an older copy.
         (over && token_for >= self.settle) || published.any_carries(&tokens.next)
+    }
+
+    /// Whether the previous token is still accepted. `token_for`: for how long the current one was
+    /// seen in every entry. That begins anew at a restart, so the wall clock counts too where the
+    /// replica found the current one there when it started.
+    #[must_use]
+    pub fn previous_accepted(
+        &self,
+        now: Timestamp,
+        tokens: &Tokens,
+        token_for: Duration,
+        since: &PublishedSince,
+    ) -> bool {
+        // It ends at `rotate_at - token + grace + skew`; what a Secret says may overflow.
+        let over = tokens.rotate_at < now + self.token - self.grace - self.skew;
+        token_for < self.grace && !(since.found() && over)
     }
 
     /// When a certificate is to be renewed.

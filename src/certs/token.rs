@@ -105,20 +105,32 @@ pub(super) fn is_token(text: &str) -> bool {
 
 /// Since when a replica has seen the current token published.
 #[derive(Debug, Default)]
-pub struct PublishedSince(Option<(TokenDigest, Duration)>);
+pub struct PublishedSince {
+    since: Option<(TokenDigest, Duration)>,
+    looked: bool,
+    found: bool,
+}
 
 impl PublishedSince {
     /// For how long every entry has carried `current`; `carried`: whether they do now. `now` is
     /// monotonic time.
     pub fn look(&mut self, current: &str, carried: bool, now: Duration) -> Duration {
         let current = digest(current);
-        self.0 = self.0.filter(|(token, _)| carried && *token == current);
+        self.since = self.since.filter(|(token, _)| carried && *token == current);
+        let first_look = !std::mem::replace(&mut self.looked, true);
+        self.found = if first_look { carried } else { self.found && self.since.is_some() };
         if carried {
-            let (_, since) = self.0.get_or_insert((current, now));
+            let (_, since) = self.since.get_or_insert((current, now));
             now.saturating_sub(*since)
         } else {
             Duration::ZERO
         }
+    }
+
+    /// Whether the first look found it published: it has been so for longer than `look` tells.
+    #[must_use]
+    pub fn found(&self) -> bool {
+        self.found
     }
 }
 
@@ -198,5 +210,20 @@ mod tests {
         assert_eq!(look("b", true, 8), 2);
         assert_eq!(look("b", false, 9), 0, "an entry was edited");
         assert_eq!(look("b", true, 10), 0);
+    }
+
+    #[test]
+    fn a_token_is_found_by_the_first_look_only_and_until_it_changes() {
+        let looks = |looks: &[(&str, bool)]| {
+            let mut since = PublishedSince::default();
+            for (token, carried) in looks {
+                since.look(token, *carried, Duration::ZERO);
+            }
+            since.found()
+        };
+        assert!(looks(&[("a", true), ("a", true)]));
+        assert!(!looks(&[("a", false), ("a", true)]), "this replica saw it being published");
+        assert!(!looks(&[("a", true), ("b", true)]), "another token");
+        assert!(!looks(&[("a", true), ("a", false), ("a", true)]), "an entry was edited");
     }
 }

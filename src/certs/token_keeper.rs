@@ -85,7 +85,8 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
         };
         let carried = published.is_some_and(|published| published.all_carry(&tokens.current));
         let token_for = self.since.look(&tokens.current, carried, self.clock.monotonic());
-        self.accepted.set(tokens.accepted(token_for < self.lives.grace));
+        let with_previous = self.lives.previous_accepted(now, &tokens, token_for, &self.since);
+        self.accepted.set(tokens.accepted(with_previous));
         self.started = true;
 
         let configuration =

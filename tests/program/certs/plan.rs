@@ -151,7 +151,7 @@ fn the_next_token_takes_over_every_hour_once_the_current_one_was_seen_published(
 fn a_rotation_further_ahead_than_a_good_clock_writes_is_due() {
     let mut case = Case::settled();
     let latest = case.now + case.lives.token + case.lives.skew;
-    let mut rotate_at = |case: &mut Case, at| {
+    let rotate_at = |case: &mut Case, at| {
         case.secret().state.as_mut().unwrap().tokens.rotate_at = at;
         case.next()
     };
