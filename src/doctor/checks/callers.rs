@@ -1,6 +1,7 @@
 //! Who can send reviews: the API server does not say who it is by itself, so a token in the path, the
 //! name in a client certificate or a NetworkPolicy has to keep others away.
 
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::networking::v1::{
     NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
@@ -9,12 +10,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::{Selector, SelectorExt};
 
+use super::span;
 use crate::doctor::facts::{Facts, Installation};
 use crate::doctor::finding::Finding;
 use crate::doctor::installation::Settings;
-use crate::kubernetes::webhook;
+use crate::kubernetes::{FIELD_MANAGER, webhook};
 
 const CHECK: &str = "callers";
+
+/// A token that is older than this, in seconds, is not changed every hour.
+const OLD_TOKEN: i64 = 2 * 3_600;
 
 pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
     for configuration in facts.ours() {
@@ -24,7 +29,7 @@ pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
         let subject = configuration.metadata.name.as_deref().unwrap_or_default();
         let Some((_, target)) = without.first() else {
             if !with.is_empty() {
-                findings.push(Finding::ok(CHECK, subject, "its paths carry a secret token"));
+                findings.push(token(facts, configuration, subject));
             }
             continue;
         };
@@ -79,6 +84,27 @@ pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
                 ),
             }
         });
+    }
+}
+
+/// Whether the token is a new one every hour: each is a write of rejob's.
+fn token(facts: &Facts, configuration: &MutatingWebhookConfiguration, subject: &str) -> Finding {
+    let managers = configuration.metadata.managed_fields.iter().flatten();
+    let written = managers
+        .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
+        .filter_map(|entry| Some(entry.time.as_ref()?.0.as_second()))
+        .max();
+    match written.map(|written| facts.now().as_second() - written) {
+        Some(age) if age > OLD_TOKEN => Finding::hint(
+            CHECK,
+            subject,
+            format!(
+                "its paths carry a secret token, which has not changed for {}; a new one is due every hour",
+                span(age)
+            ),
+            "read rejob's log, which says what keeps it from its Secret or this configuration",
+        ),
+        _ => Finding::ok(CHECK, subject, "its paths carry a secret token"),
     }
 }
 

@@ -52,6 +52,22 @@ fn a_server_that_asks_for_a_token_is_not_called_without() {
 }
 
 #[test]
+fn a_token_that_does_not_change_is_a_hint() {
+    let written = |manager: &str, time: &str| {
+        said(|facts| {
+            let entry = from(json!({ "manager": manager, "operation": "Update", "time": time }));
+            super::the_configuration(facts).metadata.managed_fields = Some(vec![entry]);
+        })
+    };
+    let found = written("rejob", "2026-06-01T09:00:00Z");
+    assert_eq!(found.level, Level::Hint, "{found:?}");
+    assert!(found.message.contains("has not changed for 3 h"), "{found:?}");
+    for (manager, time) in [("rejob", "2026-06-01T10:00:00Z"), ("helm", "2026-06-01T09:00:00Z")] {
+        assert_eq!(written(manager, time).level, Level::Ok, "{manager} {time}");
+    }
+}
+
+#[test]
 fn names_of_clients_are_enough() {
     let found = said(|facts| without_token(facts, &[&PROVIDED[..], &["--client-name=a"]].concat()));
     assert_eq!(found.level, Level::Ok, "{found:?}");
