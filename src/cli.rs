@@ -12,8 +12,8 @@ use crate::commands;
 ///
 /// Under the name `kubectl-rejob` on PATH it is a plugin: `kubectl rejob status`.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something is refused (review, explain). Errors are one sentence on
-/// standard error. Every flag can also be set by its environment variable.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something is refused (review, explain). An error is one sentence on
+/// standard error. Flags that name a variable can also be set by it.
 #[derive(Debug, Parser)]
 #[command(name = "rejob", version, about, max_term_width = 100)]
 pub struct Cli {
@@ -27,21 +27,21 @@ pub struct Cli {
 pub enum Command {
     /// Run the admission webhook.
     Serve(Box<commands::serve::ServeArgs>),
-    /// Decide the Jobs of manifests offline: YAML or JSON in, the same stream out.
+    /// Treat the Jobs of manifests as rejob would, offline: YAML or JSON in, the same stream out.
     ///
-    /// Each Job gets what rejob would give it when it is created: its name with the template hash
-    /// (`naming: TemplateHash`, here for every client, since the client itself then knows the
-    /// name), the policy's TTL, the recorded hash. Everything else comes out byte for byte; a
-    /// document with a changed Job is written anew, in the order of its fields, without the
-    /// comments inside it. References to the Job's name in other resources are not changed.
-    /// Nothing is written when a document is invalid or a Job is refused.
+    /// Each Job gets what rejob would give it when it is created: a name with the template hash
+    /// (under `naming: TemplateHash`; here for every client, since the client itself then knows the
+    /// name), the policy's TTL, and the annotation with the hash. Everything else comes out byte for
+    /// byte. A document with a changed Job is rewritten: its fields keep their order, its comments
+    /// are lost. References to the Job's name in other resources are not changed. If a document is
+    /// invalid or a Job is refused, nothing is written.
     ///
-    /// YAML is read as kubectl reads it. What kubectl takes and other readers take for something
-    /// else is refused, with the advice to quote it: text in brackets that ends in a colon or is a
+    /// YAML is read as kubectl reads it. What other readers read differently is refused, with the
+    /// advice to quote it: text in brackets that ends in a colon or is a
     /// dash (`[grep, error:]`, `[tar, xf, -]`), and truth values in a mix of cases (`yEs`). Also
     /// refused are tabs that indent, `\'` between double quotes, a comment right behind a quote or
     /// bracket, local tags (`!name`) and keys that are numbers with a fraction. In a document that
-    /// is written anew, numbers with a fraction or of more than 64 bits get another spelling of the
+    /// is rewritten, numbers with a fraction or of more than 64 bits get another spelling of the
     /// same value (`1.10` becomes `1.1`).
     ///
     /// As a Helm post-renderer, with Helm 3: `helm upgrade --install web ./web --post-renderer rejob
@@ -53,9 +53,9 @@ pub enum Command {
     Mutate(commands::mutate::MutateArgs),
     /// Answer one AdmissionReview, and do nothing: exit code 0 when allowed, 3 when refused.
     ///
-    /// A review whose Job would be replaced is answered as it is once the old Job is replaced.
+    /// A review that would replace a Job gets the answer that follows a successful replacement.
     Review(commands::review::ReviewArgs),
-    /// Print the template hash of each Job, as sha256sum prints.
+    /// Print the template hash of each Job, in the format of sha256sum.
     Hash(commands::hash::HashArgs),
     /// Print completions, man pages, the default policy file or its schema.
     Generate(commands::generate::GenerateArgs),
@@ -63,27 +63,26 @@ pub enum Command {
     Doctor(commands::doctor::DoctorArgs),
     /// Show which namespaces opt in, and what became of their Jobs.
     ///
-    /// A Job's last replacement is told by its Event, which Kubernetes keeps for an hour by default.
-    /// Jobs that a controller owns, a CronJob's for one, are left out: rejob leaves them alone.
+    /// A Job's last replacement is read from its Event, which Kubernetes keeps for an hour by default.
+    /// Jobs that a controller owns, such as a CronJob, are left out: rejob leaves them alone.
     Status(commands::status::StatusArgs),
-    /// Sum up what `onChange: Report` has told: which Jobs, by whom, and what Replace would have done.
+    /// Sum up what `onChange: Report` has reported: which Jobs, by whom, and what Replace would have done.
     ///
-    /// Without a file the cluster's Events are read. An Event tells a change once, is kept for an hour
-    /// by default, and there is none of a dry run. The audit log has every request. Lines of other
-    /// kinds are skipped; so are lines that are no JSON, as a log that was cut has them, and they are
-    /// counted.
+    /// Without a file the cluster's Events are read. There is one Event for each change, which is kept
+    /// for an hour by default, and none for a dry run. The audit log has every request. Its other lines
+    /// are skipped. Lines that are not JSON, as in a truncated log, are skipped and counted.
     Report(commands::report::ReportArgs),
     /// Run a Job again, though nothing in it has changed.
     ///
-    /// Sets the annotation `rejob.dev/rerun`, so that rejob replaces the Job. Where the old run still
-    /// works, the policy says what happens; while it says Wait, the request is sent again 10 times, as
-    /// kubectl does. Where nothing would run the Job again, nothing is written.
+    /// Sets the annotation `rejob.dev/rerun`, so that rejob replaces the Job. If the old run still
+    /// works, `whileRunning` of the policy decides. Under Wait the request is sent again up to 10 times,
+    /// as kubectl does. If nothing would run the Job again, nothing is written.
     Rerun(commands::rerun::RerunArgs),
     /// Say what would happen to the Jobs of manifests if they were deployed, and which rule says so.
     ///
-    /// Against a cluster the API server is asked by a dry run, so the answer has a part of everything:
-    /// rejob, other admission, your rights. Without one each Job is decided as a new one, and what
-    /// that leaves open is listed. Exit code 3 when a Job would be refused.
+    /// Each Job is sent to the API server as a dry run, so that rejob, other admission and your rights
+    /// all count. Without a cluster each Job is treated as a new one, and what could not be known is
+    /// listed. The exit code is 3 if a Job would be refused.
     Explain(commands::explain::ExplainArgs),
 }
 

@@ -26,13 +26,13 @@ pub struct CertArgs {
     )]
     pub tls_reload_interval: Duration,
 
-    /// CA bundle, PEM: only clients with a certificate issued by it, and with a name of
-    /// --client-name, are served.
+    /// CA bundle, PEM. Only clients with a certificate of this CA, and with a name in --client-name,
+    /// are served.
     #[arg(long, env = "REJOB_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
 
-    /// Name of a client that is let in: a subjectAltName of its certificate, or its common name.
-    /// Needed beside --client-ca, since a CA signs many certificates. Repeat it for more names.
+    /// Name of a client that is served: a subjectAltName of its certificate, or its common name.
+    /// --client-ca needs it, since a CA signs many certificates. Repeat it for more names.
     #[arg(long, env = "REJOB_CLIENT_NAME", value_name = "NAME", value_delimiter = ',')]
     pub client_name: Vec<String>,
 
@@ -41,20 +41,20 @@ pub struct CertArgs {
     #[arg(long, env = "REJOB_CERT_SECRET", value_name = "[NAMESPACE/]NAME")]
     pub cert_secret: Option<String>,
 
-    /// Secret in which the server keeps a path token where --tls-cert supplies the certificate;
-    /// with --cert-secret the token is in that Secret. The namespace may be left out when
+    /// Secret in which the server keeps the path token when --tls-cert supplies the certificate.
+    /// With --cert-secret the token is in that Secret. The namespace may be left out when
     /// `POD_NAMESPACE` is set.
     #[arg(long, env = "REJOB_TOKEN_SECRET", value_name = "[NAMESPACE/]NAME")]
     pub token_secret: Option<String>,
 
     /// `MutatingWebhookConfiguration` that calls this server. With --cert-secret the server writes
-    /// its caBundle and paths into it, with --token-secret its paths; left-over dormant Jobs are
-    /// deleted only while it guards them.
+    /// its caBundle and paths into it, with --token-secret its paths. Left-over dormant Jobs are
+    /// deleted only while this configuration guards them.
     #[arg(long, env = "REJOB_WEBHOOK_CONFIGURATION", value_name = "NAME")]
     pub webhook_configuration: Option<String>,
 
-    /// Service that API servers call, in the Secret's namespace: its names go into the certificate,
-    /// beside those that the webhook configuration names. A name with a dot is taken as it is.
+    /// Service that API servers call, in the Secret's namespace. Its names go into the certificate,
+    /// with those in the webhook configuration. A name with a dot is used as it is.
     #[arg(
         long,
         alias = "service-names",
@@ -64,15 +64,15 @@ pub struct CertArgs {
     )]
     pub service_name: Vec<String>,
 
-    /// How long a certificate of the server's own lives; renewed when two thirds have passed.
+    /// How long a certificate that the server makes is valid. It is renewed after two thirds.
     #[arg(
         long, env = "REJOB_CERT_LIFE", value_name = "DURATION", default_value = "90d",
         value_parser = duration::parse_positive
     )]
     pub cert_life: Duration,
 
-    /// How long a CA of the server's own lives, at least three times the certificate's; replaced
-    /// when two thirds have passed.
+    /// How long a CA that the server makes is valid: at least three times --cert-life. It is replaced
+    /// after two thirds.
     #[arg(
         long, env = "REJOB_CA_LIFE", value_name = "DURATION", default_value = "365d",
         value_parser = duration::parse_positive

@@ -43,12 +43,12 @@ const WARNINGS: [(&str, &[&str], &[&str]); 10] = [
         &[ONLY_KEEPS[0], ONLY_KEEPS[1], "selfGuard.enabled=false"],
     ),
     (
-        "nothing keeps others than the API server from sending requests",
+        "so anyone who reaches the port can send requests",
         &["certificates.mode=provided", "webhook.acceptUnauthenticated=true"],
         &["webhook.acceptUnauthenticated=true"],
     ),
     (
-        "nothing keeps others",
+        "so anyone who reaches the port",
         &["certificates.mode=provided", "webhook.acceptUnauthenticated=true"],
         &["certificates.mode=provided", "webhook.pathToken=true"],
     ),

@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 
 use support::manifest::{annotated, image, job};
-use support::plane::{ControlPlane, Options};
-use support::rejob::Rejob;
+use support::plane::{self, ControlPlane};
+use support::rejob::{Options, Rejob};
 use support::wait;
 
 use super::deploy::{Client, JOB, Place};
@@ -175,7 +175,7 @@ fn a_job_reports_by_its_annotation_where_the_policy_replaces() {
 
 #[test]
 fn the_audit_log_tells_it_for_a_dry_run_as_well() {
-    let plane = ControlPlane::start(&Options { audit: true, ..Options::default() });
+    let plane = ControlPlane::start(&plane::Options { audit: true, ..plane::Options::default() });
     let rejob = Rejob::with_policies(&plane, POLICIES);
     let place = Place::new(rejob.namespace("report"));
     place.deploy(Client::Apply, "app:1");
