@@ -20,6 +20,10 @@ test *args:
 test-fast *args:
     cargo test --lib --test core --test golden --test program {{ args }} -- --skip model::
 
+# Play beside other controllers, webhooks and storage (docs/ecosystem.md): `just ecosystem kyverno`; not part of `just test`
+ecosystem *args:
+    cargo test --test ecosystem -- --nocapture {{ args }}
+
 # Check format, Rust lints and the linters of everything else
 lint:
     cargo fmt --all --check

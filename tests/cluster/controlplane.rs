@@ -123,6 +123,7 @@ fn a_control_plane_of_ones_own_has_its_options_and_ends_with_its_value() {
         feature_gates: vec!["AllAlpha=false"],
         runtime_config: vec!["admissionregistration.k8s.io/v1beta1=true"],
         apiserver_flags: vec!["--event-ttl=10m".to_owned()],
+        ..support::plane::Options::default()
     });
     plane.namespace("smoke", &[]);
     wait::until("the audit log shows the request", || {

@@ -4,85 +4,50 @@
 //! one that opts in to the policy `replace`. The outcomes are the table in docs/compatibility.md,
 //! which is compared here and written with `UPDATE_DOCS=1`.
 
-mod helm;
-mod kubectl;
-mod raw;
 mod running;
-mod table;
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::fs;
+use std::path::Path;
 
-use support::client::{Client, Place};
+use support::client::Place;
+use support::clients;
+use support::outcomes::{check, page, play};
 use support::plane::{ControlPlane, Options};
 use support::rejob::Rejob;
-use support::situation::{POLICIES, Situation};
-
-/// The outcome of every situation for every client, by their titles.
-type Outcomes = BTreeMap<(&'static str, Situation), String>;
-
-fn outcomes(rejob: &Rejob<'_>, opted_in: bool, clients: &[Box<dyn Client>]) -> Outcomes {
-    let work: Vec<_> = clients
-        .iter()
-        .flat_map(|client| Situation::ALL.into_iter().map(move |situation| (client, situation)))
-        .collect();
-    let next = Mutex::new(work.into_iter());
-    let outcomes = Mutex::new(Outcomes::new());
-    std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(|| {
-                loop {
-                    let Some((client, situation)) = next.lock().unwrap().next() else { return };
-                    let place = Place::new(rejob, opted_in);
-                    let outcome = situation.play(client.as_ref(), &place);
-                    outcomes.lock().unwrap().insert((client.title(), situation), outcome);
-                }
-            });
-        }
-    });
-    outcomes.into_inner().unwrap()
-}
-
-fn all_clients() -> Vec<Box<dyn Client>> {
-    let mut clients = kubectl::clients();
-    clients.extend(helm::clients());
-    clients.extend(raw::clients());
-    clients
-}
-
-/// What the table must say is not only whatever came out.
-fn check(clients: &[Box<dyn Client>], outcomes: &Outcomes) {
-    let mut wrong = Vec::new();
-    for client in clients {
-        for situation in Situation::ALL {
-            let outcome = &outcomes[&(client.title(), situation)];
-            let wanted = situation.wanted(client.as_ref());
-            if outcome != wanted && outcome != "-" {
-                wrong.push(format!("{}: {situation:?}: {outcome}, not {wanted}", client.title()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-}
+use support::situation::POLICIES;
 
 #[test]
 fn every_client_redeploys_a_changed_job_in_every_situation() {
     let plane = ControlPlane::shared();
     let rejob = Rejob::with_policies(&plane, POLICIES);
-    let clients = all_clients();
-    let before = outcomes(&rejob, false, &clients);
-    let after = outcomes(&rejob, true, &clients);
+    let clients = clients::all();
+    let before = play(&clients, || Place::new(&rejob, false));
+    let after = play(&clients, || Place::new(&rejob, true));
     let titles: Vec<_> = clients.iter().map(|client| client.title()).collect();
-    let page = table::page(&titles, &before, &after);
+    let page = page(&titles, &before, &after);
     check(&clients, &after);
-    table::compare(&page);
+    compare(&page);
 }
 
 #[test]
 fn without_a_watch_cache_the_outcomes_are_the_same() {
     let plane = ControlPlane::start(&Options { no_watch_cache: true, ..Options::default() });
     let rejob = Rejob::with_policies(&plane, POLICIES);
-    let clients = all_clients();
-    let outcomes = outcomes(&rejob, true, &clients);
+    let clients = clients::all();
+    let outcomes = play(&clients, || Place::new(&rejob, true));
     check(&clients, &outcomes);
+}
+
+/// Compares the page with the stored one, or writes it.
+fn compare(page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/compatibility.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&path, page).unwrap();
+        return;
+    }
+    let stored = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(
+        stored, page,
+        "docs/compatibility.md is stale: run UPDATE_DOCS=1 cargo test --test cluster matrix"
+    );
 }

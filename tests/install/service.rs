@@ -10,16 +10,7 @@ use std::time::Duration;
 
 use super::replica::{Ports, Replica};
 use super::site::{RELEASE, Site};
-use support::{net, plane, wait};
-
-/// A range of loopback addresses for the Services of one control plane.
-pub fn address_range() -> String {
-    let unique = plane::unique();
-    let (pid, number) = unique.split_once('-').expect("two parts");
-    let pid = u32::from_str_radix(pid, 16).expect("a number");
-    let place = pid.wrapping_mul(31).wrapping_add(number.parse().expect("a number"));
-    format!("127.{}.{}.0/24", 64 + (place >> 8) % 128, place % 256)
-}
+use support::{net, wait};
 
 /// Whether this process may listen on that port.
 pub fn may_bind(port: u16) -> bool {

@@ -20,7 +20,7 @@ use support::manifest::job;
 use support::namespace::Namespace;
 use support::output::Output;
 use support::plane::{self, ControlPlane, Options};
-use support::wait;
+use support::{net, wait};
 
 /// The release, and with it the Deployment, the Service and the ServiceAccount.
 pub const RELEASE: &str = "rejob";
@@ -46,7 +46,7 @@ pub struct Cluster {
 pub fn cluster() -> Cluster {
     static TURN: Mutex<()> = Mutex::new(());
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let range = format!("--service-cluster-ip-range={}", service::address_range());
+    let range = format!("--service-cluster-ip-range={}", net::address_range());
     let options = Options { audit: true, apiserver_flags: vec![range], ..Options::default() };
     Cluster { plane: ControlPlane::start(&options), _turn: turn }
 }

@@ -20,6 +20,7 @@
 pub mod admission_policy;
 pub mod binaries;
 pub mod client;
+pub mod clients;
 pub mod etcd;
 pub mod gobuild;
 pub mod guard;
@@ -29,6 +30,7 @@ pub mod kubelet;
 pub mod manifest;
 pub mod namespace;
 pub mod net;
+pub mod outcomes;
 pub mod output;
 pub mod paths;
 pub mod pki;

@@ -3,12 +3,21 @@
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
-use super::wait;
+use super::{plane, wait};
 
 /// A port that was free a moment ago. Who uses it must be ready to try another one.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a loopback port");
     listener.local_addr().expect("the port of a listener").port()
+}
+
+/// A range of loopback addresses for the Services of one control plane.
+pub fn address_range() -> String {
+    let unique = plane::unique();
+    let (pid, number) = unique.split_once('-').expect("two parts");
+    let pid = u32::from_str_radix(pid, 16).expect("a number");
+    let place = pid.wrapping_mul(31).wrapping_add(number.parse().expect("a number"));
+    format!("127.{}.{}.0/24", 64 + (place >> 8) % 128, place % 256)
 }
 
 /// The status and the body of `GET path` on a loopback port; `None` when nobody answers.

@@ -38,6 +38,8 @@ pub struct Options {
     pub audit: bool,
     /// Further flags of the API server.
     pub apiserver_flags: Vec<String>,
+    /// The program of kine, to be in etcd's place.
+    pub kine: Option<PathBuf>,
 }
 
 /// A test's hold on a running control plane.
@@ -84,6 +86,12 @@ impl ControlPlane {
     /// A control plane of the test's own; it ends when the value is dropped.
     pub fn start(options: &Options) -> Self {
         let running = Arc::new(Running::start(&fresh_dir(), Owner::Holder, options));
+        Self { _lease: Lease::begin(&running.dir), running }
+    }
+
+    /// Another API server on the same storage, ready; it ends with this one.
+    pub fn another(&self, options: &Options) -> Self {
+        let running = Arc::new(self.running.another(options));
         Self { _lease: Lease::begin(&running.dir), running }
     }
 
@@ -203,17 +211,47 @@ impl Running {
     fn start_once(&mut self, binaries: &Binaries, options: &Options) -> Result<(), String> {
         (self.apiserver_port, self.etcd_port) = (net::free_port(), net::free_port());
         let _ = fs::remove_dir_all(self.dir.join("etcd"));
-        self.spawn(&binaries.etcd, &self.etcd_flags());
-        self.spawn(&binaries.apiserver, &self.apiserver_flags(options));
-        let admin = User::admin_of(&self.dir, &self.pki, self.apiserver_port);
+        match &options.kine {
+            Some(kine) => self.spawn(kine, &self.kine_flags()),
+            None => self.spawn(&binaries.etcd, &self.etcd_flags()),
+        }
+        self.spawn_apiserver(self.apiserver_port, options)?;
+        self.spawn(&binaries.controller_manager, &self.controller_manager_flags(options));
+        Ok(())
+    }
+
+    /// Its processes are this one's.
+    fn another(&self, options: &Options) -> Self {
+        let apiserver_port = net::free_port();
+        self.spawn_apiserver(apiserver_port, options).unwrap_or_else(|why| panic!("{why}"));
+        Self {
+            dir: self.dir.clone(),
+            pki: self.pki.clone(),
+            apiserver_port,
+            etcd_port: self.etcd_port,
+            admin: OnceLock::new(),
+            children: Mutex::default(),
+            guard: None,
+        }
+    }
+
+    /// Starts an API server; returns when it is ready.
+    fn spawn_apiserver(&self, port: u16, options: &Options) -> Result<(), String> {
+        self.spawn(&Binaries::get().apiserver, &self.apiserver_flags(port, options));
+        let admin = User::admin_of(&self.dir, &self.pki, port);
         wait::poll(Duration::from_mins(2), || {
             let ended = self.ended();
             let ready = || admin.try_get("/readyz").is_some_and(|answer| answer.status == 200);
             ended.map(Err).or_else(|| ready().then_some(Ok(())))
         })
-        .unwrap_or_else(|| Err("the API server was not ready within 120 s".to_owned()))?;
-        self.spawn(&binaries.controller_manager, &self.controller_manager_flags(options));
-        Ok(())
+        .unwrap_or_else(|| Err("the API server was not ready within 120 s".to_owned()))
+    }
+
+    fn kine_flags(&self) -> Vec<String> {
+        vec![
+            format!("--listen-address=127.0.0.1:{}", self.etcd_port),
+            "--metrics-bind-address=0".to_owned(),
+        ]
     }
 
     fn etcd_flags(&self) -> Vec<String> {
@@ -230,11 +268,11 @@ impl Running {
         ]
     }
 
-    fn apiserver_flags(&self, options: &Options) -> Vec<String> {
+    fn apiserver_flags(&self, port: u16, options: &Options) -> Vec<String> {
         let file = |name| self.pki.file(name).display().to_string();
         let mut flags = vec![
             format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
-            format!("--secure-port={}", self.apiserver_port),
+            format!("--secure-port={port}"),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--tls-cert-file={}", file("server.crt")),
             format!("--tls-private-key-file={}", file("server.key")),
@@ -281,7 +319,9 @@ impl Running {
     fn spawn(&self, program: &Path, flags: &[String]) {
         use std::os::unix::process::CommandExt;
         let name = program.file_name().expect("a program has a name").to_string_lossy();
-        let log = File::create(self.dir.join(format!("{name}.log"))).expect("create a log");
+        // Two API servers share one file.
+        let log = self.dir.join(format!("{name}.log"));
+        let log = File::options().create(true).append(true).open(log).expect("open a log");
         let child = Command::new(program)
             .args(flags)
             .current_dir(&self.dir)

@@ -2,9 +2,8 @@
 
 use serde_json::{Value, json};
 
-use support::user::Answer;
-
-use support::client::{Client, JOB, Place, Said, container, job};
+use crate::client::{Client, JOB, Place, Said, container, job};
+use crate::user::Answer;
 
 /// One kind of request.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! kubectl, in all the ways it deploys a Job.
 
-use support::client::{Client, JOB, Place, Said, job, said};
+use crate::client::{Client, JOB, Place, Said, job, said};
 
 /// One way of kubectl.
 struct Kubectl {

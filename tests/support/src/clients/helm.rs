@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use support::helm::Helm;
-
-use support::client::{Client, Place, Said, job, said};
+use crate::client::{Client, Place, Said, job, said};
+use crate::helm::Helm;
 
 /// One way of Helm.
 struct Release {

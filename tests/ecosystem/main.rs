@@ -1,0 +1,18 @@
+//! The neighbors that rejob meets in a cluster, as they are: other controllers and webhooks, other
+//! storage, several API servers.
+//!
+//! Run by `just ecosystem`, and not by `cargo test`: the programs are built from the Go module proxy,
+//! which takes minutes each. Every test plays the same without rejob and with it, and what came out
+//! is its part of docs/ecosystem.md, which it compares, or writes with `UPDATE_DOCS=1`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may"
+)]
+
+mod neighbor;
+mod storage;
+mod table;
