@@ -180,25 +180,78 @@ fn an_export_of_a_deleted_job_is_created() {
     }
 }
 
-/// Terraform's `kubernetes_manifest` fills what the manifest does not set from what it read.
+/// Terraform's `kubernetes_manifest` fills what the manifest does not set from what it read. What the answer
+/// says otherwise it calls an inconsistent result.
 #[test]
 fn terraform_sends_back_what_it_read() {
-    const SERVER_SIDE: &str = "fieldManager=Terraform&force=false";
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
     let place = Place::new(rejob.namespace("replace"));
-    apply(&place, SERVER_SIDE, &Place::manifest("app:1")).ok();
+    apply(&place, TERRAFORM, &Place::manifest("app:1")).ok();
     place.namespace.finish_pods(JOB);
     let mut uid = place.uid();
     let read = |image: &str| bare(with_image(exported(&place, SYSTEM_FIELDS), image));
-    assert_unchanged(&place, apply(&place, SERVER_SIDE, &read("app:1")), &uid);
+    assert_unchanged(&place, apply(&place, TERRAFORM, &read("app:1")), &uid);
     for image in ["app:2", "app:3"] {
         let sent = read(image);
-        let dry = apply(&place, &format!("{SERVER_SIDE}&dryRun=All"), &sent);
+        let dry = apply(&place, &format!("{TERRAFORM}&dryRun=All"), &sent);
         assert_eq!(dry.status, 200, "{}", dry.body);
         assert_eq!(place.uid(), uid);
-        uid = assert_replaced(&place, apply(&place, SERVER_SIDE, &sent), &uid, image);
-        assert_unchanged(&place, apply(&place, SERVER_SIDE, &read(image)), &uid);
+        let answer = apply(&place, TERRAFORM, &sent);
+        let mut others = Vec::new();
+        changed_leaves("", &sent, &answer.body, &mut others);
+        assert_eq!(others, NEW_WITH_EACH_RUN);
+        uid = assert_replaced(&place, answer, &uid, image);
+        assert_unchanged(&place, apply(&place, TERRAFORM, &read(image)), &uid);
+    }
+    place.assert_ran(3);
+}
+
+const TERRAFORM: &str = "fieldManager=Terraform&force=false";
+/// What a replaced Job has anew, of what a client reads back.
+const NEW_WITH_EACH_RUN: [&str; 6] = [
+    "/metadata/annotations/rejob.dev/template-hash",
+    "/metadata/labels/batch.kubernetes.io/controller-uid",
+    "/metadata/labels/controller-uid",
+    "/spec/selector/matchLabels/batch.kubernetes.io/controller-uid",
+    "/spec/template/metadata/labels/batch.kubernetes.io/controller-uid",
+    "/spec/template/metadata/labels/controller-uid",
+];
+
+/// The leaves that were sent and came back with another value.
+fn changed_leaves(path: &str, sent: &Value, answer: &Value, changed: &mut Vec<String>) {
+    match sent {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                changed_leaves(&format!("{path}/{field}"), value, &answer[field], changed);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                changed_leaves(&format!("{path}/{index}"), item, &answer[index], changed);
+            }
+        }
+        leaf if leaf != answer => changed.push(path.to_owned()),
+        _ => {}
+    }
+}
+
+/// With `computed_fields = ["metadata", "spec"]` it sends the manifest alone, and takes every answer.
+#[test]
+fn terraform_sends_its_manifest_where_the_fields_are_computed() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let place = Place::new(rejob.namespace("replace"));
+    let manifest = |image: &str| annotated(Place::manifest(image), "example.com/spec", image);
+    apply(&place, TERRAFORM, &manifest("app:1")).ok();
+    for image in ["app:2", "app:3"] {
+        place.namespace.finish_pods(JOB);
+        let (uid, sent) = (place.uid(), manifest(image));
+        let answer = apply(&place, TERRAFORM, &sent);
+        let mut others = Vec::new();
+        changed_leaves("", &sent, &answer.body, &mut others);
+        assert_eq!(others, [] as [&str; 0]);
+        assert_replaced(&place, answer, &uid, image);
     }
     place.assert_ran(3);
 }
