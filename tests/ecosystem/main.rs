@@ -13,6 +13,8 @@
     reason = "tests may"
 )]
 
+mod kyverno;
 mod neighbor;
+mod play;
 mod storage;
 mod table;

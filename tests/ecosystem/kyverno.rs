@@ -1,0 +1,309 @@
+//! Kyverno's admission controller: it rewrites Jobs, and refuses them.
+
+use serde_json::{Value, json};
+
+use support::client::{Client, JOB, Place};
+use support::clients;
+use support::manifest;
+use support::namespace::{Namespace, has_condition};
+use support::plane::{ControlPlane, Options};
+use support::rejob::Rejob;
+use support::situation::POLICIES;
+use support::{net, wait};
+
+use super::neighbor::{Neighbor, Program, apply};
+use super::play::{IMAGES, Kubectl, WELL, deploy, deploys};
+use super::table::Table;
+
+const KYVERNO: Program = Program {
+    name: "kyverno",
+    version: "1.19.1",
+    module: "github.com/kyverno/kyverno",
+    main: "/cmd/kyverno",
+};
+
+/// What its chart installs, as far as a controller outside the cluster needs it.
+fn start(plane: &ControlPlane) -> Neighbor {
+    apply(plane, "", &["--recursive", "-f", &KYVERNO.source("config/crds")]);
+    let objects = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        { "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "kyverno" } },
+        object("v1", "ServiceAccount", "kyverno"),
+        object("v1", "ConfigMap", "kyverno"),
+        object("v1", "ConfigMap", "kyverno-metrics"),
+        deployment(),
+    ]});
+    apply(plane, &objects.to_string(), &["-f", "-"]);
+    let port = net::free_port();
+    let args = [
+        format!("--serverIP=127.0.0.1:{port}"),
+        format!("--webhookServerPort={port}"),
+        "--webhookServerHost=127.0.0.1".to_owned(),
+        "--caSecretName=kyverno-ca".to_owned(),
+        "--tlsSecretName=kyverno-tls".to_owned(),
+        "--controllerRuntimeMetricsAddress=0".to_owned(),
+        "--disableMetrics=true".to_owned(),
+        "--admissionReports=false".to_owned(),
+    ];
+    let user = plane.user("kyverno", Some("system:masters"));
+    let kubeconfig = format!("--kubeconfig={}", user.kubeconfig().display());
+    let args = [&args[..], &[kubeconfig]].concat();
+    let env = [
+        ("KYVERNO_NAMESPACE", "kyverno"),
+        ("KYVERNO_SERVICEACCOUNT_NAME", "kyverno"),
+        ("KYVERNO_ROLE_NAME", "kyverno"),
+        ("KYVERNO_DEPLOYMENT", "kyverno"),
+        ("KYVERNO_POD_NAME", "kyverno"),
+        ("KYVERNO_SVC", "kyverno-svc"),
+        ("INIT_CONFIG", "kyverno"),
+        ("METRICS_CONFIG", "kyverno-metrics"),
+        ("POD_IP", "127.0.0.1"),
+    ];
+    Neighbor::start(plane, &user, KYVERNO, &args, &env)
+}
+
+fn object(version: &str, kind: &str, name: &str) -> Value {
+    let metadata = json!({ "name": name, "namespace": "kyverno" });
+    json!({ "apiVersion": version, "kind": kind, "metadata": metadata })
+}
+
+/// Kyverno waits until its Deployment is there; nobody makes Pods of it.
+fn deployment() -> Value {
+    let mut deployment = object("apps/v1", "Deployment", "kyverno");
+    let labels = json!({ "app": "kyverno" });
+    deployment["spec"] = json!({
+        "replicas": 0,
+        "selector": { "matchLabels": labels },
+        "template": {
+            "metadata": { "labels": labels },
+            "spec": { "containers": [{ "name": "kyverno", "image": "kyverno" }] },
+        },
+    });
+    deployment
+}
+
+/// A rule of Kyverno on the Jobs of a rejob's namespaces.
+fn rule(rejob: &Rejob<'_>, name: &str, rule: &Value) -> Value {
+    let mut rule = rule.clone();
+    rule["name"] = name.into();
+    let selector = json!({ "matchLabels": rejob.instance_label() });
+    let resources = json!({ "kinds": ["Job"], "namespaceSelector": selector });
+    rule["match"] = json!({ "any": [{ "resources": resources }] });
+    rule
+}
+
+/// Creates the policy, and waits until a Job that shows its effect does so.
+fn policy(
+    plane: &ControlPlane,
+    neighbor: &mut Neighbor,
+    name: &str,
+    rules: &[Value],
+    probe: &Namespace,
+    shows: impl Fn(u16, &Value) -> bool,
+) {
+    let policy = json!({
+        "apiVersion": "kyverno.io/v1", "kind": "ClusterPolicy", "metadata": { "name": name },
+        "spec": { "background": false, "emitWarning": false, "rules": rules },
+    });
+    wait::until("Kyverno takes the policy", || {
+        neighbor.assert_runs();
+        let path =
+            format!("/apis/kyverno.io/v1/clusterpolicies/{name}?fieldManager=test&force=true");
+        let answer = plane.admin().apply(&path, &policy);
+        (answer.status < 300).then_some(())
+    });
+    wait::until("the policy is ready", || {
+        let path = format!("/apis/kyverno.io/v1/clusterpolicies/{name}");
+        has_condition(&plane.admin().get(&path).ok(), "Ready").then_some(())
+    });
+    wait::until("the policy has an effect", || {
+        let path = format!("{}?dryRun=All", probe.jobs_path());
+        let answer = probe.user().post(&path, &manifest::job("probe", "busybox:1"));
+        shows(answer.status, &answer.body).then_some(())
+    });
+}
+
+fn rewrites(rejob: &Rejob<'_>) -> [Value; 2] {
+    let pod = |spec: Value| json!({ "spec": { "template": { "spec": spec } } });
+    let image = json!([{ "name": "{{ element.name }}", "image": "mirror.example.com/{{ element.image }}" }]);
+    let mirrored = json!({ "key": "{{ element.image }}", "operator": "NotEquals", "value": "mirror.example.com/*" });
+    [
+        rule(
+            rejob,
+            "mirror",
+            &json!({ "mutate": { "foreach": [{
+                "list": "request.object.spec.template.spec.containers",
+                "preconditions": { "all": [mirrored] },
+                "patchStrategicMerge": pod(json!({ "containers": image })),
+            }]}}),
+        ),
+        rule(
+            rejob,
+            "pull-secret",
+            &json!({ "mutate": {
+                "patchStrategicMerge": pod(json!({ "imagePullSecrets": [{ "name": "pull" }] })),
+            }}),
+        ),
+    ]
+}
+
+/// Jobs have the label `team`, in what is created and what is changed.
+fn requires_label(rejob: &Rejob<'_>, allow_existing: bool) -> Value {
+    rule(
+        rejob,
+        "labels",
+        &json!({ "validate": {
+            "failureAction": "Enforce",
+            "allowExistingViolations": allow_existing,
+            "message": "the label team is required",
+            "pattern": { "metadata": { "labels": { "team": "?*" } } },
+        }}),
+    )
+}
+
+/// Nobody else writes Jobs.
+fn only(rejob: &Rejob<'_>, users: &[&str]) -> Value {
+    let condition = json!({
+        "key": "{{ request.userInfo.username }}", "operator": "AnyNotIn", "value": users,
+    });
+    rule(
+        rejob,
+        "users",
+        &json!({ "validate": {
+            "failureAction": "Enforce",
+            "message": "only the deployer writes Jobs",
+            "deny": { "conditions": { "any": [condition] } },
+        }}),
+    )
+}
+
+fn with_team(job: &mut Value) {
+    job["metadata"]["labels"]["team"] = "a".into();
+}
+
+/// With the label unchanged and changed, then without it.
+fn labels(client: Kubectl, place: &Place<'_>) -> String {
+    let labeled = deploys(&client, place, &IMAGES);
+    let bare = Kubectl { edit: |_| {}, ..client };
+    format!("{labeled}, {}", deploy(&bare, place, "busybox:3"))
+}
+
+/// The Job is older than the policy: unchanged, changed, changed and given the label.
+fn existing(client: Kubectl, place: &Place<'_>) -> String {
+    let bare = Kubectl { edit: |_| {}, ..client };
+    let [first, second] = ["busybox:1", "busybox:2"].map(|image| deploy(&bare, place, image));
+    format!("{first}, {second}, {}", deploy(&client, place, "busybox:2"))
+}
+
+#[test]
+fn kyverno() {
+    let plane = ControlPlane::start(&Options::default());
+    let mut neighbor = start(&plane);
+    let mut table = Table::new(
+        "Kyverno",
+        "Kyverno 1.19.1, its admission controller. Unless a row says otherwise: deploys of `busybox:1` twice, then of `busybox:2`\n\
+         twice; each Job finishes before the next deploy.",
+    );
+    rewriting(&plane, &mut neighbor, &mut table);
+    requiring(&plane, &mut neighbor, &mut table);
+    older_than_the_policy(&plane, &mut neighbor, &mut table);
+    looking_at_the_user(&plane, &mut neighbor, &mut table);
+    table.compare();
+}
+
+fn rewriting(plane: &ControlPlane, neighbor: &mut Neighbor, table: &mut Table) {
+    let rejob = Rejob::with_policies(plane, POLICIES);
+    let probe = rejob.unlabeled_namespace();
+    policy(plane, neighbor, "rewrite", &rewrites(&rejob), &probe, |_, job| {
+        job["spec"]["template"]["spec"]["imagePullSecrets"].is_array()
+            && manifest::image(job).starts_with("mirror.")
+    });
+    for client in clients::all() {
+        let client = client.as_ref();
+        let [before, after] =
+            [false, true].map(|opted_in| deploys(client, &Place::new(&rejob, opted_in), &IMAGES));
+        let situation = format!("a registry mirror and a pull secret: {}", client.title());
+        table.row(&situation, &before, &after);
+        if !client.recreates() {
+            assert_eq!(after, WELL, "{}", client.title());
+        }
+    }
+}
+
+fn refuses(_: u16, answer: &Value) -> bool {
+    answer["message"].as_str().is_some_and(|message| message.contains("the label team is required"))
+}
+
+fn requiring(plane: &ControlPlane, neighbor: &mut Neighbor, table: &mut Table) {
+    let rejob = Rejob::with_policies(plane, POLICIES);
+    let probe = rejob.unlabeled_namespace();
+    policy(plane, neighbor, "labels", &[requires_label(&rejob, true)], &probe, refuses);
+    for client in Kubectl::both(with_team) {
+        let title = client.title();
+        let [before, after] =
+            [false, true].map(|opted_in| labels(client, &Place::new(&rejob, opted_in)));
+        table.row(&format!("a label is required: {title}, last without it"), &before, &after);
+        assert_eq!(after, format!("{WELL}, error: the label team is required"), "{title}");
+    }
+}
+
+fn older_than_the_policy(plane: &ControlPlane, neighbor: &mut Neighbor, table: &mut Table) {
+    for allow_existing in [true, false] {
+        let rejob = Rejob::with_policies(plane, POLICIES);
+        let clients = Kubectl::both(with_team);
+        let places = clients.map(|client| {
+            [false, true].map(|opted_in| {
+                let place = Place::new(&rejob, opted_in);
+                let bare = Kubectl { edit: |_| {}, ..client };
+                assert_eq!(deploy(&bare, &place, "busybox:1"), "run");
+                place.namespace.finish_pods(JOB);
+                place
+            })
+        });
+        let name = format!("existing-{allow_existing}");
+        let probe = rejob.unlabeled_namespace();
+        let rules = [requires_label(&rejob, allow_existing)];
+        policy(plane, neighbor, &name, &rules, &probe, refuses);
+        for (client, places) in clients.into_iter().zip(places) {
+            let [before, after] = places.each_ref().map(|place| existing(client, place));
+            let title = client.title();
+            let situation = format!(
+                "a Job older than the policy, `allowExistingViolations: {allow_existing}`: {title}, \
+                 unchanged, changed, changed and labeled"
+            );
+            table.row(&situation, &before, &after);
+            assert!(
+                after.ends_with(", error: the label team is required, run"),
+                "{title}: {after}"
+            );
+        }
+    }
+}
+
+/// It is rejob that tries the new Job, and that makes it dormant.
+const REFUSED: &str =
+    "run, no run, error: only the deployer writes Jobs, error: only the deployer writes Jobs";
+
+fn looking_at_the_user(plane: &ControlPlane, neighbor: &mut Neighbor, table: &mut Table) {
+    for (name, users, wanted) in [
+        ("users", &["admin"] as &[_], REFUSED),
+        ("users-and-rejob", &["admin", "system:serviceaccount:rejob-system*"], WELL),
+    ] {
+        let rejob = Rejob::with_policies(plane, POLICIES);
+        let probe =
+            rejob.unlabeled_namespace().seen_by(plane.user("somebody", Some("system:masters")));
+        policy(plane, neighbor, name, &[only(&rejob, users)], &probe, |_, answer| {
+            answer["message"].as_str().is_some_and(|text| text.contains("only the deployer"))
+        });
+        for client in Kubectl::both(|_| {}) {
+            let [before, after] = [false, true]
+                .map(|opted_in| deploys(&client, &Place::new(&rejob, opted_in), &IMAGES));
+            let title = client.title();
+            table.row(
+                &format!("Jobs are written by `{}` only: {title}", users.join("`, `")),
+                &before,
+                &after,
+            );
+            assert_eq!(after, wanted, "{title}");
+        }
+    }
+}
