@@ -13,6 +13,7 @@
     reason = "tests may"
 )]
 
+mod kueue;
 mod kyverno;
 mod neighbor;
 mod play;

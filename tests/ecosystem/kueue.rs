@@ -1,0 +1,200 @@
+//! Kueue's controller: it suspends the Jobs of a queue, and starts them when there is room.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use support::client::{Client, JOB, Place};
+use support::clients;
+use support::namespace::has_condition;
+use support::plane::{self, ControlPlane, Options};
+use support::rejob::Rejob;
+use support::situation::POLICIES;
+use support::{manifest, net, wait};
+
+use super::neighbor::{Neighbor, Program, apply};
+use super::play::{IMAGES, Kubectl, WELL, deploy, deploys};
+use super::table::Table;
+
+const KUEUE: Program =
+    Program { name: "kueue", version: "0.17.0", module: "sigs.k8s.io/kueue", main: "/cmd/kueue" };
+const QUEUE_NAME: &str = "kueue.x-k8s.io/queue-name";
+
+/// Kueue's own manifests, less those of its Pods and rights.
+fn install(plane: &ControlPlane) {
+    plane.admin().kubectl(&["create", "namespace", "kueue-system"], "").ok();
+    let dir = plane.dir().join("kueue");
+    fs::create_dir_all(&dir).unwrap();
+    // Kustomize takes no absolute path.
+    let components = KUEUE.source("config/components");
+    let up = "../".repeat(dir.canonicalize().unwrap().components().count() - 1);
+    let resources: Vec<_> = ["crd", "internalcert", "webhook"]
+        .iter()
+        .map(|part| format!("{up}{}/{part}", components.trim_start_matches('/')))
+        .collect();
+    let kustomization =
+        json!({ "namespace": "kueue-system", "namePrefix": "kueue-", "resources": resources });
+    fs::write(dir.join("kustomization.yaml"), kustomization.to_string()).unwrap();
+    apply(plane, "", &["-k", &dir.display().to_string()]);
+}
+
+/// Listens where the API server looks for Kueue's Service, on its port 443.
+fn start(plane: &ControlPlane) -> Neighbor {
+    install(plane);
+    let path = "/api/v1/namespaces/kueue-system/services/kueue-webhook-service";
+    let service = plane.admin().get(path).ok();
+    let config = json!({
+        "apiVersion": "config.kueue.x-k8s.io/v1beta2",
+        "kind": "Configuration",
+        "namespace": "kueue-system",
+        "health": { "healthProbeBindAddress": format!("127.0.0.1:{}", net::free_port()) },
+        "metrics": { "bindAddress": "0" },
+        "webhook": {
+            "host": service["spec"]["clusterIP"],
+            "port": 443,
+            "certDir": plane.dir().join("kueue-certs"),
+        },
+        "leaderElection": { "leaderElect": false },
+        "internalCertManagement": {
+            "enable": true,
+            "webhookServiceName": "kueue-webhook-service",
+            "webhookSecretName": "kueue-webhook-server-cert",
+        },
+        "integrations": { "frameworks": ["batch/job"] },
+    });
+    let file = plane.dir().join("kueue.yaml");
+    fs::write(&file, config.to_string()).unwrap();
+    let user = plane.user("kueue", Some("system:masters"));
+    let args = [
+        format!("--config={}", file.display()),
+        format!("--kubeconfig={}", user.kubeconfig().display()),
+        "--feature-gates=VisibilityOnDemand=false".to_owned(),
+    ];
+    Neighbor::start(plane, &user, KUEUE, &args, &[])
+}
+
+/// A queue of the cluster with room for four processors.
+fn cluster_queue(plane: &ControlPlane, neighbor: &mut Neighbor, name: &str) {
+    let flavor = json!({ "name": "default", "resources": [{ "name": "cpu", "nominalQuota": 4 }] });
+    let objects = json!({ "apiVersion": "v1", "kind": "List", "items": [
+        kueue("ResourceFlavor", json!({ "name": "default" }), json!({})),
+        kueue("ClusterQueue", json!({ "name": name }), json!({
+            "namespaceSelector": {},
+            "resourceGroups": [{ "coveredResources": ["cpu"], "flavors": [flavor] }],
+        })),
+    ]});
+    let args = ["apply", "--server-side", "-f", "-"];
+    let mut last = String::new();
+    let taken = wait::poll(wait::DEADLINE, || {
+        neighbor.assert_runs();
+        let output = plane.admin().kubectl(&args, &objects.to_string());
+        last = output.stderr;
+        (output.code == 0).then_some(())
+    });
+    assert!(taken.is_some(), "Kueue does not take its objects: {last}");
+}
+
+fn kueue(kind: &str, metadata: Value, spec: Value) -> Value {
+    json!({ "apiVersion": "kueue.x-k8s.io/v1beta2", "kind": kind, "metadata": metadata, "spec": spec })
+}
+
+/// A place with queues of these names; `default` is that of Jobs that name none.
+fn place<'r>(rejob: &'r Rejob<'r>, opted_in: bool, cluster_queue: &str) -> Place<'r> {
+    let place = Place::new(rejob, opted_in);
+    for name in ["default", "other"] {
+        let metadata = json!({ "name": name, "namespace": place.namespace.name() });
+        let queue = kueue("LocalQueue", metadata, json!({ "clusterQueue": cluster_queue }));
+        place
+            .namespace
+            .kubectl_with(&queue.to_string(), &["apply", "--server-side", "-f", "-"])
+            .ok();
+    }
+    // Kueue knows of the queue once its webhook puts Jobs into it.
+    wait::until("a Job is put into the queue", || {
+        let path = format!("{}?dryRun=All", place.namespace.jobs_path());
+        let answer = place.namespace.user().post(&path, &manifest::job("probe", "busybox:1"));
+        answer.body["metadata"]["labels"][QUEUE_NAME].is_string().then_some(())
+    });
+    place
+}
+
+fn into_default(job: &mut Value) {
+    job["metadata"]["labels"][QUEUE_NAME] = "default".into();
+}
+
+fn into_other(job: &mut Value) {
+    job["metadata"]["labels"][QUEUE_NAME] = "other".into();
+}
+
+/// The first image in one queue, the second in the other.
+fn another_queue(client: Kubectl, place: &Place<'_>) -> String {
+    let first = deploy(&client, place, "busybox:1");
+    place.namespace.started_pods(JOB);
+    let second = deploy(&Kubectl { edit: into_other, ..client }, place, "busybox:2");
+    if second == "run" {
+        assert_eq!(place.job().unwrap()["metadata"]["labels"][QUEUE_NAME], "other");
+        place.namespace.finish_pods(JOB);
+    }
+    format!("{first}, {second}")
+}
+
+/// The queue is closed, which suspends its Jobs, and opened again.
+fn suspended_and_resumed(client: Kubectl, place: &Place<'_>, queue: &str) -> String {
+    let first = deploy(&client, place, "busybox:1");
+    place.namespace.started_pods(JOB);
+    let stop = |policy: &str| {
+        let change = json!({ "spec": { "stopPolicy": policy } }).to_string();
+        let args = ["patch", "clusterqueue", queue, "--type=merge", "-p", &change];
+        place.namespace.kubectl(&args).ok();
+    };
+    stop("HoldAndDrain");
+    wait::until("the Job is suspended", || {
+        has_condition(&place.job().unwrap(), "Suspended").then_some(())
+    });
+    let second = deploy(&client, place, "busybox:1");
+    let third = deploy(&client, place, "busybox:2");
+    stop("None");
+    place.namespace.finish_pods(JOB);
+    let fourth = deploy(&client, place, manifest::image(&place.job().unwrap()));
+    format!("{first}, {second}, {third}, resumed, {fourth}")
+}
+
+#[test]
+fn kueue_queues_jobs() {
+    let range = format!("--service-cluster-ip-range={}", net::address_range());
+    let options = Options { apiserver_flags: vec![range], ..Options::default() };
+    let plane = ControlPlane::start(&options);
+    let mut neighbor = start(&plane);
+    cluster_queue(&plane, &mut neighbor, "main");
+    let rejob = Rejob::with_policies(&plane, POLICIES);
+    let mut table = Table::new(
+        "Kueue",
+        "Kueue 0.17.0, its controller and its webhooks. Every Job is put into a queue, started by it, and finished before the\n\
+         next deploy; `busybox:1` twice, then `busybox:2` twice.",
+    );
+    for client in clients::all() {
+        let client = client.as_ref();
+        let [before, after] = [false, true]
+            .map(|opted_in| deploys(client, &place(&rejob, opted_in, "main"), &IMAGES));
+        table.row(client.title(), &before, &after);
+        if !client.recreates() {
+            assert_eq!(after, WELL, "{}", client.title());
+        }
+    }
+    for client in Kubectl::both(into_default) {
+        let title = client.title();
+        let [before, after] =
+            [false, true].map(|opted_in| another_queue(client, &place(&rejob, opted_in, "main")));
+        table.row(&format!("{title}: another image in another queue"), &before, &after);
+        assert_eq!(after, "run, run", "{title}");
+        let [before, after] = [false, true].map(|opted_in| {
+            let queue = format!("closed-{}", plane::unique());
+            cluster_queue(&plane, &mut neighbor, &queue);
+            suspended_and_resumed(client, &place(&rejob, opted_in, &queue), &queue)
+        });
+        let situation = format!("{title}: unchanged, then changed while its queue is closed");
+        table.row(&situation, &before, &after);
+        assert_eq!(after, "run, no run, run, resumed, no run", "{title}");
+    }
+    table.compare();
+}
