@@ -13,6 +13,7 @@
     reason = "tests may"
 )]
 
+mod flux;
 mod kueue;
 mod kyverno;
 mod neighbor;
