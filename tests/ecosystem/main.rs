@@ -14,7 +14,6 @@
 )]
 
 mod flux;
-mod gatekeeper;
 mod kueue;
 mod kyverno;
 mod neighbor;
