@@ -90,7 +90,7 @@ const IMPERSONATE_ON: [&str; 4] = [
 ];
 
 /// All rights that an installation in `namespace` needs; `checks` and `replaces`: whether some policy
-/// [checks](PolicySet::checks) and [replaces](PolicySet::replaces).
+/// asks the cluster for checks, and whether some policy replaces.
 #[must_use]
 pub fn needed(
     namespace: &str,
