@@ -13,6 +13,7 @@
 )]
 
 mod certs;
+mod chaos;
 mod controlplane;
 mod doctor;
 mod e2e;

@@ -9,6 +9,7 @@ mod concurrency;
 mod crowd;
 pub mod deploy;
 mod emergency;
+mod faults;
 mod forged;
 mod hashes;
 mod hooks;

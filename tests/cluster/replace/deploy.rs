@@ -34,6 +34,11 @@ impl Client {
     pub const ALL: [Self; 5] =
         [Self::Apply, Self::ServerSideApply, Self::Helm3, Self::Helm4, Self::Put];
 
+    /// Whether it sends a request again that was answered with 429.
+    pub fn tries_again(self) -> bool {
+        matches!(self, Self::Apply | Self::ServerSideApply | Self::Helm3 | Self::Helm4)
+    }
+
     /// Whether it sends server-side applies.
     pub fn applies(self) -> bool {
         matches!(self, Self::ServerSideApply | Self::Helm4 | Self::ForcedApply)

@@ -16,17 +16,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 
 use super::manifest;
 use super::namespace::Namespace;
 use super::plane::{self, ControlPlane};
 use super::rejob::Rejob;
+use super::tls;
 use super::user::{User, runtime};
 use super::wait;
 
@@ -173,12 +171,8 @@ struct Behavior {
 
 /// Listens on a loopback port until the task is aborted.
 fn serve(plane: &ControlPlane, behavior: Behavior) -> (u16, JoinHandle<()>) {
-    let pair = plane.pki().server();
     let runtime = runtime();
-    let chain = vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("PEM")];
-    let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("PEM");
-    let tls = rustls::ServerConfig::builder().with_no_client_auth();
-    let tls = TlsAcceptor::from(Arc::new(tls.with_single_cert(chain, key).expect("a certificate")));
+    let tls = tls::acceptor(plane.pki());
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
     let listener = listener.expect("bind a loopback port");
     let port = listener.local_addr().expect("the port of a listener").port();

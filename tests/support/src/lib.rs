@@ -18,9 +18,11 @@
 )]
 
 pub mod admission_policy;
+pub mod api_proxy;
 pub mod binaries;
 pub mod client;
 pub mod clients;
+pub mod clock;
 pub mod etcd;
 pub mod gobuild;
 pub mod guard;
@@ -37,6 +39,7 @@ pub mod pki;
 pub mod plane;
 pub mod rejob;
 pub mod situation;
+mod tls;
 pub mod user;
 pub mod verify;
 pub mod wait;

@@ -131,6 +131,14 @@ impl ControlPlane {
         Namespace::create(self.admin(), &format!("{prefix}-{}", unique()), &labels)
     }
 
+    /// Stops etcd, which then answers nothing, or lets it go on.
+    pub fn stop_etcd(&self, stop: bool) {
+        let etcd = self.running.children.lock().expect("children")[0].id().to_string();
+        let signal = if stop { "-STOP" } else { "-CONT" };
+        let sent = Command::new("kill").args([signal, &etcd]).status().expect("run kill");
+        assert!(sent.success(), "etcd has ended");
+    }
+
     /// What storage holds under `/registry/<resource>/<namespace>/`: the last segment of each key
     /// and the name of the object under it.
     pub fn stored_names(&self, resource: &str, namespace: &str) -> Vec<(String, String)> {

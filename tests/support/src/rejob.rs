@@ -17,7 +17,7 @@ use super::user::User;
 use super::{guard, net, paths, wait, webhooks};
 
 /// The label that ties a namespace to one of several rejobs of a control plane.
-pub(super) const INSTANCE: &str = "test.rejob.dev/instance";
+pub const INSTANCE: &str = "test.rejob.dev/instance";
 
 /// How rejob is started and called.
 #[derive(Debug, Clone)]
@@ -36,6 +36,8 @@ pub struct Options<'a> {
     pub check_as_user: bool,
     /// A resource of which its account has no rights.
     pub forbidden: Option<&'a str>,
+    /// Where it reaches the API server, if not directly.
+    pub api_server: Option<&'a str>,
     /// Further environment.
     pub env: Vec<(&'a str, &'a str)>,
 }
@@ -51,6 +53,7 @@ impl Default for Options<'_> {
             cluster: true,
             check_as_user: false,
             forbidden: None,
+            api_server: None,
             env: Vec::new(),
         }
     }
@@ -114,7 +117,10 @@ impl<'p> Rejob<'p> {
             .cluster
             .then(|| service_account(plane, &admin, &instance, &configuration, jobs, options));
         if let Some(account) = &account {
-            flag("--kubeconfig", account.kubeconfig().display().to_string());
+            let direct = fs::read_to_string(account.kubeconfig()).expect("read a kubeconfig");
+            let url = plane.url();
+            let config = direct.replace(&url, options.api_server.unwrap_or(&url));
+            flag("--kubeconfig", file("kubeconfig", &config));
         }
         if options.check_as_user {
             command.push("--check-as-user".to_owned());

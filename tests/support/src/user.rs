@@ -135,6 +135,11 @@ impl User {
         &self.kubeconfig
     }
 
+    /// The client behind it.
+    pub(super) fn client(&self) -> kube::Client {
+        self.client.clone()
+    }
+
     /// Sends one request; `None` when no answer came.
     pub fn send(
         &self,

@@ -29,7 +29,7 @@ fn reports(policy: &Policy) -> bool {
 
 /// One entry for each policy, and those of reruns and of dormant Jobs: of that instance, on that port,
 /// trusted by that CA.
-pub(super) fn entries(
+pub fn entries(
     policies: &PolicySet,
     options: &Options<'_>,
     instance: &str,

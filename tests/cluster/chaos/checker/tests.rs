@@ -1,0 +1,148 @@
+use super::*;
+use crate::chaos::history::Pod;
+
+fn seen(uid: &str, image: &str) -> Seen {
+    Seen {
+        uid: uid.to_owned(),
+        image: image.to_owned(),
+        parallelism: 1,
+        label: None,
+        dormant: false,
+        marker: false,
+    }
+}
+
+fn image(image: &str) -> Wish {
+    Wish::Image(image.to_owned())
+}
+
+fn pod(owner: &str, image: &str) -> Pod {
+    Pod { owner: owner.to_owned(), image: image.to_owned() }
+}
+
+/// A command that succeeds, with that Job in the answer and in storage.
+fn done(wish: Wish, now: Seen) -> Vec<Event> {
+    vec![
+        Event::Asked(wish.clone(), "Put".to_owned()),
+        Event::Answered(wish, Ok(Some(now.clone()))),
+        Event::Read(Some(now)),
+    ]
+}
+
+/// Two deploys, as they should be.
+fn good() -> JobHistory {
+    let events = [done(image("a"), seen("1", "a")), done(image("b"), seen("2", "b"))].concat();
+    let pods = vec![pod("1", "a"), pod("2", "b")];
+    JobHistory { job: "nightly".to_owned(), shared: false, events, pods }
+}
+
+#[track_caller]
+fn assert_finds(history: &JobHistory, words: &str) {
+    let found = violations(history);
+    assert!(found.iter().any(|found| found.contains(words)), "{words:?} is not in {found:#?}");
+}
+
+#[test]
+fn a_good_history_has_no_violations() {
+    assert_eq!(violations(&good()), [""; 0]);
+    let mut more = good();
+    more.events.extend(done(image("b"), seen("2", "b")));
+    more.events.extend(done(Wish::Rerun, seen("3", "b")));
+    let mut labeled = seen("3", "b");
+    labeled.label = Some("x".to_owned());
+    more.events.extend(done(Wish::Label("x".to_owned()), labeled));
+    more.pods.push(pod("3", "b"));
+    assert_eq!(violations(&more), [""; 0]);
+    more.shared = true;
+    more.events.push(Event::Answered(image("b"), Err("409".to_owned())));
+    assert_eq!(violations(&more), [""; 0]);
+}
+
+#[test]
+fn a_success_about_another_template_is_found() {
+    let mut history = good();
+    history.events.extend(done(image("c"), seen("2", "b")));
+    assert_finds(&history, "told success about");
+}
+
+#[test]
+fn a_success_about_a_dormant_job_is_found() {
+    let mut dormant = seen("3", "c");
+    (dormant.dormant, dormant.parallelism) = (true, 0);
+    let mut history = good();
+    history.events.extend(done(image("c"), dormant));
+    assert_finds(&history, "does not run");
+    assert_finds(&history, "left half replaced");
+}
+
+#[test]
+fn a_success_that_starts_no_pod_is_found() {
+    let mut history = good();
+    history.pods.pop();
+    assert_finds(&history, "runs nothing in the end");
+    history.events.push(Event::NeverStarted("2".to_owned()));
+    assert_finds(&history, "never started");
+}
+
+#[test]
+fn a_run_that_nobody_asked_for_is_found() {
+    let mut history = good();
+    history.pods.push(pod("3", "z"));
+    assert_finds(&history, "z ran 1 times, asked for 0");
+}
+
+#[test]
+fn a_run_too_many_is_found() {
+    let mut history = good();
+    history.pods.push(pod("3", "b"));
+    assert_finds(&history, "b ran 2 times, asked for 1");
+}
+
+#[test]
+fn an_unchanged_deploy_that_runs_is_found() {
+    let mut history = good();
+    history.events.extend(done(image("b"), seen("3", "b")));
+    history.pods.push(pod("3", "b"));
+    assert_finds(&history, "changed nothing and ran");
+    assert_finds(&history, "b ran 2 times");
+}
+
+#[test]
+fn a_rerun_that_runs_nothing_is_found() {
+    let mut history = good();
+    history.events.extend(done(Wish::Rerun, seen("2", "b")));
+    assert_finds(&history, "Rerun ran nothing");
+}
+
+#[test]
+fn a_job_that_is_lost_is_found() {
+    let mut history = good();
+    history.events.push(Event::Read(None));
+    assert_finds(&history, "the Job is lost");
+    assert_finds(&history, "there is no Job in the end");
+}
+
+#[test]
+fn a_success_that_does_not_last_is_found() {
+    let mut history = good();
+    history.events.push(Event::Read(Some(seen("1", "a"))));
+    assert_finds(&history, "nobody asked");
+}
+
+#[test]
+fn a_lost_label_and_a_lost_scale_are_found() {
+    for wish in [Wish::Label("x".to_owned()), Wish::Parallelism(2)] {
+        let mut history = good();
+        history.events.extend(done(wish, seen("2", "b")));
+        assert_finds(&history, "told success about");
+    }
+}
+
+#[test]
+fn a_command_that_never_succeeds_is_found() {
+    let mut history = good();
+    history.events.push(Event::Asked(image("c"), "Put".to_owned()));
+    history.events.push(Event::Answered(image("c"), Err("500".to_owned())));
+    history.events.push(Event::Read(Some(seen("2", "b"))));
+    assert_finds(&history, "never succeeded");
+}

@@ -1,0 +1,78 @@
+//! What happened to each Job: every command, every answer, every look at it, and every Pod.
+
+use serde_json::Value;
+
+use support::manifest::{annotation, image};
+
+/// A Job as an answer or a look shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub uid: String,
+    pub image: String,
+    pub parallelism: i64,
+    /// The label `chaos` that commands set.
+    pub label: Option<String>,
+    /// It has the label or the record of a dormant Job.
+    pub dormant: bool,
+    /// It has the marker of a replacement.
+    pub marker: bool,
+}
+
+impl Seen {
+    pub fn of(job: &Value) -> Self {
+        let labels = &job["metadata"]["labels"];
+        let has = |mark| !labels[mark].is_null() || annotation(job, mark).is_some();
+        Self {
+            uid: job["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
+            image: image(job).to_owned(),
+            parallelism: job["spec"]["parallelism"].as_i64().unwrap_or(1),
+            label: labels["chaos"].as_str().map(str::to_owned),
+            dormant: has("rejob.dev/dormant"),
+            marker: has("rejob.dev/replacing"),
+        }
+    }
+}
+
+/// What a command asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// That template.
+    Image(String),
+    /// A new run of what is there.
+    Rerun,
+    /// That value of the label `chaos`.
+    Label(String),
+    /// That many Pods at a time.
+    Parallelism(i64),
+}
+
+/// One thing that happened to a Job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A command begins, sent in that way.
+    Asked(Wish, String),
+    /// The answer to a try of it: the Job in the answer, if it is a success that shows one.
+    Answered(Wish, Result<Option<Seen>, String>),
+    /// The Job, or its absence, while nobody writes to it.
+    Read(Option<Seen>),
+    /// A success was about this Job, and it started no Pod.
+    NeverStarted(String),
+}
+
+/// All that happened to a Job, and the Pods that were made for it.
+#[derive(Debug, Default)]
+pub struct JobHistory {
+    pub job: String,
+    /// Several clients write to it at once.
+    pub shared: bool,
+    pub events: Vec<Event>,
+    pub pods: Vec<Pod>,
+}
+
+/// A Pod that the Job controller made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pod {
+    /// The uid of its Job.
+    pub owner: String,
+    pub image: String,
+}

@@ -1,0 +1,31 @@
+//! Randomness from a seed (SplitMix64): the same seed makes the same choices.
+
+/// A source of choices.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// A source of its own for each part of a run, so that the order in which they choose does not
+    /// matter.
+    pub fn part(seed: u64, part: u64) -> Self {
+        Self(Self(seed ^ part.wrapping_mul(0xD1B5_4A32_D192_ED03)).next())
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// One of them.
+    pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        let bound = u64::try_from(all.len()).unwrap();
+        all[usize::try_from(self.below(bound)).unwrap()]
+    }
+}

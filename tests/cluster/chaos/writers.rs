@@ -1,0 +1,275 @@
+//! Clients of all kinds, each of which sends one command after the other and records what came.
+
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use support::manifest::{annotated, job, labeled};
+use support::namespace::{Namespace, name_of};
+use support::output::Output;
+use support::user::Answer;
+use support::wait;
+
+use super::history::{Event, JobHistory, Seen, Wish};
+use super::random::Random;
+
+/// The name of the Job in each namespace.
+pub const JOB: &str = "nightly";
+
+/// Tries of a command on a shared Job; another client may stand in its way for long.
+const TRIES_WHEN_SHARED: usize = 8;
+
+/// How a command is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    KubectlApply,
+    KubectlServerSide,
+    KubectlMetadata,
+    Put,
+    MergePatch,
+    StrategicMergePatch,
+    JsonPatch,
+    ForcedApply,
+}
+
+/// The ways in which a template is deployed.
+pub const DEPLOYS: [Way; 7] = [
+    Way::KubectlApply,
+    Way::KubectlServerSide,
+    Way::Put,
+    Way::MergePatch,
+    Way::StrategicMergePatch,
+    Way::JsonPatch,
+    Way::ForcedApply,
+];
+
+/// A Job, seen through each API server, and what happened to it.
+pub struct Target {
+    pub seen: Vec<Namespace>,
+    pub history: Mutex<JobHistory>,
+}
+
+/// One client.
+pub struct Writer<'t> {
+    pub target: &'t Target,
+    pub random: Random,
+    pub name: String,
+    /// How many templates it has made up.
+    pub made: u64,
+    /// Called after each answer.
+    pub answered: &'t (dyn Fn() + Sync),
+}
+
+impl Writer<'_> {
+    /// Sends so many commands.
+    pub fn work(&mut self, commands: u64) {
+        for _ in 0..commands {
+            let wish = self.choose();
+            let way = self.way(&wish);
+            self.send(wish, way);
+        }
+    }
+
+    /// A new template, most of the time; the Job may not be there yet.
+    fn choose(&mut self) -> Wish {
+        let shared = self.is_shared();
+        let images = self.images();
+        if images.is_empty() || shared {
+            return self.new_image();
+        }
+        match self.random.below(12) {
+            0 | 1 => Wish::Image(images[images.len() - 1].clone()),
+            2 => Wish::Image(self.random.pick(&images.iter().collect::<Vec<_>>()).clone()),
+            3 => Wish::Rerun,
+            4 => Wish::Label(format!("l{}", self.random.below(1000))),
+            5 => Wish::Parallelism(i64::from(self.random.below(2) == 0) + 1),
+            _ => self.new_image(),
+        }
+    }
+
+    /// An image that nobody has asked for.
+    pub fn new_image(&mut self) -> Wish {
+        self.made += 1;
+        Wish::Image(format!("app:{}-{}", self.name, self.made))
+    }
+
+    fn way(&mut self, wish: &Wish) -> Way {
+        match wish {
+            Wish::Image(_) => self.random.pick(&DEPLOYS),
+            Wish::Parallelism(_) => self.random.pick(&[Way::MergePatch, Way::JsonPatch]),
+            Wish::Rerun | Wish::Label(_) => {
+                self.random.pick(&[Way::KubectlMetadata, Way::MergePatch])
+            }
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.target.history.lock().unwrap().shared
+    }
+
+    /// The templates asked for so far.
+    fn images(&self) -> Vec<String> {
+        let history = self.target.history.lock().unwrap();
+        let asked = history.events.iter().filter_map(|event| match event {
+            Event::Asked(Wish::Image(image), _) => Some(image.clone()),
+            _ => None,
+        });
+        asked.collect()
+    }
+
+    fn record(&self, event: Event) {
+        self.target.history.lock().unwrap().events.push(event);
+    }
+
+    /// Sends a command until it succeeds.
+    pub fn send(&mut self, wish: Wish, way: Way) {
+        let shared = self.is_shared();
+        if !shared && !self.images().is_empty() {
+            self.read();
+        }
+        self.record(Event::Asked(wish.clone(), format!("{way:?}")));
+        let value = self.random.below(1 << 32).to_string();
+        let mut tries = 0;
+        let answered = wait::poll(wait::DEADLINE, || {
+            let server = self.random.pick(&[0, 1]);
+            let answer = self.try_once(&self.target.seen[server], &wish, way, &value);
+            let success = answer.is_ok();
+            self.record(Event::Answered(wish.clone(), answer));
+            (self.answered)();
+            tries += 1;
+            (success || (shared && tries == TRIES_WHEN_SHARED)).then_some(success)
+        });
+        if !shared {
+            let stored = self.read();
+            if answered == Some(true) && self.random.below(2) == 0 {
+                self.wait_for_a_pod(stored);
+            }
+        }
+    }
+
+    /// Looks at the Job while nobody writes to it.
+    fn read(&mut self) -> Option<Seen> {
+        let seen = self.look();
+        self.record(Event::Read(seen.clone()));
+        seen
+    }
+
+    fn look(&mut self) -> Option<Seen> {
+        let server = self.random.pick(&[0, 1]);
+        let namespace = &self.target.seen[server];
+        // Not in a moment in which etcd does not answer.
+        let answer = wait::until("the Job can be read", || {
+            let answer = namespace.user().get(&namespace.job_path(JOB));
+            matches!(answer.status, 200 | 404).then_some(answer)
+        });
+        (answer.status == 200).then(|| Seen::of(&answer.body))
+    }
+
+    /// A success is about a Job that starts.
+    pub fn wait_for_a_pod(&self, stored: Option<Seen>) {
+        let Some(Seen { uid, .. }) = stored else { return };
+        let namespace = &self.target.seen[0];
+        let path = format!("/api/v1/namespaces/{}/events", namespace.name());
+        let path =
+            format!("{path}?fieldSelector=reason%3DSuccessfulCreate,involvedObject.uid%3D{uid}");
+        // The Pod itself may have ended and gone.
+        let started = wait::poll(wait::DEADLINE, || {
+            let told = namespace.user().get(&path).body;
+            told["items"].as_array().is_some_and(|events| !events.is_empty()).then_some(())
+        });
+        if started.is_none() {
+            self.record(Event::NeverStarted(uid));
+        }
+    }
+
+    /// One try; a success shows the Job where the client is shown it.
+    fn try_once(
+        &self,
+        namespace: &Namespace,
+        wish: &Wish,
+        way: Way,
+        value: &str,
+    ) -> Result<Option<Seen>, String> {
+        let kubectl = |args: &[&str], manifest: &Value| {
+            said(&namespace.kubectl_with(&manifest.to_string(), args))
+        };
+        match (wish, way) {
+            (Wish::Image(image), Way::KubectlApply) => {
+                kubectl(&["apply", "-f", "-"], &manifest(image))
+            }
+            (Wish::Image(image), Way::KubectlServerSide) => kubectl(
+                &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+                &manifest(image),
+            ),
+            (Wish::Rerun, Way::KubectlMetadata) => {
+                let value = format!("rejob.dev/rerun={value}");
+                kubectl(&["annotate", "job", JOB, "--overwrite", &value], &Value::Null)
+            }
+            (Wish::Label(label), Way::KubectlMetadata) => {
+                let label = format!("chaos={label}");
+                kubectl(&["label", "job", JOB, "--overwrite", &label], &Value::Null)
+            }
+            _ => shown(self.request(namespace, wish, way, value)),
+        }
+    }
+
+    fn request(&self, namespace: &Namespace, wish: &Wish, way: Way, value: &str) -> Answer {
+        let user = namespace.user();
+        let manager = format!("?fieldManager={}", self.name);
+        let path = format!("{}{manager}", namespace.job_path(JOB));
+        let image = match wish {
+            Wish::Image(image) => image,
+            Wish::Rerun => {
+                let change = annotated(json!({}), "rejob.dev/rerun", value);
+                return user.patch("merge", &path, &change);
+            }
+            Wish::Label(label) => {
+                return user.patch("merge", &path, &labeled(json!({}), "chaos", label));
+            }
+            Wish::Parallelism(parallelism) if way == Way::JsonPatch => {
+                let set =
+                    json!([{ "op": "add", "path": "/spec/parallelism", "value": parallelism }]);
+                return user.patch("json", &path, &set);
+            }
+            Wish::Parallelism(parallelism) => {
+                let change = json!({ "spec": { "parallelism": parallelism } });
+                return user.patch("merge", &path, &change);
+            }
+        };
+        let whole = manifest(image);
+        let template = json!({ "spec": { "template": whole["spec"]["template"] } });
+        let answer = match way {
+            Way::ForcedApply => return user.apply(&format!("{path}&force=true"), &whole),
+            Way::MergePatch => user.patch("merge", &path, &template),
+            Way::StrategicMergePatch => user.patch("strategic-merge", &path, &template),
+            Way::JsonPatch => {
+                let at = "/spec/template/spec/containers/0/image";
+                user.patch("json", &path, &json!([{ "op": "replace", "path": at, "value": image }]))
+            }
+            _ => user.put(&path, &whole),
+        };
+        if answer.status == 404 {
+            return user.post(&format!("{}{manager}", namespace.jobs_path()), &whole);
+        }
+        answer
+    }
+}
+
+/// The Job of that image. It has no second try, so that a run is a run.
+fn manifest(image: &str) -> Value {
+    let mut job = job(JOB, image);
+    job["spec"]["backoffLimit"] = json!(0);
+    job
+}
+
+fn said(output: &Output) -> Result<Option<Seen>, String> {
+    if output.code == 0 { Ok(None) } else { Err(output.stderr.trim().to_owned()) }
+}
+
+fn shown(answer: Answer) -> Result<Option<Seen>, String> {
+    if (200..300).contains(&answer.status) {
+        assert_eq!(name_of(&answer.body), JOB);
+        return Ok(Some(Seen::of(&answer.body)));
+    }
+    Err(format!("{} {} {:?}", answer.status, answer.message(), answer.warnings))
+}

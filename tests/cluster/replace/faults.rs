@@ -1,0 +1,179 @@
+//! The API server fails one call of a replacement: the promises of docs/design/protocol.md hold, and
+//! the same command again leads to the wanted state.
+//!
+//! A proxy between rejob and the API server holds one call past its deadline, cuts it before or after it
+//! took effect, or answers it with an error. Each client, call and fault has a namespace of its own.
+
+use std::sync::Mutex;
+
+use serde_json::Value;
+
+use support::api_proxy::{ApiProxy, Call, Fault};
+use support::manifest::{annotation, image};
+use support::plane::ControlPlane;
+use support::rejob::{Options, Rejob};
+use support::wait;
+
+use super::deploy::{Client, JOB, Place, assert_unmarked, uid_of};
+use super::kill::{FIRST, SECOND, assert_second_ran_once};
+
+const FAULTS: [Fault; 6] = [
+    Fault::Late,
+    Fault::CutBefore,
+    Fault::CutAfter,
+    Fault::Status(429),
+    Fault::Status(500),
+    Fault::Status(503),
+];
+
+/// The calls that client's replacement makes; those before the deletion come first.
+fn calls(client: Client) -> Vec<Call> {
+    let mut calls = vec![Call::OptIn, Call::MayDelete, Call::MayCreate, Call::DryRun];
+    if client.applies() {
+        calls.push(Call::Probe);
+    } else {
+        calls.extend([Call::ProbeDormant, Call::DryRunDormant]);
+    }
+    calls.extend([Call::Pods, Call::Delete]);
+    if !client.applies() {
+        calls.push(Call::Create);
+    }
+    calls
+}
+
+/// Whether nothing is replaced without an answer to that call.
+fn refuses(call: Call) -> bool {
+    !matches!(call, Call::Probe | Call::ProbeDormant | Call::Delete | Call::Create)
+}
+
+/// What is promised about a request whose replacement met a fault of that call.
+#[track_caller]
+fn assert_promises(
+    place: &Place,
+    old: &Value,
+    client: Client,
+    call: Call,
+    said: &Result<String, String>,
+    what: &str,
+) {
+    let what = format!("{what}: {said:?}");
+    let names = place.namespace.job_names();
+    assert!(names.is_empty() || names == [JOB], "{what}: {names:?}");
+    let job = place.namespace.job(JOB);
+    if let Some(job) = &job {
+        assert_eq!(annotation(job, "rejob.dev/replacing"), None, "{what}: the marker is stored");
+    }
+    match (said, job) {
+        // A client that does not try again is told about a check that failed.
+        (Ok(_), _) if refuses(call) && !client.tries_again() => panic!("{what}: it went on"),
+        (Ok(_), None) => panic!("{what}: success, and there is no Job"),
+        (Ok(_), Some(job)) => {
+            assert_eq!(image(&job), SECOND, "{what}");
+            assert_ne!(uid_of(&job), uid_of(old), "{what}");
+            assert_unmarked(&job);
+            place.assert_runs(SECOND);
+        }
+        // Nothing is changed before the deletion.
+        (Err(_), job) if !matches!(call, Call::Delete | Call::Create) => {
+            let job = job.unwrap_or_else(|| panic!("{what}: the old Job is gone"));
+            assert_eq!(uid_of(&job), uid_of(old), "{what}");
+        }
+        (Err(_), None) => {}
+        (Err(_), Some(job)) if uid_of(&job) == uid_of(old) => {
+            assert_eq!(image(&job), FIRST, "{what}");
+            assert_unmarked(&job);
+        }
+        (Err(_), Some(job)) => {
+            assert_eq!(image(&job), SECOND, "{what}");
+            assert_eq!(job["metadata"]["labels"]["rejob.dev/dormant"], "true", "{what}: {job:#}");
+            assert_eq!(job["spec"]["parallelism"], 0, "{what}");
+        }
+    }
+}
+
+fn meets(rejob: &Rejob<'_>, proxy: &ApiProxy, client: Client, call: Call, fault: Fault) {
+    let what = format!("{client:?} {call:?} {fault:?}");
+    let place = Place::new(rejob.namespace("replace"));
+    place.deploy(client, FIRST);
+    place.namespace.started_pods(JOB);
+    let old = place.job();
+    let namespace = place.namespace.name();
+    proxy.arm(namespace, call, fault);
+    // A machine that is busy may leave too little time to come as far as that.
+    let said = wait::until(&format!("{what}: the call is made"), || {
+        let said = place.try_deploy(client, SECOND);
+        (said.is_ok() || proxy.has_happened(namespace)).then_some(said)
+    });
+    assert!(proxy.has_happened(namespace), "{what}: the call was not made: {said:?}");
+    wait::until("what was late is carried out", || proxy.is_settled(namespace).then_some(()));
+    assert_promises(&place, &old, client, call, &said, &what);
+    let mut last = String::new();
+    let done = wait::poll(wait::DEADLINE, || {
+        place.try_deploy(client, SECOND).map_err(|error| last = error).ok()
+    });
+    assert!(done.is_some(), "{what}: the same command does not get through: {last}");
+    assert_second_ran_once(&place);
+    let uid = place.uid();
+    place.deploy(client, SECOND);
+    assert_eq!(place.uid(), uid, "{what}: an unchanged deploy ran again");
+    assert_second_ran_once(&place);
+}
+
+/// Every call and every fault, several at a time: most of the time goes by in waiting for deadlines.
+fn each_call_fails(client: Client, failure_policy: &'static str) {
+    const AT_A_TIME: usize = 4;
+    let plane = ControlPlane::shared();
+    let proxy = ApiProxy::start(&plane);
+    let options = Options {
+        failure_policy,
+        // A call that is never answered takes that long.
+        timeout_seconds: 10,
+        api_server: Some(proxy.url()),
+        ..Options::default()
+    };
+    let rejob = Rejob::start(&plane, &options);
+    let cases: Vec<_> =
+        calls(client).into_iter().flat_map(|call| FAULTS.map(|fault| (call, fault))).collect();
+    let cases = Mutex::new(cases);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            scope.spawn(|| {
+                loop {
+                    let case = cases.lock().unwrap().pop();
+                    let Some((call, fault)) = case else { return };
+                    meets(&rejob, &proxy, client, call, fault);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+#[ignore = "minutes: just faults"]
+fn each_call_of_a_merge_patch_fails() {
+    each_call_fails(Client::MergePatch, "Fail");
+}
+
+#[test]
+#[ignore = "minutes: just faults"]
+fn each_call_of_a_put_fails() {
+    each_call_fails(Client::Put, "Ignore");
+}
+
+#[test]
+#[ignore = "minutes: just faults"]
+fn each_call_of_a_server_side_apply_fails() {
+    each_call_fails(Client::ForcedApply, "Ignore");
+}
+
+#[test]
+#[ignore = "minutes: just faults"]
+fn each_call_of_kubectl_apply_fails() {
+    each_call_fails(Client::Apply, "Fail");
+}
+
+#[test]
+#[ignore = "minutes: just faults"]
+fn each_call_of_kubectl_apply_server_side_fails() {
+    each_call_fails(Client::ServerSideApply, "Fail");
+}

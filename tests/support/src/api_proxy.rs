@@ -1,0 +1,263 @@
+//! A proxy between rejob and the API server, which makes one call of a replacement fail.
+//!
+//! A call is told by its method, path and body, so that a test names it by what it is for. A fault is
+//! armed for a namespace and happens once; every other call goes through as it is, with the caller's
+//! own credentials.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, header};
+use hyper_util::rt::TokioIo;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::plane::ControlPlane;
+use super::tls;
+use super::user::{User, runtime};
+
+/// A call of a replacement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// GET of the Namespace.
+    OptIn,
+    /// SubjectAccessReview: may the user delete the Job?
+    MayDelete,
+    /// SubjectAccessReview: may the user create Jobs?
+    MayCreate,
+    /// Dry run of the new Job under another name.
+    Probe,
+    /// Dry run of the dormant Job under another name.
+    ProbeDormant,
+    /// Dry run of the new Job under its own name.
+    DryRun,
+    /// Dry run of the dormant Job under its own name.
+    DryRunDormant,
+    /// The list of the old Job's Pods.
+    Pods,
+    /// The deletion of the old Job.
+    Delete,
+    /// The creation of the dormant Job.
+    Create,
+}
+
+/// What becomes of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It is held until rejob has given it up, and carried out then.
+    Late,
+    /// The connection is cut; the call does not reach the API server.
+    CutBefore,
+    /// It is carried out, and the connection is cut instead of the answer.
+    CutAfter,
+    /// It is answered with that status and does not reach the API server.
+    Status(u16),
+}
+
+/// The proxy; dropping it ends it.
+pub struct ApiProxy {
+    url: String,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+struct Shared {
+    upstream: kube::Client,
+    armed: Mutex<BTreeMap<String, (Call, Fault)>>,
+    // Namespaces in which a late call has not been carried out yet.
+    late: Mutex<BTreeSet<String>>,
+}
+
+impl ApiProxy {
+    /// Starts it on a loopback port, with a certificate of the control plane's CA.
+    pub fn start(plane: &ControlPlane) -> Self {
+        let shared = Arc::new(Shared {
+            upstream: User::outsider(plane, &plane.url()).client(),
+            armed: Mutex::default(),
+            late: Mutex::default(),
+        });
+        let tls = tls::acceptor(plane.pki());
+        let listener = runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.expect("bind a loopback port");
+        let port = listener.local_addr().expect("the port of a listener").port();
+        let of_server = shared.clone();
+        let server = runtime().spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (tls, shared) = (tls.clone(), of_server.clone());
+                tokio::spawn(async move {
+                    let Ok(stream) = tls.accept(stream).await else { return };
+                    let service =
+                        hyper::service::service_fn(|request| serve(request, shared.clone()));
+                    let http = hyper::server::conn::http1::Builder::new();
+                    // A cut connection is an error of the service.
+                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        Self { url: format!("https://127.0.0.1:{port}"), shared, server }
+    }
+
+    /// Its address, for a kubeconfig.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Lets that call of the namespace fail in that way, once.
+    pub fn arm(&self, namespace: &str, call: Call, fault: Fault) {
+        lock(&self.shared.armed).insert(namespace.to_owned(), (call, fault));
+    }
+
+    /// Whether the fault has happened.
+    pub fn has_happened(&self, namespace: &str) -> bool {
+        !lock(&self.shared.armed).contains_key(namespace)
+    }
+
+    /// Whether no call of the namespace is still to be carried out late.
+    pub fn is_settled(&self, namespace: &str) -> bool {
+        !lock(&self.shared.late).contains(namespace)
+    }
+}
+
+impl Drop for ApiProxy {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The connection ends without an answer.
+#[derive(Debug)]
+struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection is cut")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+async fn serve(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, Cut> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+    let told = recognize(&head.method, &head.uri, &body);
+    let fault = told.as_ref().and_then(|(namespace, call)| {
+        let mut armed = lock(&shared.armed);
+        let (wanted, fault) = armed.get(namespace).copied()?;
+        if wanted != *call {
+            return None;
+        }
+        if fault == Fault::Late {
+            lock(&shared.late).insert(namespace.clone());
+        }
+        armed.remove(namespace);
+        Some(fault)
+    });
+    match fault {
+        None => forward(&shared, head, body).await,
+        Some(Fault::CutBefore) => Err(Cut),
+        Some(Fault::CutAfter) => {
+            forward(&shared, head, body).await?;
+            Err(Cut)
+        }
+        Some(Fault::Status(code)) => Ok(refusal(code)),
+        Some(Fault::Late) => {
+            // Dropped with this future, which is when the caller has closed the connection.
+            let (_waits, given_up) = oneshot::channel::<Infallible>();
+            let namespace = told.map(|(namespace, _)| namespace).unwrap_or_default();
+            tokio::spawn(async move {
+                let _ = given_up.await;
+                let _ = forward(&shared, head, body).await;
+                lock(&shared.late).remove(&namespace);
+            });
+            std::future::pending().await
+        }
+    }
+}
+
+async fn forward(
+    shared: &Shared,
+    head: http::request::Parts,
+    body: Bytes,
+) -> Result<Response<Full<Bytes>>, Cut> {
+    let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let mut request = Request::builder().method(head.method).uri(target);
+    for (name, value) in &head.headers {
+        if ![header::HOST, header::ACCEPT_ENCODING, header::CONTENT_LENGTH].contains(name) {
+            request = request.header(name, value);
+        }
+    }
+    let request = request.body(Body::from(body.to_vec())).map_err(|_| Cut)?;
+    let (head, body) = shared.upstream.send(request).await.map_err(|_| Cut)?.into_parts();
+    let body = body.collect_bytes().await.map_err(|_| Cut)?;
+    let mut answer = Response::builder().status(head.status);
+    for (name, value) in &head.headers {
+        if ![header::TRANSFER_ENCODING, header::CONTENT_LENGTH].contains(name) {
+            answer = answer.header(name, value);
+        }
+    }
+    answer.body(Full::new(body)).map_err(|_| Cut)
+}
+
+/// An answer as the API server gives it when it is overloaded or in trouble.
+fn refusal(code: u16) -> Response<Full<Bytes>> {
+    let reason = match code {
+        429 => "TooManyRequests",
+        503 => "ServiceUnavailable",
+        _ => "InternalError",
+    };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "a fault of the test", "reason": reason, "code": code,
+    });
+    let answer = Response::builder().status(code).header(header::CONTENT_TYPE, "application/json");
+    let answer = if code == 429 { answer.header(header::RETRY_AFTER, "1") } else { answer };
+    answer.body(Full::new(Bytes::from(status.to_string()))).expect("an answer")
+}
+
+/// The namespace of a call and what it is for; `None` for a call that no replacement makes.
+fn recognize(method: &Method, uri: &hyper::Uri, body: &[u8]) -> Option<(String, Call)> {
+    let object = || serde_json::from_slice::<Value>(body).ok();
+    let segments: Vec<_> = uri.path().split('/').skip(1).collect();
+    let (namespace, call) = match (method, segments.as_slice()) {
+        (&Method::GET, ["api", "v1", "namespaces", namespace]) => (*namespace, Call::OptIn),
+        (&Method::GET, ["api", "v1", "namespaces", namespace, "pods"]) => (*namespace, Call::Pods),
+        (&Method::POST, ["apis", "authorization.k8s.io", "v1", "subjectaccessreviews"]) => {
+            let review = object()?;
+            let attributes = &review["spec"]["resourceAttributes"];
+            let verb = attributes["verb"].as_str()?;
+            let call = if verb == "delete" { Call::MayDelete } else { Call::MayCreate };
+            return Some((attributes["namespace"].as_str()?.to_owned(), call));
+        }
+        (&Method::DELETE, ["apis", "batch", "v1", "namespaces", namespace, "jobs", _]) => {
+            (*namespace, Call::Delete)
+        }
+        (&Method::POST, ["apis", "batch", "v1", "namespaces", namespace, "jobs"]) => {
+            let metadata = object()?["metadata"].take();
+            let another_name = metadata["name"].is_null();
+            let dormant = !metadata["labels"]["rejob.dev/dormant"].is_null();
+            let dry_run = uri.query().is_some_and(|query| query.contains("dryRun"));
+            let call = match (dry_run, another_name, dormant) {
+                (false, ..) => Call::Create,
+                (true, true, false) => Call::Probe,
+                (true, true, true) => Call::ProbeDormant,
+                (true, false, false) => Call::DryRun,
+                (true, false, true) => Call::DryRunDormant,
+            };
+            (*namespace, call)
+        }
+        _ => return None,
+    };
+    Some((namespace.to_owned(), call))
+}
