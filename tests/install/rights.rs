@@ -56,7 +56,7 @@ const RIGHTS: [(&str, &str, &str, Breaks); 13] = [
             "rejob_api_requests_total{verb=\"get\",resource=\"jobs\",code=\"403\"}",
         ),
     ),
-    ("", "events", "create", Breaks::Event("cannot create the Event about a replacement")),
+    ("", "events", "create", Breaks::Event("cannot create the Event Replaced")),
     ("batch", "jobs", "list", Breaks::Reaper("cannot list dormant Jobs")),
     (
         "admissionregistration.k8s.io",
