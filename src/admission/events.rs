@@ -10,71 +10,59 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
+use super::facts::opts_in;
 use crate::decide::Report;
 use crate::job::{Job, entry_index};
 use crate::kubernetes::{Cluster, JobEvent};
 use crate::reason::Reason;
 use crate::replacement::Plan;
-use crate::review::UserInfo;
+use crate::review::{UserInfo, requester};
 
 /// How often the new Job is looked for: the pause doubles, so the last look is after 13 s.
 const LOOKS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
-/// The most that is told of what changes, in characters; the whole message has at most 1024 bytes.
+/// The longest message, and the most that is told of what changes in it, in characters.
+const LONGEST: usize = 1000;
 const LONGEST_CHANGE: usize = 600;
 
 /// Tells about a replacement, once the new Job's uid is known.
 pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Plan, uid: Option<String>) {
     let uid = if uid.is_some() { uid } else { look_up(cluster.as_ref(), &plan).await };
     let Some(uid) = uid else { return };
-    let message = format!(
-        "Replaced the Job with uid {} for {}: {} {}",
-        plan.uid,
-        plan.requester(),
-        described(&plan),
-        old_run(&plan)
-    );
-    let event = JobEvent {
-        namespace: &plan.namespace,
-        job: &plan.name,
-        uid: &uid,
-        reason: "Replaced",
-        message: &message,
-        once: None,
-        annotations: json!({}),
-    };
-    publish(cluster.as_ref(), event).await;
+    let message = format!("Replaced {}", old_job(&plan, LONGEST_CHANGE));
+    publish(cluster.as_ref(), about(&plan, &uid, "Replaced", message)).await;
 }
 
 /// Tells of a Job that was deleted, or may be, and for which the request has made no new one.
 pub(super) async fn lost<C: Cluster>(cluster: Arc<C>, plan: Plan, why: String) {
     let why: String = why.chars().take(LONGEST_CHANGE / 2).collect();
-    let described: String = described(&plan).chars().take(LONGEST_CHANGE / 2).collect();
-    let message = format!(
-        "Deleted the Job with uid {} for {}: {described} {}; {why}",
+    let message = format!("Deleted {}; {why}", old_job(&plan, LONGEST_CHANGE / 2));
+    publish(cluster.as_ref(), about(&plan, &plan.uid, "ReplaceFailed", message)).await;
+}
+
+/// The old Job: who had it replaced, for which change, and how its run went.
+fn old_job(plan: &Plan, longest: usize) -> String {
+    let described: String = plan.described.chars().take(longest).collect();
+    format!(
+        "the Job with uid {} for {}: {described} (old run: {}; template hash {})",
         plan.uid,
         plan.requester(),
-        old_run(&plan)
-    );
-    let event = JobEvent {
+        plan.old_run,
+        plan.hashes()
+    )
+}
+
+fn about<'a>(plan: &'a Plan, uid: &'a str, reason: &'static str, message: String) -> JobEvent<'a> {
+    JobEvent {
         namespace: &plan.namespace,
         job: &plan.name,
-        uid: &plan.uid,
-        reason: "ReplaceFailed",
-        message: &message,
+        uid,
+        reason,
+        message,
         once: None,
         annotations: json!({}),
-    };
-    publish(cluster.as_ref(), event).await;
-}
-
-fn described(plan: &Plan) -> String {
-    plan.described.chars().take(LONGEST_CHANGE).collect()
-}
-
-fn old_run(plan: &Plan) -> String {
-    format!("(old run: {}; template hash {})", plan.old_run, plan.hashes())
+    }
 }
 
 /// Who asked for what is reported.
@@ -90,14 +78,13 @@ pub(super) struct Asked {
 /// Namespace does not opt in: a forged review may name any.
 pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, asked: Asked) {
     let Asked { namespace, policy, user, manager } = asked;
-    if !matches!(cluster.namespace_policy(&namespace).await, Ok(Some(_))) {
+    if !opts_in(cluster.as_ref(), &namespace).await {
         return;
     }
-    let with = manager.as_ref().map_or(String::new(), |manager| format!(" with {manager}"));
     let message = format!(
-        "{}; asked for by {}{with}: {}",
+        "{}; asked for by {}: {}",
         report.sentence(),
-        user.username,
+        requester(&user.username, manager.as_deref()),
         report.described
     );
     let event = JobEvent {
@@ -105,7 +92,7 @@ pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, asked:
         job: &report.name,
         uid: &report.uid,
         reason: "WouldReplace",
-        message: &message,
+        message,
         once: Some(&report.key()),
         annotations: json!({
             "rejob.dev/user": user.username,
@@ -117,8 +104,9 @@ pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, asked:
     publish(cluster.as_ref(), event).await;
 }
 
-async fn publish<C: Cluster>(cluster: &C, event: JobEvent<'_>) {
+async fn publish<C: Cluster>(cluster: &C, mut event: JobEvent<'_>) {
     let (namespace, name, reason) = (event.namespace, event.job, event.reason);
+    event.message = event.message.chars().take(LONGEST).collect();
     if let Err(error) = cluster.publish_event(event).await {
         tracing::warn!(namespace, name, "cannot create the Event {reason}: {error}");
     }

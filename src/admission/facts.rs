@@ -67,8 +67,7 @@ impl<'a> RequestFacts<'a> {
     /// Whether the live Namespace opts in. Nobody waits in one that does not: such a request was
     /// forged, or is about a Job that bears the marks of a dormant one.
     pub async fn opts_in<C: Cluster>(&self, cluster: &C) -> bool {
-        let label = cluster.namespace_policy(&self.request.namespace);
-        matches!(timeout_at(self.deadline, label).await, Ok(Ok(Some(_))))
+        timeout_at(self.deadline, opts_in(cluster, &self.request.namespace)).await.unwrap_or(false)
     }
 
     /// Asks for what a decision lacks; or the decision, where there is no time for an answer.
@@ -123,6 +122,11 @@ impl<'a> RequestFacts<'a> {
             _ => false,
         }
     }
+}
+
+/// Whether the live Namespace opts in, as far as it can be read.
+pub(super) async fn opts_in<C: Cluster>(cluster: &C, namespace: &str) -> bool {
+    matches!(cluster.namespace_policy(namespace).await, Ok(Some(_)))
 }
 
 fn fact<T>(answer: Result<T, ApiError>) -> Fact<T> {

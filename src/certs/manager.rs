@@ -14,7 +14,7 @@ use super::bundle::Fingerprint;
 use super::change::{apply, describe};
 use super::clock::Clock;
 use super::configuration::WebhookConfiguration;
-use super::pace::{Pace, STEP_TIMEOUT, settled};
+use super::pace::{Pace, in_time, settled};
 pub use super::pace::{StepError, StepOutcome};
 use super::pem::CertError;
 use super::plan::{Action, Lifetimes, SecretChange, Serving, Situation, Waiting, next, serve};
@@ -148,10 +148,9 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     pub async fn run(mut self) {
         let mut pace = Pace::new("certificates", self.lives.interval);
         loop {
-            let step = tokio::time::timeout(STEP_TIMEOUT, self.step()).await;
-            let step = step.unwrap_or(Err(StepError::TimedOut));
-            let pause = pace.after(step, self.serving.is_some(), &self.readiness);
-            tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * self.random.fraction())).await;
+            let step = in_time(self.step()).await;
+            let fraction = self.random.fraction();
+            pace.rest(step, self.serving.is_some(), &self.readiness, fraction).await;
         }
     }
 

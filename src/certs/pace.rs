@@ -9,7 +9,7 @@ use super::readiness::Readiness;
 use super::store::StoreError;
 
 /// The longest that one step may take; API servers answer within seconds or not at all.
-pub(super) const STEP_TIMEOUT: Duration = Duration::from_secs(30);
+const STEP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest pause between two steps of which the first failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -48,6 +48,13 @@ pub enum StepError {
     TimedOut,
 }
 
+/// One step, which ends in time.
+pub(super) async fn in_time(
+    step: impl Future<Output = Result<StepOutcome, StepError>>,
+) -> Result<StepOutcome, StepError> {
+    tokio::time::timeout(STEP_TIMEOUT, step).await.unwrap_or(Err(StepError::TimedOut))
+}
+
 /// The outcome of a write.
 pub(super) fn settled(written: Result<(), StoreError>) -> Result<StepOutcome, StepError> {
     match written {
@@ -74,9 +81,22 @@ impl Pace {
         Self { what, interval, pause: Duration::ZERO, writes: 0, last_error: None }
     }
 
+    /// Rests after `step`, as [`Self::after`] says. `fraction`: a random number from 0 to 1, so that
+    /// replicas do not keep step.
+    pub async fn rest(
+        &mut self,
+        step: Result<StepOutcome, StepError>,
+        started: bool,
+        readiness: &Readiness,
+        fraction: f64,
+    ) {
+        let pause = self.after(step, started, readiness);
+        tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * fraction)).await;
+    }
+
     /// The pause after `step`. An error is told once, and retried with growing pauses. `started`:
     /// whether there is something to serve.
-    pub fn after(
+    fn after(
         &mut self,
         step: Result<StepOutcome, StepError>,
         started: bool,

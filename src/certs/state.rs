@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::bundle::{Anchor, Fingerprint, anchors};
 use super::issue::Keypair;
 use super::pair::{Pair, Validity, load_pair, parse};
-use super::token::Tokens;
+use super::token::{Tokens, read_with_tokens};
 
 /// The Secret's type: `tls.crt` and `tls.key` are where every tool expects them.
 pub const SECRET_TYPE: &str = "kubernetes.io/tls";
@@ -92,19 +92,7 @@ impl Retired {
 
 impl SecretState {
     fn read(json: &str) -> Readable<Self> {
-        // The parser's own words would show what it found, which may be a token.
-        let state: Self = serde_json::from_str(json).map_err(|error| {
-            format!(
-                "state.json is not understood at line {} column {}",
-                error.line(),
-                error.column()
-            )
-        })?;
-        if state.tokens.are_genuine() {
-            Ok(state)
-        } else {
-            Err("state.json: a token is not 40 hex digits".to_owned())
-        }
+        read_with_tokens("state.json", json.as_bytes(), |state: &Self| &state.tokens)
     }
 }
 

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::pem::CertError;
+use super::state::Readable;
 
 /// The length of a token: 20 random bytes in hex. API servers accept lower-case letters, digits, `-`
 /// and `.` only in a segment of `clientConfig.service.path` (`ValidateWebhookService` of
@@ -93,6 +95,26 @@ impl Tokens {
     #[must_use]
     pub fn are_genuine(&self) -> bool {
         self.accepted(true).all(is_token)
+    }
+}
+
+/// Reads the Secret's `key`, which holds tokens of the server's own.
+///
+/// # Errors
+/// Half a sentence about what is wrong, without a token.
+pub(super) fn read_with_tokens<T: DeserializeOwned>(
+    key: &str,
+    json: &[u8],
+    tokens: impl Fn(&T) -> &Tokens,
+) -> Readable<T> {
+    // The parser's own words would show what it found, which may be a token.
+    let read: T = serde_json::from_slice(json).map_err(|error| {
+        format!("{key} is not understood at line {} column {}", error.line(), error.column())
+    })?;
+    if tokens(&read).are_genuine() {
+        Ok(read)
+    } else {
+        Err(format!("{key}: a token is not 40 hex digits"))
     }
 }
 

@@ -13,13 +13,13 @@ use tracing::{error, info};
 use super::clock::Clock;
 use super::configuration::WebhookConfiguration;
 use super::manager::Random;
-use super::pace::{Pace, STEP_TIMEOUT, StepError, StepOutcome, settled};
+use super::pace::{Pace, StepError, StepOutcome, in_time, settled};
 use super::pem::CertError;
 use super::plan::Lifetimes;
 use super::readiness::Readiness;
 use super::state::{Readable, SecretData};
 use super::store::{Store, Versioned};
-use super::token::{AcceptedTokens, PublishedSince, Tokens};
+use super::token::{AcceptedTokens, PublishedSince, Tokens, read_with_tokens};
 
 /// The key of the Secret that holds the [`Tokens`].
 const KEY: &str = "tokens.json";
@@ -55,10 +55,9 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
     pub async fn run(mut self) {
         let mut pace = Pace::new("path token", self.lives.interval);
         loop {
-            let step = tokio::time::timeout(STEP_TIMEOUT, self.step()).await;
-            let step = step.unwrap_or(Err(StepError::TimedOut));
-            let pause = pace.after(step, self.started, &self.readiness);
-            tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * self.random.fraction())).await;
+            let step = in_time(self.step()).await;
+            let fraction = self.random.fraction();
+            pace.rest(step, self.started, &self.readiness, fraction).await;
         }
     }
 
@@ -144,13 +143,5 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
 
 fn read(data: &SecretData) -> Readable<Tokens> {
     let json = data.get(KEY).ok_or_else(|| format!("{KEY} is missing"))?;
-    // The parser's own words would show what it found, which may be a token.
-    let tokens: Tokens = serde_json::from_slice(json).map_err(|error| {
-        format!("{KEY} is not understood at line {} column {}", error.line(), error.column())
-    })?;
-    if tokens.are_genuine() {
-        Ok(tokens)
-    } else {
-        Err(format!("{KEY}: a token is not 40 hex digits"))
-    }
+    read_with_tokens(KEY, json, |tokens: &Tokens| tokens)
 }

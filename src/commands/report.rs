@@ -20,6 +20,7 @@ use crate::doctor::finding::plural;
 use crate::kubernetes::items;
 use crate::reason::Reason;
 use crate::reported::{Expected, Row, Sum, audit, events};
+use crate::review::requester;
 
 /// The flags of `rejob report`.
 #[derive(Debug, clap::Args)]
@@ -210,14 +211,15 @@ fn rows(source: Source, sum: &Sum, now: Timestamp) -> Vec<Vec<String>> {
             vec![key.expected.label().to_owned(), key.namespace.clone(), key.job.clone()];
         cells.push(row.requests.to_string());
         cells.extend((source == Source::Audit).then(|| row.dry_runs.to_string()));
-        cells.extend([ago(row.first), ago(row.last), by(&key.user, &key.manager), because(row)]);
+        cells.extend([
+            ago(row.first),
+            ago(row.last),
+            requester(&key.user, Some(&key.manager)),
+            because(row),
+        ]);
         rows.push(cells);
     }
     rows
-}
-
-fn by(user: &str, manager: &str) -> String {
-    if manager.is_empty() { user.to_owned() } else { format!("{user} with {manager}") }
 }
 
 fn because(row: &Row) -> String {

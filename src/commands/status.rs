@@ -16,7 +16,7 @@ use crate::doctor::checks::span;
 use crate::doctor::served_policies;
 use crate::job::Job;
 use crate::kubernetes::POLICY_LABEL;
-use crate::kubernetes::{jobs_path, namespace_path};
+use crate::kubernetes::{job_events_path, jobs_path, namespace_path};
 use crate::policy::{OnChange, WhileRunning};
 
 /// The flags of `rejob status`.
@@ -170,10 +170,7 @@ async fn replacements(
     connection: &UserConnection,
     namespace: Option<&str>,
 ) -> anyhow::Result<HashMap<String, Replaced>> {
-    let place = namespace.map_or_else(|| "/api/v1".to_owned(), namespace_path);
-    let path = format!(
-        "{place}/events?fieldSelector=reason%3DReplaced%2CinvolvedObject.kind%3DJob%2Csource%3Drejob"
-    );
+    let path = job_events_path(namespace, "Replaced");
     let events = connection.list(&path).await?;
     let read = |event: &Value| {
         let time = text_at(event, "/lastTimestamp")?.parse().ok()?;

@@ -196,27 +196,6 @@ pub fn encode(text: &str) -> String {
     })
 }
 
-/// The text that was encoded for a URL's query.
-#[must_use]
-pub fn decode(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut ahead = rest.clone();
-        let code = [ahead.next(), ahead.next()].map(|hex| char::from(hex?).to_digit(16));
-        match (byte, code) {
-            (b'%', [Some(high), Some(low)]) => {
-                // Two hexadecimal digits are a byte.
-                bytes.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                rest = ahead;
-            }
-            (b'+', _) => bytes.push(b' '),
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 /// The path of a namespace.
 #[must_use]
 pub fn namespace_path(name: &str) -> String {
@@ -233,6 +212,14 @@ pub fn jobs_path(namespace: &str) -> String {
 #[must_use]
 pub fn job_path(namespace: &str, name: &str) -> String {
     format!("{}/{}", jobs_path(namespace), encode(name))
+}
+
+/// The path of rejob's own Events about Jobs with that reason, in one namespace or in all.
+#[must_use]
+pub fn job_events_path(namespace: Option<&str>, reason: &str) -> String {
+    let place = namespace.map_or_else(|| "/api/v1".to_owned(), namespace_path);
+    let selector = format!("reason={reason},involvedObject.kind=Job,source=rejob");
+    format!("{place}/events?fieldSelector={}", encode(&selector))
 }
 
 /// The items of a list.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use http::{HeaderMap, Method, StatusCode};
 use k8s_openapi::api::core::v1::Event;
 use kube::Config;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     ApiClient, Cluster, ConnectError, FIELD_MANAGER, JobEvent, POLICY_LABEL, Right, ServerVersion,
@@ -130,13 +130,14 @@ fn creation_path(namespace: &str, field_manager: Option<&str>, dry_run: bool) ->
 }
 
 /// The options of a deletion of that very Job.
-fn deletion(uid: &str, resource_version: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "propagationPolicy": "Background",
-        "preconditions": { "uid": uid, "resourceVersion": resource_version }
-    })
+fn deletion(uid: &str, resource_version: &str) -> Map<String, Value> {
+    let preconditions = json!({ "uid": uid, "resourceVersion": resource_version });
+    Map::from_iter([
+        ("apiVersion".to_owned(), json!("v1")),
+        ("kind".to_owned(), json!("DeleteOptions")),
+        ("propagationPolicy".to_owned(), json!("Background")),
+        ("preconditions".to_owned(), preconditions),
+    ])
 }
 
 impl Cluster for KubeCluster {
@@ -217,9 +218,8 @@ impl Cluster for KubeCluster {
     ) -> Result<(), ApiError> {
         let headers = impersonation::headers(user).map_err(ApiError::not_impersonated)?;
         let mut options = deletion(uid, resource_version);
-        if let Some(options) = options.as_object_mut() {
-            options.insert("dryRun".to_owned(), json!(["All"]));
-        }
+        options.insert("dryRun".to_owned(), json!(["All"]));
+        let options = Value::Object(options);
         let (verb, resource) = (ApiVerb::DryRunDelete, ApiResource::Jobs);
         let path = job_path(namespace, name);
         let sent = self.send(verb, resource, Method::DELETE, &path, Some(&options), headers);
@@ -233,7 +233,7 @@ impl Cluster for KubeCluster {
         uid: &str,
         resource_version: &str,
     ) -> Result<(), ApiError> {
-        let options = deletion(uid, resource_version);
+        let options = Value::Object(deletion(uid, resource_version));
         let (verb, resource) = (ApiVerb::Delete, ApiResource::Jobs);
         let path = job_path(namespace, name);
         let sent =

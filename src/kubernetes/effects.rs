@@ -30,7 +30,7 @@ pub struct JobEvent<'a> {
     /// One word in CamelCase.
     pub reason: &'static str,
     /// What happened; at most 1024 bytes.
-    pub message: &'a str,
+    pub message: String,
     /// The end of the Event's name, where it is to be told once; a new one each time by `None`.
     pub once: Option<&'a str>,
     /// `metadata.annotations`, for programs.

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{Expected, Key, Reported};
-use crate::kubernetes::decode;
 use crate::reason::Reason;
 
 /// What was in a log.
@@ -143,9 +142,9 @@ impl Event {
     /// A parameter of the request that is not empty.
     fn parameter(&self, name: &str) -> Option<String> {
         let (_, query) = self.request_uri.split_once('?')?;
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let (_, value) = pairs.find(|(key, value)| *key == name && !value.is_empty())?;
-        Some(decode(value))
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let (_, value) = pairs.find(|(key, value)| key == name && !value.is_empty())?;
+        Some(value.into_owned())
     }
 }
 

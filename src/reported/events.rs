@@ -3,14 +3,13 @@
 use serde_json::Value;
 
 use super::{Expected, Key, Reported};
-use crate::kubernetes::namespace_path;
+use crate::kubernetes::job_events_path;
+use crate::review::requester;
 
 /// The path of the list of these Events, in one namespace or in all.
 #[must_use]
 pub fn path(namespace: Option<&str>) -> String {
-    let place = namespace.map_or_else(|| "/api/v1".to_owned(), namespace_path);
-    let selector = "reason%3DWouldReplace%2CinvolvedObject.kind%3DJob%2Csource%3Drejob";
-    format!("{place}/events?fieldSelector={selector}")
+    job_events_path(namespace, "WouldReplace")
 }
 
 /// What an Event tells; `None` where it is none of these.
@@ -23,10 +22,7 @@ pub fn read(event: &Value) -> Option<Reported> {
     let why_not = Some(why_not).filter(|label| !label.is_empty());
     // `SENTENCE; asked for by USER with MANAGER: CHANGES`
     let message = text("/message");
-    let who = match manager {
-        "" => format!("; asked for by {user}: "),
-        manager => format!("; asked for by {user} with {manager}: "),
-    };
+    let who = format!("; asked for by {}: ", requester(user, Some(manager)));
     let (sentence, changed) = message.split_once(&who).unwrap_or((message, ""));
     let expected = Expected::of(why_not);
     let refusal = sentence.split_once("(onChange is Report): ").map(|(_, refusal)| refusal);

@@ -185,5 +185,14 @@ fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, Invali
     })
 }
 
+/// Who asks, and with which field manager, in words; an empty one is none.
+#[must_use]
+pub fn requester(user: &str, manager: Option<&str>) -> String {
+    match manager.filter(|manager| !manager.is_empty()) {
+        Some(manager) => format!("{user} with {manager}"),
+        None => user.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -79,9 +79,7 @@ async fn what_stands_against_it_is_told() {
 async fn a_dry_run_publishes_no_event() {
     let fake = Arc::new(Fake::new(|_, _| None));
     reported(&fake, &job("a:1"), true).await;
-    for _ in 0..1000 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    all_is_quiet().await;
     assert_eq!(fake.count("tell"), 0);
 }
 
@@ -141,9 +139,7 @@ async fn where_the_live_namespace_does_not_opt_in_no_event_is_published() {
             job["metadata"]["finalizers"] = finalizers.clone();
         }
         answer(&service, review(&old, &object, false)).await;
-        for _ in 0..1000 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        all_is_quiet().await;
         assert_eq!(fake.count("tell"), 0, "{:?}", fake.names());
     }
 }

@@ -284,7 +284,7 @@ async fn an_event_is_about_its_job_and_told_once_where_that_is_asked() {
         job: "nightly",
         uid: "new",
         reason: "Replaced",
-        message: "Replaced it",
+        message: "Replaced it".to_owned(),
         once,
         annotations: json!({ "rejob.dev/user": "anna" }),
     };

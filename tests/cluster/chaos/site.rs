@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use support::clock::WallClock;
 use support::namespace::Namespace;
 use support::plane::{self, ControlPlane};
-use support::rejob::{INSTANCE, Options};
+use support::rejob::{INSTANCE, Options, account, allow};
 use support::user::User;
 use support::{guard, net, paths, wait, webhooks};
 
@@ -49,7 +49,7 @@ impl<'p> Site<'p> {
         let second = plane.another(&plane::Options { no_watch_cache: true, ..Default::default() });
         let admins = [plane.admin(), second.admin()];
         let system = plane.namespace("rejob-system", &[]);
-        let account = account(plane, &system, &instance);
+        let account = account(plane, &system, &instance, &rules());
         let ports: Vec<_> = (0..replicas).map(|_| (net::free_port(), net::free_port())).collect();
         let relay = Relay::start(ports.clone());
         let options = Options { failure_policy, timeout_seconds: 10, ..Options::default() };
@@ -167,31 +167,15 @@ fn url(user: &User) -> String {
     config["clusters"][0]["cluster"]["server"].as_str().expect("a URL").to_owned()
 }
 
-/// A service account with the rights of an installation that manages its own certificates.
-fn account(plane: &ControlPlane, system: &Namespace, name: &str) -> User {
-    let admin = plane.admin();
-    let metadata = json!({ "name": name });
-    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", system.name());
-    admin.post(&accounts, &json!({ "metadata": metadata })).ok();
-    let rule = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
-    let rules = [
-        rule("batch", "jobs", &["create", "get", "list", "delete"]),
-        rule("", "pods", &["list"]),
-        rule("", "namespaces", &["get"]),
-        rule("", "events", &["create"]),
-        rule("", "secrets", &["create", "get", "patch"]),
-        rule("authorization.k8s.io", "subjectaccessreviews", &["create"]),
-        rule("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &["get", "patch"]),
-    ];
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    admin
-        .post(&format!("{rbac}/clusterroles"), &json!({ "metadata": metadata, "rules": rules }))
-        .ok();
-    let binding = json!({
-        "metadata": metadata,
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
-        "subjects": [{ "kind": "ServiceAccount", "name": name, "namespace": system.name() }],
-    });
-    admin.post(&format!("{rbac}/clusterrolebindings"), &binding).ok();
-    plane.service_account(system.name(), name)
+/// The rights of an installation that manages its own certificates.
+fn rules() -> [Value; 7] {
+    [
+        allow("batch", "jobs", &["create", "get", "list", "delete"]),
+        allow("", "pods", &["list"]),
+        allow("", "namespaces", &["get"]),
+        allow("", "events", &["create"]),
+        allow("", "secrets", &["create", "get", "patch"]),
+        allow("authorization.k8s.io", "subjectaccessreviews", &["create"]),
+        allow("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &["get", "patch"]),
+    ]
 }

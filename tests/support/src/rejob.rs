@@ -115,7 +115,7 @@ impl<'p> Rejob<'p> {
         let jobs = if policies.replaces() { all } else { &all[..2] };
         let account = options
             .cluster
-            .then(|| service_account(plane, &admin, &instance, &configuration, jobs, options));
+            .then(|| service_account(plane, &instance, &configuration, jobs, options));
         if let Some(account) = &account {
             let direct = fs::read_to_string(account.kubeconfig()).expect("read a kubeconfig");
             let url = plane.url();
@@ -295,18 +295,11 @@ const CONFIGURATIONS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebh
 /// those of a resource that is forbidden.
 fn service_account(
     plane: &ControlPlane,
-    admin: &User,
     name: &str,
     configuration: &str,
     jobs: &[&str],
     options: &Options<'_>,
 ) -> User {
-    let namespace = plane.namespace("rejob-system", &[]);
-    let metadata = json!({ "name": name });
-    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", namespace.name());
-    admin.post(&accounts, &json!({ "metadata": metadata })).ok();
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    let allow = |group: &str, resource: &str, verbs: &[&str]| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
     let mut rules = vec![
         allow("batch", "jobs", jobs),
         allow("", "pods", &["list"]),
@@ -333,6 +326,21 @@ fn service_account(
         vec![allow("authorization.k8s.io", "subjectaccessreviews", &["create"])]
     });
     rules.retain(|rule| options.forbidden.is_none_or(|resource| rule["resources"][0] != resource));
+    account(plane, &plane.namespace("rejob-system", &[]), name, &rules)
+}
+
+/// A rule of RBAC.
+pub fn allow(group: &str, resource: &str, verbs: &[&str]) -> Value {
+    json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs })
+}
+
+/// A service account with those rules in the whole cluster.
+pub fn account(plane: &ControlPlane, namespace: &Namespace, name: &str, rules: &[Value]) -> User {
+    let admin = plane.admin();
+    let metadata = json!({ "name": name });
+    let accounts = format!("/api/v1/namespaces/{}/serviceaccounts", namespace.name());
+    admin.post(&accounts, &json!({ "metadata": metadata })).ok();
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
     let role = json!({ "metadata": metadata, "rules": rules });
     admin.post(&format!("{rbac}/clusterroles"), &role).ok();
     let binding = json!({

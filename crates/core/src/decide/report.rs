@@ -3,7 +3,6 @@
 
 use crate::job::{Change, TemplateHash};
 use crate::patch::Draft;
-use crate::policy::OnChange;
 use crate::reason::Reason;
 
 use super::context::Question;
@@ -131,7 +130,6 @@ pub(super) fn decide(
     draft: Draft<'_>,
     mut warnings: Warnings,
 ) -> Result<Decision, Question> {
-    debug_assert_eq!(update.policy.on_change, OnChange::Report);
     let rerun = update.asks_for_a_rerun();
     if changes.is_empty() && !rerun {
         return Ok(Decision::patched(Reason::Unchanged, draft, warnings));

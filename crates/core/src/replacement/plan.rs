@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use crate::job::{Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take_generated};
 use crate::reason::Reason;
-use crate::review::UserInfo;
+use crate::review::{UserInfo, requester};
 
 use super::record::identity;
 use super::{Outcome, Record};
@@ -89,11 +89,7 @@ impl Plan {
     /// Who asks, and with which field manager, in words.
     #[must_use]
     pub fn requester(&self) -> String {
-        let user = &self.user.username;
-        match self.field_manager.as_deref() {
-            Some(manager) => format!("{user} with {manager}"),
-            None => user.clone(),
-        }
+        requester(&self.user.username, self.field_manager.as_deref())
     }
 
     /// The hashes before and after, in words.
