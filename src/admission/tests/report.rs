@@ -157,3 +157,16 @@ async fn that_no_time_would_be_left_to_create_is_told() {
     let (answer, _, _) = reported(&fake, &job("a:1"), false).await;
     assert_eq!(answer["auditAnnotations"]["why-not"], "no_time", "{answer}");
 }
+
+/// Kubernetes allows 1024 bytes, and a user may have any name.
+#[tokio::test(start_paused = true)]
+async fn an_event_is_no_longer_than_kubernetes_allows() {
+    let fake = Arc::new(Fake::new(|_, _| None));
+    let (service, _) = reporting(Some(Arc::clone(&fake)));
+    let text = String::from_utf8(review(&job("a:1"), &job("a:2"), false).to_vec()).unwrap();
+    let body = text.replace("\"ada\"", &format!("\"{}\"", "a".repeat(2000)));
+    answer(&service, Bytes::from(body)).await;
+    settled(&fake, "tell").await;
+    let event = fake.sent.lock().unwrap().last().cloned().unwrap();
+    assert_eq!(event[2].as_str().unwrap().len(), 1000);
+}
