@@ -197,7 +197,7 @@ impl<C: Cluster> Admission<C> {
     async fn in_turn(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.deadline;
         if plan.dry_run {
-            return run(cluster, plan, facts.policy, deadline, facts.creation).await;
+            return run(cluster, plan, facts.policy, deadline, facts.probe).await;
         }
         let _lock = self.locks.wait(plan, deadline, facts.opts_in(cluster)).await;
         if self.history.deleted.contains(&plan.uid) {
@@ -216,7 +216,7 @@ impl<C: Cluster> Admission<C> {
             facts.look_at_pods(cluster).await;
             return Outcome::Working;
         }
-        let outcome = run(cluster, plan, facts.policy, deadline, facts.creation).await;
+        let outcome = run(cluster, plan, facts.policy, deadline, facts.probe).await;
         match outcome {
             Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.uid),
             Outcome::Working => facts.context.pods = Fact::Unasked,

@@ -16,17 +16,28 @@ use crate::replacement::{
 /// The first pause before a creation is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
-/// Carries a plan out and tells how it ended. Never later than `deadline`. `creation` is what a
-/// creation in a dry run has taken before.
+/// What a creation in a dry run under another name, before the plan was carried out, tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Probe {
+    /// What it took; zero without one.
+    pub took: Duration,
+    /// Whether it was accepted.
+    pub accepted: bool,
+}
+
+/// Carries a plan out and tells how it ended. Never later than `deadline`.
 pub async fn run<C: Cluster>(
     cluster: &C,
     plan: &Plan,
     policy: &str,
     deadline: Instant,
-    creation: Duration,
+    probe: Probe,
 ) -> Outcome {
-    let mut time = Time { left: left(deadline), creation };
+    let mut time = Time { left: left(deadline), creation: probe.took };
     let mut execution = Execution::new(plan, policy, time);
+    if probe.accepted {
+        execution = execution.dormant_tried();
+    }
     if cluster.checks_as_user() {
         execution = execution.as_user();
     }

@@ -1,10 +1,9 @@
 //! Facts that only the cluster knows, asked for when a decision lacks them.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
+use super::driver::Probe;
 use super::places::{Place, Places};
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
@@ -20,8 +19,8 @@ pub(super) struct RequestFacts<'a> {
     pub policy: &'a str,
     pub request: &'a Request,
     pub deadline: Instant,
-    /// What a creation in a dry run took, where there was one.
-    pub creation: Duration,
+    /// The creation in a dry run, where there was one.
+    pub probe: Probe,
     place: Option<Place>,
 }
 
@@ -32,7 +31,7 @@ impl<'a> RequestFacts<'a> {
         request: &'a Request,
         deadline: Instant,
     ) -> Self {
-        Self { context, policy, request, deadline, creation: Duration::ZERO, place: None }
+        Self { context, policy, request, deadline, probe: Probe::default(), place: None }
     }
 
     /// The stored Job.
@@ -85,7 +84,7 @@ impl<'a> RequestFacts<'a> {
                     let (reason, message) = no_time(&plan);
                     return Some(super::refused(reason, message));
                 };
-                self.creation = begun.elapsed();
+                self.probe = Probe { took: begun.elapsed(), accepted: created.is_ok() };
                 self.context.creation = fact(created);
             }
             (Question::Pods, Some(cluster)) => {

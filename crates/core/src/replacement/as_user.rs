@@ -6,7 +6,7 @@
 
 use crate::reason::Reason;
 
-use super::{Effect, Mode, Outcome, Plan, Reply};
+use super::{Effect, Outcome, Plan, Reply};
 
 const CHECKS: [Effect; 3] = [Effect::OptIn, Effect::DryRunDeleteAsUser, Effect::DryRunCreateAsUser];
 
@@ -14,11 +14,8 @@ const CHECKS_OF_DORMANT: [Effect; 4] =
     [Effect::OptIn, Effect::DryRunDeleteAsUser, Effect::DryRunCreateAsUser, Effect::DryRunDormant];
 
 /// The checks, all at the same time.
-pub(super) fn checks(mode: Mode) -> &'static [Effect] {
-    match mode {
-        Mode::Apply => &CHECKS,
-        Mode::Recreate => &CHECKS_OF_DORMANT,
-    }
+pub(super) fn checks(tries_dormant: bool) -> &'static [Effect] {
+    if tries_dormant { &CHECKS_OF_DORMANT } else { &CHECKS }
 }
 
 /// Why a check in the user's name does not let the replacement go on, where that is not said as it is

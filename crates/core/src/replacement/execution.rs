@@ -36,8 +36,8 @@ impl Time {
 const CHECKS: [Effect; 4] =
     [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
 
-/// The checks where rejob itself makes the new Job. Both forms are tried: a policy may refuse a Job
-/// that starts no Pod, or one that starts too many.
+/// The checks where rejob itself makes the new Job, and has not tried it. Both forms are tried: a
+/// policy may refuse a Job that starts no Pod, or one that starts too many.
 const CHECKS_OF_DORMANT: [Effect; 5] = [
     Effect::OptIn,
     Effect::MayDelete,
@@ -88,6 +88,7 @@ pub struct Execution<'a> {
     plan: &'a Plan,
     policy: &'a str,
     as_user: bool,
+    dormant_tried: bool,
     state: State,
 }
 
@@ -97,13 +98,20 @@ impl<'a> Execution<'a> {
     pub fn new(plan: &'a Plan, policy: &'a str, time: Time) -> Self {
         let in_time = time.left >= time.creation + time.reserve();
         let state = if in_time { State::Checking } else { out_of_time(plan) };
-        Self { plan, policy, as_user: false, state }
+        Self { plan, policy, as_user: false, dormant_tried: false, state }
     }
 
     /// Makes the checks in the user's name.
     #[must_use]
     pub fn as_user(self) -> Self {
         Self { as_user: true, ..self }
+    }
+
+    /// Leaves out the check of the dormant form: the API server has just accepted it under another
+    /// name, and the check of the form that runs has the name.
+    #[must_use]
+    pub fn dormant_tried(self) -> Self {
+        Self { dormant_tried: true, ..self }
     }
 
     /// The effects to carry out now, all at the same time; none when it has ended.
@@ -119,10 +127,11 @@ impl<'a> Execution<'a> {
     }
 
     fn checks(&self) -> &'static [Effect] {
-        match self.plan.mode {
-            mode if self.as_user => as_user::checks(mode),
-            Mode::Apply => &CHECKS,
-            Mode::Recreate => &CHECKS_OF_DORMANT,
+        let tries_dormant = self.plan.mode == Mode::Recreate && !self.dormant_tried;
+        match (self.as_user, tries_dormant) {
+            (true, _) => as_user::checks(tries_dormant),
+            (false, false) => &CHECKS,
+            (false, true) => &CHECKS_OF_DORMANT,
         }
     }
 
