@@ -4,6 +4,7 @@
 //! in one go; a large one, and one that cannot be read so, first without its objects: only Jobs are
 //! worth the room, and nothing is wrong with an object of another kind.
 
+mod fields;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -167,7 +168,7 @@ fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, Invali
         }
         _ => Ok(None),
     };
-    Ok(Request {
+    let mut request = Request {
         object: read(request.object, "object")?,
         old_object: read(request.old_object, "oldObject")?,
         uid: request.uid,
@@ -182,7 +183,9 @@ fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, Invali
             .options
             .and_then(|options| options.0.field_manager)
             .filter(|manager| !manager.is_empty()),
-    })
+    };
+    fields::settle(&mut request)?;
+    Ok(request)
 }
 
 /// Who asks, and with which field manager, in words; an empty one is none.

@@ -9,8 +9,9 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{InvalidReview, Operation, UserInfo};
@@ -107,7 +108,7 @@ fn operation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Operation, D:
 }
 
 /// What is kept of an object in a review.
-pub(super) trait ObjectOf: DeserializeOwned {
+pub(super) trait ObjectOf: for<'de> Deserialize<'de> {
     /// The object, if it was kept.
     fn value(self) -> Option<Value>;
 }
@@ -120,6 +121,9 @@ impl ObjectOf for IgnoredAny {
 
 /// Any JSON value, whatever its keys are: `serde_json`'s own reader takes one of them for a sign
 /// that a string is to be read as JSON in its turn, however deep that is.
+///
+/// Of an object each `metadata.managedFields[].fieldsV1` is its text: [`super::fields`] reads it where
+/// a rule needs it.
 pub(super) struct Plain(Value);
 
 impl ObjectOf for Plain {
@@ -130,13 +134,44 @@ impl ObjectOf for Plain {
 
 impl<'de> Deserialize<'de> for Plain {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue).map(Self)
+        Place::Object.deserialize(deserializer).map(Self)
     }
 }
 
-struct AnyValue;
+/// Reads a JSON text as [`Plain`] does, whole.
+pub(super) fn read_value(text: &str) -> Result<Value, serde_json::Error> {
+    Place::Elsewhere.deserialize(&mut serde_json::Deserializer::from_str(text))
+}
 
-impl<'de> Visitor<'de> for AnyValue {
+/// Where in an object of a review a value stands.
+#[derive(Clone, Copy)]
+enum Place {
+    Object,
+    Metadata,
+    /// The list, and each of its entries.
+    ManagedFields,
+    Elsewhere,
+}
+
+impl Place {
+    fn below(self, key: &str) -> Self {
+        match (self, key) {
+            (Self::Object, "metadata") => Self::Metadata,
+            (Self::Metadata, "managedFields") => Self::ManagedFields,
+            _ => Self::Elsewhere,
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Place {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Place {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -173,7 +208,7 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
-        while let Some(Plain(item)) = items.next_element()? {
+        while let Some(item) = items.next_element_seed(self)? {
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -181,7 +216,12 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
-        while let Some((key, Plain(value))) = fields.next_entry::<String, _>()? {
+        while let Some(key) = fields.next_key::<String>()? {
+            let value = if matches!(self, Self::ManagedFields) && key == "fieldsV1" {
+                Value::String(fields.next_value::<&RawValue>()?.get().to_owned())
+            } else {
+                fields.next_value_seed(self.below(&key))?
+            };
             map.insert(key, value);
         }
         Ok(Value::Object(map))
@@ -214,7 +254,7 @@ pub(super) fn read<O: ObjectOf>(body: &[u8]) -> Result<Review<O>, InvalidReview>
 }
 
 /// The sentence about JSON that cannot be read.
-fn malformed(error: serde_json::Error) -> InvalidReview {
+pub(super) fn malformed(error: serde_json::Error) -> InvalidReview {
     InvalidReview::Malformed(if error.is_eof() {
         format!("the JSON breaks off at line {} column {}", error.line(), error.column())
     } else {
