@@ -4,8 +4,9 @@
 //! `tracing`'s filter, so that one module can be turned up in a running installation
 //! (`info,rejob::server=debug`).
 
-use std::io::IsTerminal;
+use std::io::{BufWriter, IsTerminal};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -108,13 +109,39 @@ pub enum TelemetryError {
     Twice(tracing::subscriber::SetGlobalDefaultError),
 }
 
+/// How many lines of a server wait to be written before the next one waits, too.
+const LINES: usize = 1024;
+
 /// Sends the events of this process to standard error.
 ///
 /// # Errors
 /// When the level is not understood, or logging was set up before.
 pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
+    install(args, std::io::stderr)
+}
+
+/// As [`init`], for a server: a thread of its own writes the lines, so that no request waits for
+/// standard error, and lines that come together are one write. None is dropped; those that wait are
+/// written when the guard is dropped.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_server(args: &LogArgs) -> Result<WorkerGuard, TelemetryError> {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(false)
+        .buffered_lines_limit(LINES)
+        .thread_name("log")
+        .finish(BufWriter::new(std::io::stderr()));
+    install(args, writer)?;
+    Ok(guard)
+}
+
+fn install<W>(args: &LogArgs, writer: W) -> Result<(), TelemetryError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let color = args.log_format == LogFormat::Text && std::io::stderr().is_terminal();
-    let subscriber = subscriber(args, color, std::io::stderr)?;
+    let subscriber = subscriber(args, color, writer)?;
     tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::Twice)
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::admission::reaper::{self, Reaper};
 use crate::admission::{Admission, Identity};
@@ -74,13 +75,17 @@ pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
         eprintln!("rejob: {error}");
         return Ok(ExitCode::from(2));
     }
-    telemetry::init(&args.telemetry)?;
+    // Held to the end: dropping it writes the last lines.
+    let _log = telemetry::init_server(&args.telemetry)?;
     let policies = args.policies.load()?;
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .context("cannot start the threads of the server; is the limit of processes reached?")?
-        .block_on(serve(args, policies))
+        .context("cannot start the threads of the server; is the limit of processes reached?")?;
+    let ended = runtime.block_on(serve(args, policies));
+    // A second signal waits for nothing.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode> {
@@ -147,18 +152,23 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
         // The supply is kept: what it serves stays in use.
         std::future::pending::<()>().await;
     });
-    server
-        .run(async move {
+    let (again, signaled_again) = oneshot::channel();
+    let served = server.run(async move {
+        signals.next().await;
+        tokio::spawn(async move {
             signals.next().await;
-            tokio::spawn(async move {
-                signals.next().await;
-                tracing::warn!("second signal: ending at once");
-                std::process::exit(1);
-            });
-        })
-        .await;
+            let _ = again.send(());
+        });
+    });
+    let code = tokio::select! {
+        () = served => ExitCode::SUCCESS,
+        Ok(()) = signaled_again => {
+            tracing::warn!("second signal: ending at once");
+            ExitCode::FAILURE
+        }
+    };
     drop(greeting);
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// Starts the reaper, which needs to know what guards dormant Jobs.

@@ -132,6 +132,8 @@ fn a_second_signal_ends_it_at_once() {
     server.signal("TERM");
     line_with(&mut server.stderr, "draining");
     server.signal("TERM");
+    // The log is written to its last line.
+    line_with(&mut server.stderr, "second signal: ending at once");
     assert_eq!(server.exit_code(), Some(1));
 }
 
