@@ -34,9 +34,13 @@ lint:
 docs:
     UPDATE_DOCS=1 cargo test --lib --test core --test program --test chart -- docs _doc
 
-# Measure speed: all benches, or one of decide, serve and replace
-bench name="*":
-    cargo bench --bench '{{ name }}'
+# Measure speed: all benches but the soak, or one of decide, serve, replace and peers
+bench *names="decide serve replace peers":
+    for name in {{ names }}; do cargo bench --bench "$name"; done
+
+# Keep rejob under half of its load for so many minutes, then beside idle and slow clients
+soak minutes="10":
+    REJOB_SOAK_MINUTES={{ minutes }} cargo bench --bench soak
 
 # Fuzz a target (review, hash, policy_file, manifest) for so many seconds
 fuzz target="review" seconds="600":

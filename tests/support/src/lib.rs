@@ -29,6 +29,7 @@ pub mod guard;
 pub mod helm;
 pub mod hook;
 pub mod kubelet;
+pub mod load;
 pub mod manifest;
 pub mod namespace;
 pub mod net;

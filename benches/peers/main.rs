@@ -1,0 +1,73 @@
+//! rejob beside two webhooks as a day's work gives them: one on kube's admission types and axum, one
+//! on controller-runtime. All three are under the same load in turns of half a second.
+//!
+//! Each of them gives a created Job a TTL and its template's hash, and compares the templates of an
+//! update. rejob has no cluster here, as the others have none: what is measured is the review.
+//!
+//! `cargo bench --bench peers` (`REJOB_BENCH_ROUNDS` rounds, 10 by default; takes Go, and builds both
+//! peers once)
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a bench fails by panicking"
+)]
+
+mod reviews;
+mod servers;
+
+use std::time::Duration;
+
+use support::load::{Pace, Summary, measure};
+
+use servers::Server;
+
+fn main() {
+    let rounds = std::env::var("REJOB_BENCH_ROUNDS").ok().map_or(10, |n| n.parse().unwrap());
+    let pace = Pace { rounds, turn: Duration::from_millis(500) };
+    let files = tempfile::tempdir().unwrap();
+    let servers = Server::all(files.path());
+    let idle: Vec<_> = servers.iter().map(|server| server.target.resident()).collect();
+    println!(
+        "{:<16} {:>5} {:<19} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7} {:>9}",
+        "review", "conn.", "webhook", "a second", "p50", "p99", "CPU", "x CPU", "x p99", "resident"
+    );
+    for review in reviews::all() {
+        for connections in [1, 8, 64] {
+            if connections > review.most_connections {
+                continue;
+            }
+            let requests: Vec<_> =
+                servers.iter().map(|server| review.request(server.path)).collect();
+            let subjects: Vec<_> =
+                servers.iter().map(|server| &server.target).zip(&requests).collect();
+            let measured = measure(&subjects, connections, pace);
+            for (server, summary) in servers.iter().zip(&measured) {
+                line(review.name, connections, server, summary, &measured[0]);
+            }
+        }
+    }
+    for (server, idle) in servers.iter().zip(idle) {
+        println!("{}: {:.1} MB resident before the load", server.name, mega(idle));
+    }
+}
+
+fn line(review: &str, connections: usize, server: &Server, measured: &Summary, rejob: &Summary) {
+    let Summary { rate, p50, p99, processor, .. } = measured;
+    let ratio = |one: &Duration, other: &Duration| one.as_secs_f64() / other.as_secs_f64();
+    println!(
+        "{review:<16} {connections:>5} {:<19} {rate:>9.0} {p50:>9.1?} {p99:>9.1?} \
+         {processor:>9.1?} {:>7.2} {:>7.2} {:>6.0} MB",
+        server.name,
+        ratio(processor, &rejob.processor),
+        ratio(p99, &rejob.p99),
+        mega(server.target.resident()),
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn mega(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
