@@ -26,7 +26,7 @@ const CONNECTIONS: usize = 8;
 const IDLE: usize = 10_000;
 /// How many clients are slow in each way.
 const SLOW: usize = 100;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn main() {
     let minutes = std::env::var("REJOB_SOAK_MINUTES").ok().map_or(10, |n| n.parse().unwrap());

@@ -141,7 +141,7 @@ impl<C: Cluster> Admission<C> {
                 Err(question) => question,
             };
             let unasked = match facts.take_place(&self.places) {
-                Ok(()) => facts.ask(self.cluster.as_deref(), question).await,
+                Ok(()) => facts.ask(self.cluster.as_deref(), policy, question).await,
                 Err(crowded) => Some(*crowded),
             };
             match unasked {
@@ -196,10 +196,20 @@ impl<C: Cluster> Admission<C> {
     /// may have begun to work meanwhile, the facts are left so that its Pods tell.
     async fn in_turn(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.deadline;
+        // Where it is decided anew, all is asked anew.
+        let mut asked = std::mem::take(&mut facts.asked);
         if plan.dry_run {
-            return run(cluster, plan, facts.policy, deadline, facts.probe).await;
+            return run(cluster, plan, facts.policy, deadline, asked).await;
         }
-        let _lock = self.locks.wait(plan, deadline, facts.opts_in(cluster)).await;
+        let mut waits = false;
+        let may_wait = async {
+            waits = true;
+            facts.opts_in(cluster).await
+        };
+        let _lock = self.locks.wait(plan, deadline, may_wait).await;
+        if waits {
+            asked.checks = None;
+        }
         if self.history.deleted.contains(&plan.uid) {
             return Outcome::StaleView;
         }
@@ -216,7 +226,7 @@ impl<C: Cluster> Admission<C> {
             facts.look_at_pods(cluster).await;
             return Outcome::Working;
         }
-        let outcome = run(cluster, plan, facts.policy, deadline, facts.probe).await;
+        let outcome = run(cluster, plan, facts.policy, deadline, asked).await;
         match outcome {
             Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.uid),
             Outcome::Working => facts.context.pods = Fact::Unasked,

@@ -1,12 +1,13 @@
 //! Facts that only the cluster knows, asked for when a decision lacks them.
 
+use futures::future::join;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::driver::Probe;
+use super::driver::{self, Asked};
 use super::places::{Place, Places};
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
-use crate::job::{Job, pod_selector};
+use crate::job::{Job, Progress, pod_selector, progress};
 use crate::kubernetes::Cluster;
 use crate::policy::{OnChange, Policy};
 use crate::replacement::{ApiError, Record, no_time};
@@ -19,8 +20,8 @@ pub(super) struct RequestFacts<'a> {
     pub policy: &'a str,
     pub request: &'a Request,
     pub deadline: Instant,
-    /// The creation in a dry run, where there was one.
-    pub probe: Probe,
+    /// What came of the question whose difference it is, where it was asked.
+    pub asked: Asked,
     place: Option<Place>,
 }
 
@@ -31,7 +32,7 @@ impl<'a> RequestFacts<'a> {
         request: &'a Request,
         deadline: Instant,
     ) -> Self {
-        Self { context, policy, request, deadline, probe: Probe::default(), place: None }
+        Self { context, policy, request, deadline, asked: Asked::default(), place: None }
     }
 
     /// The stored Job.
@@ -57,6 +58,13 @@ impl<'a> RequestFacts<'a> {
             && policy.for_job(Job::new(object)).0.on_change == OnChange::Report
     }
 
+    /// Whether a change of the Job is a replacement, and no matter of waiting for it.
+    fn leads_to_a_replacement(&self, policy: &Policy) -> bool {
+        let object = self.request.object.as_ref().unwrap_or(&Value::Null);
+        policy.for_job(Job::new(object)).0.on_change == OnChange::Replace
+            && progress(self.old()) != Progress::Working
+    }
+
     /// Nothing is asked, for this reason.
     pub fn fail(&mut self, why: &str) {
         self.context.creation = Fact::Failed(why.to_owned());
@@ -73,18 +81,31 @@ impl<'a> RequestFacts<'a> {
     pub async fn ask<C: Cluster>(
         &mut self,
         cluster: Option<&C>,
+        policy: &Policy,
         question: Question,
     ) -> Option<Decision> {
         match (question, cluster) {
             (Question::Creation(plan), Some(cluster)) => {
-                let begun = Instant::now();
                 let (probe, manager) = (plan.probe(self.policy), plan.field_manager.as_deref());
-                let created = cluster.create(&plan.namespace, &probe, manager, true);
-                let Ok(created) = timeout_at(self.deadline, created).await else {
+                let create = async {
+                    let begun = Instant::now();
+                    let created = cluster.create(&plan.namespace, &probe, manager, true).await;
+                    (created, begun.elapsed())
+                };
+                // Most such requests replace the Job: what that takes is asked at the same time.
+                let check = async {
+                    if !self.leads_to_a_replacement(policy) {
+                        return None;
+                    }
+                    let checks = driver::check(cluster, &plan, self.policy, self.deadline).await;
+                    Some(Box::new(checks))
+                };
+                let answers = timeout_at(self.deadline, join(create, check)).await;
+                let Ok(((created, took), checks)) = answers else {
                     let (reason, message) = no_time(&plan);
                     return Some(super::refused(reason, message));
                 };
-                self.probe = Probe { took: begun.elapsed(), accepted: created.is_ok() };
+                self.asked = Asked { took, accepted: created.is_ok(), checks };
                 self.context.creation = fact(created);
             }
             (Question::Pods, Some(cluster)) => {

@@ -34,7 +34,7 @@ async fn reported(fake: &Arc<Fake>, old: &Value, dry_run: bool) -> (Value, Value
 async fn all_checks_are_made_and_told_and_nothing_is_done() {
     let fake = Arc::new(Fake::new(|_, _| None));
     let (answer, event, metrics) = reported(&fake, &job("a:1"), false).await;
-    for check in ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant", "pods"] {
+    for check in ["opt-in", "may-delete", "may-create", "probe", "dry-run", "pods"] {
         assert!(fake.count(check) > 0, "{check}: {:?}", fake.names());
     }
     let change = "spec.template.spec.containers[app].image: a:1 -> a:2";

@@ -16,8 +16,9 @@ use sha2::{Digest, Sha256};
 async fn main() {
     tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
     rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
-    let [address, certificate, key] =
-        std::env::args().skip(1).collect::<Vec<_>>().try_into().expect("ADDRESS CERTIFICATE KEY");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [address, certificate, key]: [String; 3] =
+        arguments.try_into().expect("ADDRESS CERTIFICATE KEY");
     let tls = RustlsConfig::from_pem_file(certificate, key).await.unwrap();
     let app =
         Router::new().route("/mutate", post(mutate)).layer(DefaultBodyLimit::max(8 * 1024 * 1024));
