@@ -48,7 +48,17 @@ pub(in crate::job) struct Type {
     pub after: Option<fn(&mut Fields<'_>)>,
 }
 
+/// A struct with these fields.
+pub(super) const fn of(fields: &'static [Field]) -> Type {
+    Type { fields, after: None }
+}
+
 impl Type {
+    /// The same struct, with what has to be done when all its fields are in normal form.
+    pub(super) const fn then(self, after: fn(&mut Fields<'_>)) -> Self {
+        Self { after: Some(after), ..self }
+    }
+
     /// The field of that name.
     pub(in crate::job) fn field(&self, name: &str) -> Option<&'static Field> {
         self.fields.iter().find(|field| field.name == name)
