@@ -73,7 +73,6 @@ pub struct Admission<C> {
 impl<C: Cluster> Admission<C> {
     /// A service for these policies; without a cluster it replaces nothing and says so. No Job and no
     /// namespace takes more than its share of the reviews that are worked on at once.
-    #[must_use]
     pub fn new(
         policies: &PolicySet,
         cluster: Option<Arc<C>>,
@@ -321,7 +320,6 @@ fn applied_just_now(request: &Request, now: jiff::Timestamp) -> bool {
 }
 
 /// The answer where a replacement is due and there is no cluster to do it in.
-#[must_use]
 pub fn no_cluster(plan: &Plan) -> Decision {
     Decision::deny(
         Reason::NoCluster,

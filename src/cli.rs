@@ -90,7 +90,6 @@ impl Cli {
     /// The command line and the environment of this process; ends it with a message when it is
     /// wrong. A variable that is set to nothing counts as not set: that is what a Pod or a script
     /// leaves behind that fills in an optional value.
-    #[must_use]
     pub fn of_this_process() -> Self {
         let mut command = without_empty_variables(Self::command());
         if is_plugin(std::env::args_os().next()) {

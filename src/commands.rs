@@ -65,7 +65,6 @@ pub fn block_on(
 pub struct UsageError(pub String);
 
 /// Says on standard error what went wrong, and gives the exit code.
-#[must_use]
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     let message = with_causes(error.as_ref());
     // Standard error may be closed; then nobody is there to be told.

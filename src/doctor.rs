@@ -22,7 +22,6 @@ pub use facts::Facts;
 pub use finding::{Finding, Level, Report};
 
 /// Judges the facts: every check, in the order in which things depend on one another.
-#[must_use]
 pub fn examine(facts: &Facts) -> Report {
     let mut findings = Vec::new();
     for check in checks::ALL {
@@ -32,7 +31,6 @@ pub fn examine(facts: &Facts) -> Report {
 }
 
 /// The report on an API server that does not answer, or does not know the caller.
-#[must_use]
 pub fn unreachable(server: &str, why: &str) -> Report {
     let finding = Finding::problem(
         "api-server",

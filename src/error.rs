@@ -4,7 +4,6 @@ use std::error::Error;
 
 /// The error and its causes, joined by `: `; a cause that the text already tells is left out.
 /// Errors of connections say nothing themselves.
-#[must_use]
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

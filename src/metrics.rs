@@ -124,7 +124,6 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Metrics that all stand at zero.
-    #[must_use]
     pub fn new() -> Self {
         let calls = || -> Histogram { Histogram::new(CALL_BUCKETS) };
         let mut inner = Inner {
@@ -152,7 +151,6 @@ impl Metrics {
 
     /// The handles of one policy. Called once a policy when the server starts: the policies that
     /// exist are the values that the label can take, and the empty one, which is made when it is met.
-    #[must_use]
     pub fn policy(&self, name: &str) -> PolicyMetrics {
         let policy: Arc<str> = name.into();
         let duration = |operation: Operation| {
@@ -170,13 +168,11 @@ impl Metrics {
     }
 
     /// A review is being worked on until the guard is dropped.
-    #[must_use]
     pub fn review_in_flight(&self) -> GaugeGuard {
         GaugeGuard::new(&self.0.in_flight)
     }
 
     /// A connection is open until the guard is dropped.
-    #[must_use]
     pub fn connection_open(&self) -> GaugeGuard {
         GaugeGuard::new(&self.0.connections)
     }
@@ -247,7 +243,6 @@ impl Metrics {
     }
 
     /// Everything, as text.
-    #[must_use]
     pub fn exposition(&self, format: Format) -> String {
         exposition::encode(&self.0.registry, format)
     }

@@ -51,7 +51,6 @@ pub enum PolicyFileError {
 
 impl PolicyFile {
     /// The file that stands for the built-in policies.
-    #[must_use]
     pub fn builtin() -> Self {
         let set = PolicySet::builtin();
         Self { policies: set.iter().map(|(n, p)| (n.to_owned(), p.clone())).collect() }

@@ -32,7 +32,6 @@ pub enum Expected {
 
 impl Expected {
     /// Told by the reason why not; none where the Job would be replaced at once.
-    #[must_use]
     pub fn of(why_not: Option<&str>) -> Self {
         let Some(label) = why_not else { return Self::Replaced };
         match Reason::from_label(label) {
@@ -47,7 +46,6 @@ impl Expected {
     }
 
     /// The word for it.
-    #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -145,14 +143,12 @@ impl Sum {
     }
 
     /// How many requests, dry runs included, would have come to that.
-    #[must_use]
     pub fn requests(&self, expected: Expected) -> usize {
         let rows = self.rows().filter(|row| row.key.expected == expected);
         rows.map(|row| row.requests + row.dry_runs).sum()
     }
 
     /// How many Jobs.
-    #[must_use]
     pub fn jobs(&self) -> usize {
         let names = self.rows().map(|row| (&row.key.namespace, &row.key.job));
         names.collect::<BTreeSet<_>>().len()

@@ -55,7 +55,6 @@ impl History {
     }
 
     /// Whether the request was told to wait before, and only the status has changed since.
-    #[must_use]
     pub fn was_told_to_wait(&self, request: &Request, now: Instant) -> bool {
         let revision = |job: &Option<Value>| {
             job.as_ref().and_then(|job| Job::new(job).resource_version()).map(str::to_owned)

@@ -70,7 +70,6 @@ pub struct Reaper<C> {
 
 impl<C: Cluster> Reaper<C> {
     /// A reaper that has seen nothing yet.
-    #[must_use]
     pub fn new(cluster: Arc<C>, options: ReaperOptions, metrics: Metrics) -> Self {
         let seen = Seen::new(options.grace);
         Self { cluster, options, metrics, seen, kept: None }

@@ -282,7 +282,6 @@ fn checked(flag: &'static str, value: &str) -> Result<String, ArgsError> {
 }
 
 /// The names under which a Service is called: API servers use `<service>.<namespace>.svc`.
-#[must_use]
 pub fn service_names(service: &str, namespace: &str) -> Vec<String> {
     vec![
         format!("{service}.{namespace}.svc"),

@@ -14,7 +14,6 @@ pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
     /// Of a certificate in DER.
-    #[must_use]
     pub fn of(der: &[u8]) -> Self {
         Self(Sha256::digest(der).into())
     }
@@ -52,7 +51,6 @@ impl fmt::Debug for Anchor {
 
 impl Anchor {
     /// The certificate as PEM.
-    #[must_use]
     pub fn pem(&self) -> String {
         use base64::Engine as _;
         let base64 = base64::engine::general_purpose::STANDARD.encode(&self.der);
@@ -68,14 +66,12 @@ impl Anchor {
     }
 
     /// Whether it is past its end.
-    #[must_use]
     pub fn expired(&self, now: Timestamp) -> bool {
         now > self.validity.not_after
     }
 }
 
 /// The CA certificates in a PEM text, in order; what is not one is passed over.
-#[must_use]
 pub fn anchors(pem: &[u8]) -> Vec<Anchor> {
     let Ok(certificates) = Sections::certificates("CA", pem) else { return Vec::new() };
     certificates

@@ -133,7 +133,6 @@ fn unusable(reason: String) -> CertError {
 }
 
 /// How a change is told in the log.
-#[must_use]
 pub fn describe(change: &SecretChange) -> String {
     let list =
         |cas: &[Fingerprint]| cas.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

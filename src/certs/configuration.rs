@@ -34,7 +34,6 @@ impl std::fmt::Debug for WebhookConfiguration {
 
 impl WebhookConfiguration {
     /// Reads the bundles of our entries.
-    #[must_use]
     pub fn new(object: MutatingWebhookConfiguration) -> Self {
         let bundle = |entry: Entry<'_>| anchors(entry.ca_bundle().unwrap_or_default());
         let anchors = entries(&object).map(bundle).collect();
@@ -47,7 +46,6 @@ impl WebhookConfiguration {
     }
 
     /// The CA certificates of each of our entries, in the same order.
-    #[must_use]
     pub fn anchors(&self) -> &[Vec<Anchor>] {
         &self.anchors
     }
@@ -57,7 +55,6 @@ impl WebhookConfiguration {
     ///
     /// The next token in a path is left there: it was published from a newer Secret than the one
     /// that was read, and takes over if this one is the newest now.
-    #[must_use]
     pub fn patch(&self, bundle: Option<&str>, tokens: &Tokens) -> Option<Value> {
         let mut webhooks = Vec::new();
         for entry in self.entries() {
@@ -77,7 +74,6 @@ impl WebhookConfiguration {
     }
 
     /// Whether any entry's caBundle carries the CA.
-    #[must_use]
     pub fn mentions(&self, ca: Fingerprint) -> bool {
         self.anchors.iter().any(|bundle| carries(bundle, ca))
     }
@@ -91,27 +87,23 @@ impl WebhookConfiguration {
     }
 
     /// The first token in an entry's path that is of the server's making.
-    #[must_use]
     pub fn token(&self) -> Option<&str> {
         self.entries().filter_map(token).find(|token| is_token(token))
     }
 
     /// Whether every entry's path carries that token.
-    #[must_use]
     pub fn all_carry(&self, wanted: &str) -> bool {
         let mut tokens = self.entries().map(token).peekable();
         tokens.peek().is_some() && tokens.all(|token| token == Some(wanted))
     }
 
     /// Whether any entry's path carries that token.
-    #[must_use]
     pub fn any_carries(&self, wanted: &str) -> bool {
         self.entries().any(|entry| token(entry) == Some(wanted))
     }
 
     /// The names that the certificate must carry for the entries to be called, each once; hosts
     /// that no certificate can name are left out.
-    #[must_use]
     pub fn hosts(&self) -> Vec<String> {
         let hosts = self.entries().filter_map(|entry| Some(entry.target()?.host));
         let nameable = |host: &String| ServerName::try_from(host.as_str()).is_ok();

@@ -26,7 +26,6 @@ pub enum Life {
 
 impl Validity {
     /// The stage of life at `now`.
-    #[must_use]
     pub fn life(&self, now: Timestamp) -> Life {
         let left = self.not_after.duration_since(now);
         if left < SignedDuration::ZERO {

@@ -50,7 +50,6 @@ const TOKEN_LIFE: Duration = Duration::from_hours(1);
 impl Lifetimes {
     /// The pace that fits the lives: a look every 10 seconds and a minute to settle, less for
     /// lives of hours or less.
-    #[must_use]
     pub fn new(cert: Duration, ca: Duration) -> Self {
         let interval = (cert / 60).min(Duration::from_secs(10));
         let skew = (cert / 10).min(Duration::from_mins(5));
@@ -61,14 +60,12 @@ impl Lifetimes {
 
     /// When the first token of a Secret gives way. One that was `published` before does so as soon
     /// as everybody knows the others.
-    #[must_use]
     pub fn first_rotation(&self, now: Timestamp, published: Option<&str>) -> Timestamp {
         now + if published.is_some() { self.settle * 2 } else { self.token }
     }
 
     /// Whether the next token takes over. `token_for`: for how long the current one was seen in
     /// every entry.
-    #[must_use]
     pub fn token_due(
         &self,
         now: Timestamp,
@@ -86,7 +83,6 @@ impl Lifetimes {
     /// Whether the previous token is still accepted. `token_for`: for how long the current one was
     /// seen in every entry. That begins anew at a restart, so the wall clock counts too where the
     /// replica found the current one there when it started.
-    #[must_use]
     pub fn previous_accepted(
         &self,
         now: Timestamp,
@@ -100,7 +96,6 @@ impl Lifetimes {
     }
 
     /// When a certificate is to be renewed.
-    #[must_use]
     pub fn due(&self, validity: Validity) -> Timestamp {
         let life = Duration::try_from(validity.not_after.duration_since(validity.not_before));
         let (numerator, denominator) = self.renew;
@@ -175,7 +170,6 @@ pub enum Waiting {
 }
 
 /// The next action, the first rule that applies.
-#[must_use]
 pub fn next(situation: Situation<'_>) -> Action {
     let now = situation.now;
     let Some(secret) = situation.secret else { return Action::Write(SecretChange::Create) };
@@ -300,7 +294,6 @@ pub struct Serving {
 ///
 /// It needs its CA to be published; for `settle` if what is served now still works, because not
 /// every API server has seen the caBundle at once.
-#[must_use]
 pub fn serve(situation: Situation<'_>, serving: Option<Serving>) -> Option<Serving> {
     let secret = situation.secret?;
     let (Ok(ca), Ok(leaf)) = (&secret.ca, &secret.leaf) else { return None };

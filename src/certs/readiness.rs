@@ -21,13 +21,11 @@ pub struct Readiness {
 
 impl Readiness {
     /// Ready as soon as `resolver` serves a valid certificate.
-    #[must_use]
     pub fn of(resolver: CertResolver) -> Self {
         Self { resolver, waiting: Arc::default() }
     }
 
     /// As [`Readiness::of`], and not before [`Readiness::published`] was called.
-    #[must_use]
     pub fn when_published(resolver: CertResolver) -> Self {
         let readiness = Self::of(resolver);
         let first = "the first look at the Secret and the webhook configuration".to_owned();

@@ -27,13 +27,11 @@ impl Default for CertResolver {
 
 impl CertResolver {
     /// One that serves nothing yet.
-    #[must_use]
     pub fn empty() -> Self {
         Self { current: Arc::default(), validity: Arc::new(watch::Sender::new(None)) }
     }
 
     /// One that serves `pair`.
-    #[must_use]
     pub fn new(pair: Pair) -> Self {
         let resolver = Self::empty();
         resolver.set(pair);
@@ -48,19 +46,16 @@ impl CertResolver {
     }
 
     /// The pair being served.
-    #[must_use]
     pub fn current(&self) -> Option<Arc<Pair>> {
         self.current.load_full()
     }
 
     /// The validity of the pair being served.
-    #[must_use]
     pub fn validity(&self) -> Option<Validity> {
         *self.validity.borrow()
     }
 
     /// Follows the validity of the pair being served; changes with each swap.
-    #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Option<Validity>> {
         self.validity.subscribe()
     }

@@ -84,7 +84,6 @@ pub struct Retired {
 
 impl Retired {
     /// The certificate, parsed; `None` when the Secret was edited.
-    #[must_use]
     pub fn anchor(&self) -> Option<Anchor> {
         anchors(self.certificate.as_bytes()).into_iter().next()
     }
@@ -117,7 +116,6 @@ impl Ca {
     }
 
     /// Its validity.
-    #[must_use]
     pub fn validity(&self) -> Validity {
         self.anchor.validity
     }
@@ -146,7 +144,6 @@ impl Leaf {
 
 impl CertSecret {
     /// Reads a Secret's data.
-    #[must_use]
     pub fn read(data: &SecretData, now: Timestamp) -> Self {
         let text = |key: &str| match data.get(key).map(|bytes| String::from_utf8(bytes.clone())) {
             Some(Ok(text)) if !text.trim().is_empty() => Ok(text),
@@ -173,7 +170,6 @@ impl CertSecret {
 
     /// The CAs that clients should trust, as one PEM text in an order that does not change when a
     /// CA changes its part.
-    #[must_use]
     pub fn bundle(&self) -> String {
         let mut anchors = self.trusted();
         anchors.sort_by_key(|anchor| anchor.fingerprint);
@@ -189,7 +185,6 @@ impl CertSecret {
     }
 
     /// The Secret's data; `None` removes a key.
-    #[must_use]
     pub fn write(&self) -> BTreeMap<String, Option<Vec<u8>>> {
         let mut data = BTreeMap::new();
         let mut set = |key: &str, text: Option<String>| {

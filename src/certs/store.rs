@@ -110,7 +110,6 @@ pub struct ClusterStore {
 
 impl ClusterStore {
     /// A store for one Secret and one `MutatingWebhookConfiguration`.
-    #[must_use]
     pub fn new(client: ApiClient, namespace: &str, secret: &str, configuration: &str) -> Self {
         Self {
             client,

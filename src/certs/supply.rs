@@ -147,7 +147,6 @@ impl Supply {
     }
 
     /// The verifier for the TLS configuration: of client certificates, or of nothing.
-    #[must_use]
     pub fn client_verifier(&self) -> Arc<dyn ClientCertVerifier> {
         match &self.client_ca {
             Some(verifier) => Arc::new(verifier.clone()),
@@ -162,7 +161,6 @@ impl Supply {
     }
 
     /// The last second of the certificate being served, for metrics.
-    #[must_use]
     pub fn not_after(&self) -> Option<Timestamp> {
         self.resolver.validity().map(|validity| validity.not_after)
     }

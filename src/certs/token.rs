@@ -92,7 +92,6 @@ impl Tokens {
     }
 
     /// Whether all have the form of the server's own tokens.
-    #[must_use]
     pub fn are_genuine(&self) -> bool {
         self.accepted(true).all(is_token)
     }
@@ -150,7 +149,6 @@ impl PublishedSince {
     }
 
     /// Whether the first look found it published: it has been so for longer than `look` tells.
-    #[must_use]
     pub fn found(&self) -> bool {
         self.found
     }
@@ -164,26 +162,22 @@ pub struct AcceptedTokens {
 }
 
 /// Accepted tokens of a server that keeps a path token: none until the first is set.
-#[must_use]
 pub fn accepted_tokens() -> AcceptedTokens {
     AcceptedTokens { required: true, digests: Arc::default() }
 }
 
 impl AcceptedTokens {
     /// For a server that keeps no path token.
-    #[must_use]
     pub fn not_required() -> Self {
         Self { required: false, digests: Arc::default() }
     }
 
     /// Whether a path without a token is to be answered with 404.
-    #[must_use]
     pub fn required(&self) -> bool {
         self.required
     }
 
     /// Whether `presented`, the path segment after `/v1/t/`, is accepted now.
-    #[must_use]
     pub fn accepts(&self, presented: &str) -> bool {
         let presented = digest(presented);
         // Every token is compared in full: no early exit.

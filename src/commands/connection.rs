@@ -123,13 +123,11 @@ pub struct UserConnection {
 
 impl UserConnection {
     /// The API server's address.
-    #[must_use]
     pub fn server(&self) -> String {
         self.config.cluster_url.to_string().trim_end_matches('/').to_owned()
     }
 
     /// The namespace that was asked for, else that of the context.
-    #[must_use]
     pub fn namespace(&self, arg: &NamespaceArg) -> String {
         arg.namespace.as_ref().unwrap_or(&self.config.default_namespace).clone()
     }

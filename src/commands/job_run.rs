@@ -51,7 +51,6 @@ pub enum State {
 
 impl JobRun {
     /// Reads it off a Job.
-    #[must_use]
     pub fn of(job: &Value) -> Self {
         let status = |field| job.pointer("/status").and_then(|status| status.get(field));
         let count = |field| status(field).and_then(Value::as_i64).unwrap_or(0);
@@ -98,13 +97,11 @@ impl JobRun {
     }
 
     /// Whether it has ended.
-    #[must_use]
     pub fn has_ended(&self) -> bool {
         matches!(self.state, State::Complete | State::Failed)
     }
 
     /// Its Pods in words: `0/1 done, 1 active`.
-    #[must_use]
     pub fn counts(&self) -> String {
         let mut text = match self.completions {
             Some(all) => format!("{}/{all} done", self.succeeded),
@@ -119,7 +116,6 @@ impl JobRun {
     }
 
     /// Where it stands, and how long it has taken: `Complete in 12 s`, `Running for 3 min`.
-    #[must_use]
     pub fn summary(&self, now: Timestamp) -> String {
         let state = self.state;
         let Some(started) = self.started else { return format!("{state:?}") };

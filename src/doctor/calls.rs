@@ -139,7 +139,6 @@ fn job(unique: i64) -> Value {
 }
 
 /// The middle one.
-#[must_use]
 pub fn median(times: &[Duration]) -> Option<Duration> {
     let mut sorted = times.to_vec();
     sorted.sort_unstable();

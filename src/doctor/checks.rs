@@ -44,7 +44,6 @@ pub const ALL: [Check; 16] = [
 ];
 
 /// A span of time as people say it: `45 s`, `12 min`, `3 h`, `20 days`.
-#[must_use]
 pub fn span(seconds: i64) -> String {
     match seconds.abs() {
         0..120 => format!("{seconds} s"),

@@ -78,7 +78,6 @@ pub struct Installation {
 
 impl Installation {
     /// How it runs; `None` without a Deployment.
-    #[must_use]
     pub fn settings(&self) -> Option<Settings> {
         self.deployment.as_ref().ok()?.as_ref().map(Settings::of)
     }
@@ -157,7 +156,6 @@ pub enum CallOutcome {
 impl Facts {
     /// The time by the API server's clock, which certificates and Jobs are judged by; by this
     /// machine's when the API server did not say.
-    #[must_use]
     pub fn now(&self) -> Timestamp {
         self.there.unwrap_or(self.here)
     }
@@ -179,14 +177,12 @@ impl Facts {
     }
 
     /// The namespaces; none when they could not be listed.
-    #[must_use]
     pub fn namespaces(&self) -> &[Namespace] {
         self.namespaces.as_deref().unwrap_or_default()
     }
 
     /// Whether some namespace that opts in is selected by all of these; where the namespaces are not
     /// known, one may be.
-    #[must_use]
     pub fn serves_some(&self, selectors: &[Option<&LabelSelector>]) -> bool {
         let mut served = self.namespaces().iter().filter(|one| webhook::opted_in(one).is_some());
         let selected = |namespace| selectors.iter().all(|one| webhook::selects(*one, namespace));
@@ -194,7 +190,6 @@ impl Facts {
     }
 
     /// The installation that an entry's target belongs to.
-    #[must_use]
     pub fn installation_of(&self, target: &Target) -> Option<&Installation> {
         let Some((namespace, name)) = &target.service else { return self.installations.first() };
         let there = || self.installations.iter().filter(|one| one.namespace == *namespace);
@@ -203,7 +198,6 @@ impl Facts {
     }
 
     /// Whether the rejob behind a target keeps its certificate, and its entries, itself.
-    #[must_use]
     pub fn writes_itself(&self, target: &Target) -> bool {
         let settings = self.installation_of(target).and_then(Installation::settings);
         settings.is_some_and(|settings| settings.self_managed)
@@ -211,7 +205,6 @@ impl Facts {
 
     /// The command after which the rejob behind a target writes its paths anew; `None` where it
     /// writes none.
-    #[must_use]
     pub fn rewrite_paths(&self, target: &Target) -> Option<String> {
         let installation = self.installation_of(target)?;
         let settings = installation.settings()?;
@@ -222,27 +215,23 @@ impl Facts {
     }
 
     /// The beginning of the command that changes the release behind a target; its values follow.
-    #[must_use]
     pub fn helm_upgrade(&self, target: Option<&Target>) -> String {
         helm_upgrade(target.and_then(|target| self.installation_of(target)))
     }
 
     /// The policy of an entry; `None` where it is not known, or not one of the server's.
-    #[must_use]
     pub fn policy(&self, entry: &Entry<'_>) -> Option<&Policy> {
         let installation = self.installation_of(&entry.target()?)?;
         installation.policies.as_ref().ok()?.get(entry.policy)
     }
 
     /// Whether a policy replaces, as far as that is known; a policy that nobody knows may.
-    #[must_use]
     pub fn replaces(&self, entry: &Entry<'_>) -> bool {
         self.policy(entry).map_or(!entry.is_reinvoked(), Policy::replaces)
     }
 }
 
 /// The beginning of the command that changes an installation's release; its values follow.
-#[must_use]
 pub fn helm_upgrade(installation: Option<&Installation>) -> String {
     let deployment = installation.and_then(|one| one.deployment.as_ref().ok()?.as_ref());
     let labels = deployment.and_then(|deployment| deployment.metadata.labels.as_ref());

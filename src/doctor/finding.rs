@@ -20,7 +20,6 @@ pub enum Level {
 
 impl Level {
     /// The word for it.
-    #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -48,13 +47,11 @@ pub struct Finding {
 
 impl Finding {
     /// All is well.
-    #[must_use]
     pub fn ok(check: &'static str, subject: &str, message: impl Into<String>) -> Self {
         Self::new(Level::Ok, check, subject, message.into(), None)
     }
 
     /// Worth knowing.
-    #[must_use]
     pub fn hint(
         check: &'static str,
         subject: &str,
@@ -65,7 +62,6 @@ impl Finding {
     }
 
     /// Something is wrong.
-    #[must_use]
     pub fn problem(
         check: &'static str,
         subject: &str,
@@ -76,7 +72,6 @@ impl Finding {
     }
 
     /// A check that could not be made; `why` is a sentence without its end.
-    #[must_use]
     pub fn unchecked(check: &'static str, subject: &str, what: &str, why: &str) -> Self {
         let message = format!("{what} could not be checked: {why}");
         let remedy = if why.contains("is forbidden: User") {
@@ -117,14 +112,12 @@ pub struct Report {
 
 impl Report {
     /// A report; it is healthy when no finding is a problem.
-    #[must_use]
     pub fn new(server: &str, kubernetes: Option<String>, findings: Vec<Finding>) -> Self {
         let healthy = findings.iter().all(|finding| finding.level != Level::Problem);
         Self { healthy, server: server.to_owned(), kubernetes, findings }
     }
 
     /// One line a finding, with an indented `do:` line where there is something to do; a summary.
-    #[must_use]
     pub fn text(&self) -> String {
         let mut text = String::new();
         for finding in &self.findings {
@@ -151,7 +144,6 @@ impl Report {
     }
 
     /// The JSON document, with a line end.
-    #[must_use]
     pub fn json(&self) -> String {
         // Strings and booleans only: writing them does not fail.
         let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
@@ -161,7 +153,6 @@ impl Report {
 }
 
 /// `1 problem`, `2 problems`.
-#[must_use]
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }

@@ -33,7 +33,6 @@ pub struct Settings {
 
 impl Settings {
     /// Reads them off a Deployment.
-    #[must_use]
     pub fn of(deployment: &Deployment) -> Self {
         let none = PodSpec::default();
         let template = deployment.spec.as_ref().map(|spec| &spec.template);

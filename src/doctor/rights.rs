@@ -22,7 +22,6 @@ pub struct NeededRight {
 
 impl NeededRight {
     /// `delete jobs.batch in the namespace shop`.
-    #[must_use]
     pub fn in_words(&self) -> String {
         let mut words = format!("{} {}", self.verb, self.resource);
         if !self.group.is_empty() {
@@ -39,7 +38,6 @@ impl NeededRight {
     }
 
     /// The `spec` of the SubjectAccessReview for that user.
-    #[must_use]
     pub fn review(&self, namespace: &str, account: &str) -> Value {
         json!({
             "apiVersion": "authorization.k8s.io/v1",
@@ -60,7 +58,6 @@ impl NeededRight {
     }
 
     /// The command that shows the same.
-    #[must_use]
     pub fn command(&self, namespace: &str, account: &str) -> String {
         let mut resource = self.resource.to_owned();
         if !self.group.is_empty() {
@@ -91,7 +88,6 @@ const IMPERSONATE_ON: [&str; 4] = [
 
 /// All rights that an installation in `namespace` needs; `checks` and `replaces`: whether some policy
 /// asks the cluster for checks, and whether some policy replaces.
-#[must_use]
 pub fn needed(
     namespace: &str,
     settings: &Settings,

@@ -141,13 +141,11 @@ pub struct ApiAnswer {
 
 impl ApiAnswer {
     /// Whether the API server did what was asked.
-    #[must_use]
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
     /// What the API server says about a failure, without path tokens.
-    #[must_use]
     pub fn message(&self) -> String {
         match self.text("message") {
             "" => format!("the API server answered with code {}", self.code),
@@ -181,7 +179,6 @@ impl ApiAnswer {
 }
 
 /// A path segment or query value: everything but unreserved characters escaped.
-#[must_use]
 pub fn encode(text: &str) -> String {
     use std::fmt::Write as _;
 
@@ -197,25 +194,21 @@ pub fn encode(text: &str) -> String {
 }
 
 /// The path of a namespace.
-#[must_use]
 pub fn namespace_path(name: &str) -> String {
     format!("/api/v1/namespaces/{}", encode(name))
 }
 
 /// The path of the Jobs of a namespace.
-#[must_use]
 pub fn jobs_path(namespace: &str) -> String {
     format!("/apis/batch/v1/namespaces/{}/jobs", encode(namespace))
 }
 
 /// The path of a Job.
-#[must_use]
 pub fn job_path(namespace: &str, name: &str) -> String {
     format!("{}/{}", jobs_path(namespace), encode(name))
 }
 
 /// The path of rejob's own Events about Jobs with that reason, in one namespace or in all.
-#[must_use]
 pub fn job_events_path(namespace: Option<&str>, reason: &str) -> String {
     let place = namespace.map_or_else(|| "/api/v1".to_owned(), namespace_path);
     let selector = format!("reason={reason},involvedObject.kind=Job,source=rejob");
@@ -223,7 +216,6 @@ pub fn job_events_path(namespace: Option<&str>, reason: &str) -> String {
 }
 
 /// The items of a list.
-#[must_use]
 pub fn items(mut list: Value) -> Vec<Value> {
     match list.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) => items,

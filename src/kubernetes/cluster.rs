@@ -52,7 +52,6 @@ impl KubeCluster {
     }
 
     /// The client behind it.
-    #[must_use]
     pub fn client(&self) -> ApiClient {
         self.client.clone()
     }

@@ -4,14 +4,12 @@
 pub const MAX_SUBDOMAIN: usize = 253;
 
 /// Whether the text is a DNS-1123 label, as the name of a namespace is (`IsDNS1123Label`).
-#[must_use]
 pub fn is_label(text: &str) -> bool {
     text.len() <= 63 && is_part(text)
 }
 
 /// Whether the text is a DNS-1123 subdomain, as the names of most objects are
 /// (`IsDNS1123Subdomain`).
-#[must_use]
 pub fn is_subdomain(text: &str) -> bool {
     text.len() <= MAX_SUBDOMAIN && text.split('.').all(is_part)
 }

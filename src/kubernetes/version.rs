@@ -14,7 +14,6 @@ pub struct ServerVersion {
 impl ServerVersion {
     /// Reads `gitVersion` of an answer to `GET /version`, else its `minor` (`30+`); `None` when
     /// neither is a version.
-    #[must_use]
     pub fn of(answer: &Value) -> Option<Self> {
         let text = |field| answer.get(field).and_then(Value::as_str).unwrap_or_default();
         let by_minor = || leading(text("minor")).map(|minor| Self { minor, patch: 0 });
@@ -22,7 +21,6 @@ impl ServerVersion {
     }
 
     /// Reads `v1.37.2`, whatever a distribution adds to it.
-    #[must_use]
     pub fn parse(version: &str) -> Option<Self> {
         let mut numbers =
             version.trim_start_matches('v').strip_prefix("1.")?.split('.').map(leading);
@@ -31,7 +29,6 @@ impl ServerVersion {
     }
 
     /// Whether rejob can ask in a user's name: constrained impersonation is on by default since 1.36.
-    #[must_use]
     pub fn can_check_as_user(self) -> bool {
         self.minor >= 36
     }

@@ -28,7 +28,6 @@ const ENTRY_SUFFIX: &str = ".rejob.dev";
 const LABELS: [&str; 2] = ["app.kubernetes.io/name", "app.kubernetes.io/part-of"];
 
 /// The path of the configuration of that name.
-#[must_use]
 pub fn configuration_path(name: &str) -> String {
     format!("/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}", encode(name))
 }
@@ -86,7 +85,6 @@ pub struct ReviewPath<'a> {
 
 impl<'a> ReviewPath<'a> {
     /// Reads it off the end of a path or URL; `None` when it is not one of rejob's.
-    #[must_use]
     pub fn parse(path: &'a str) -> Option<Self> {
         let is_segment = |text: &str| !text.is_empty() && !text.contains('/');
         let (before, policy) = path.rsplit_once("/policies/").filter(|(_, p)| is_segment(p))?;
@@ -116,13 +114,11 @@ impl std::fmt::Display for ReviewPath<'_> {
 }
 
 /// Whether it is rejob's: by its label, or by an entry's name.
-#[must_use]
 pub fn is_ours(configuration: &MutatingWebhookConfiguration) -> bool {
     is_labeled(configuration.metadata.labels.as_ref()) || entries(configuration).next().is_some()
 }
 
 /// Whether these are the labels of the chart's objects.
-#[must_use]
 pub fn is_labeled(labels: Option<&BTreeMap<String, String>>) -> bool {
     let is =
         |key: &&str| labels.and_then(|all| all.get(*key)).is_some_and(|value| value == "rejob");
@@ -130,7 +126,6 @@ pub fn is_labeled(labels: Option<&BTreeMap<String, String>>) -> bool {
 }
 
 /// All entries of a configuration, rejob's or not.
-#[must_use]
 pub fn webhooks(configuration: &MutatingWebhookConfiguration) -> &[MutatingWebhook] {
     configuration.webhooks.as_deref().unwrap_or_default()
 }
@@ -152,38 +147,32 @@ fn policy_of(name: &str) -> Option<&str> {
 
 impl<'a> Entry<'a> {
     /// Whether it is one of rejob's own, and no policy's.
-    #[must_use]
     pub fn is_own(&self) -> bool {
         RESERVED.contains(&self.policy)
     }
 
     /// Whether it is the one for changes of dormant Jobs.
-    #[must_use]
     pub fn is_for_dormant(&self) -> bool {
         self.policy == DORMANT
     }
 
     /// Whether it is the one for changes of `rejob.dev/rerun`.
-    #[must_use]
     pub fn is_for_rerun(&self) -> bool {
         self.policy == RERUN
     }
 
     /// Whether the chart's value `paused` keeps it from being called.
-    #[must_use]
     pub fn is_paused(&self) -> bool {
         let mut conditions = self.webhook.match_conditions.iter().flatten();
         conditions.any(|condition| condition.expression == "false")
     }
 
     /// How findings name it.
-    #[must_use]
     pub fn subject(&self) -> String {
         format!("{}/{}", self.configuration, self.webhook.name)
     }
 
     /// Where it points to; `None` when that cannot be read.
-    #[must_use]
     pub fn target(&self) -> Option<Target> {
         let client = &self.webhook.client_config;
         if let Some(service) = &client.service {
@@ -204,13 +193,11 @@ impl<'a> Entry<'a> {
     }
 
     /// The path by which it calls; `None` when it is not one of rejob's.
-    #[must_use]
     pub fn path(&self) -> Option<ReviewPath<'a>> {
         ReviewPath::parse(path_or_url(&self.webhook.client_config)?)
     }
 
     /// What stands before rejob's own path in the URL it points to; empty for a Service.
-    #[must_use]
     pub fn base(&self) -> &'a str {
         let client = &self.webhook.client_config;
         let url = if client.service.is_some() { None } else { client.url.as_deref() };
@@ -219,14 +206,12 @@ impl<'a> Entry<'a> {
     }
 
     /// The CA bundle, PEM; `None` when there is none.
-    #[must_use]
     pub fn ca_bundle(&self) -> Option<&'a [u8]> {
         let bundle = self.webhook.client_config.ca_bundle.as_ref()?;
         (!bundle.0.is_empty()).then_some(bundle.0.as_slice())
     }
 
     /// Whether only namespaces with the opt-in label can match.
-    #[must_use]
     pub fn asks_for_opt_in(&self) -> bool {
         let Some(selector) = &self.webhook.namespace_selector else { return false };
         let by_label = selector.match_labels.as_ref().is_some_and(|l| l.contains_key(POLICY_LABEL));
@@ -238,7 +223,6 @@ impl<'a> Entry<'a> {
     }
 
     /// The values of the opt-in label that it lets in; empty when it does not say.
-    #[must_use]
     pub fn selected_policies(&self) -> Vec<&'a str> {
         let Some(selector) = &self.webhook.namespace_selector else { return Vec::new() };
         let labels = selector.match_labels.as_ref().and_then(|labels| labels.get(POLICY_LABEL));
@@ -250,19 +234,16 @@ impl<'a> Entry<'a> {
     }
 
     /// Whether it is called for Jobs of this namespace.
-    #[must_use]
     pub fn selects(&self, namespace: &Namespace) -> bool {
         selects(self.webhook.namespace_selector.as_ref(), namespace)
     }
 
     /// Whether the API server calls it again after other webhooks changed the Job.
-    #[must_use]
     pub fn is_reinvoked(&self) -> bool {
         self.webhook.reinvocation_policy.as_deref() == Some("IfNeeded")
     }
 
     /// Whether a failed call refuses the Job; the API's default.
-    #[must_use]
     pub fn fails_closed(&self) -> bool {
         self.webhook.failure_policy.as_deref() != Some("Ignore")
     }
@@ -277,7 +258,6 @@ fn path_or_url(client: &WebhookClientConfig) -> Option<&str> {
 }
 
 /// Whether a namespaceSelector selects this namespace; one that is not given selects all.
-#[must_use]
 pub fn selects(selector: Option<&LabelSelector>, namespace: &Namespace) -> bool {
     let selector = selector.cloned().unwrap_or_default();
     let none = BTreeMap::new();
@@ -287,7 +267,6 @@ pub fn selects(selector: Option<&LabelSelector>, namespace: &Namespace) -> bool 
 }
 
 /// The policy that a namespace opts in to.
-#[must_use]
 pub fn opted_in(namespace: &Namespace) -> Option<&str> {
     namespace.metadata.labels.as_ref()?.get(POLICY_LABEL).map(String::as_str)
 }

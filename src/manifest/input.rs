@@ -41,7 +41,6 @@ pub enum InputError {
 
 impl InputError {
     /// The line that is wrong, from 1, where it is one.
-    #[must_use]
     pub fn line(&self) -> Option<usize> {
         match self {
             Self::Read { .. } => None,
@@ -102,7 +101,6 @@ impl Input {
     }
 
     /// The documents, in order; their texts joined are the text of the input.
-    #[must_use]
     pub fn documents(&self) -> Vec<Document<'_>> {
         split::documents(&self.name, &self.text)
     }

@@ -88,7 +88,6 @@ pub enum Layout {
 
 impl Layout {
     /// The layout of a text, as its first member shows it.
-    #[must_use]
     pub fn of(text: &str) -> Self {
         let Some((_, second)) = text.split_once('\n') else { return Self::Compact };
         let indent: String = second.chars().take_while(|c| matches!(c, ' ' | '\t')).collect();
@@ -97,7 +96,6 @@ impl Layout {
 }
 
 /// Writes a node as JSON, without a newline at its end.
-#[must_use]
 pub fn write(node: &Node, layout: &Layout) -> String {
     let mut bytes = Vec::new();
     let written = match layout {

@@ -54,7 +54,6 @@ fn has_job(node: &mut Node) -> bool {
 }
 
 /// Whether the document is what kustomize and kpt hand to a KRM function.
-#[must_use]
 pub fn is_resource_list(node: &Node) -> bool {
     let text = |key| node.get(key).and_then(Node::as_str).unwrap_or_default();
     text("kind") == "ResourceList" && text("apiVersion").starts_with("config.kubernetes.io/")

@@ -41,7 +41,6 @@ pub enum Number {
 
 impl Number {
     /// A finite float with its spelling, if that is valid JSON; else with the shortest one.
-    #[must_use]
     pub fn float(value: f64, spelling: &str) -> Self {
         let text = match serde_json::from_str::<f64>(spelling) {
             Ok(_) => spelling.to_owned(),
@@ -52,7 +51,6 @@ impl Number {
     }
 
     /// The spelling in JSON and YAML.
-    #[must_use]
     pub fn spelling(&self) -> String {
         match self {
             Self::Int(value) => value.to_string(),
@@ -72,7 +70,6 @@ impl Number {
 
 impl Node {
     /// The member of a map.
-    #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Mapping(members) => members.iter().find(|(k, _)| k == key).map(|(_, node)| node),
@@ -91,7 +88,6 @@ impl Node {
     }
 
     /// The text of a string.
-    #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -100,7 +96,6 @@ impl Node {
     }
 
     /// The same as a JSON value, for the core.
-    #[must_use]
     pub fn to_value(&self) -> Value {
         match self {
             Self::Null => Value::Null,

@@ -13,7 +13,6 @@ pub struct Places {
 
 impl Places {
     /// The places in a YAML or JSON document that has been read without an error.
-    #[must_use]
     pub fn of(text: &str) -> Self {
         let mut places = Self { first: 1, ..Self::default() };
         let mut path = Vec::new();
@@ -55,7 +54,6 @@ impl Places {
 
     /// The line of the member at that path; of what it stands in, where it has none of its own
     /// because an alias or a merge brought it.
-    #[must_use]
     pub fn line(&self, path: &[&str]) -> usize {
         let mut path: Vec<String> = path.iter().map(|&key| key.to_owned()).collect();
         while !path.is_empty() {

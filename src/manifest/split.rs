@@ -34,13 +34,11 @@ pub struct Document<'a> {
 
 impl<'a> Document<'a> {
     /// The text, byte for byte.
-    #[must_use]
     pub fn text(&self) -> &'a str {
         self.text
     }
 
     /// The file it stands in.
-    #[must_use]
     pub fn file(&self) -> &'a str {
         self.file
     }
@@ -97,7 +95,6 @@ impl<'a> Document<'a> {
     }
 
     /// An error about the whole document.
-    #[must_use]
     pub fn refuse(&self, message: String) -> ManifestError {
         let line = 1 + self.text.get(..self.content()).unwrap_or_default().matches('\n').count();
         self.error(Problem { line, message })

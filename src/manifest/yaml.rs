@@ -208,7 +208,6 @@ fn merged(node: Node) -> Result<Node, String> {
 /// A document with this content, from the beginning of a line, with a newline at its end: block
 /// style as kubectl prints it, quotes wherever a YAML 1.1 or 1.2 reader could take a string for
 /// something else.
-#[must_use]
 pub fn write(node: &Node) -> String {
     let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
     let written = serde_saphyr::to_string_with_options(&Written(node), options);

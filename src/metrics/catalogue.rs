@@ -20,7 +20,6 @@ pub enum Kind {
 
 impl Kind {
     /// The word of the text format.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -148,7 +147,6 @@ descriptions! {
 }
 
 /// The page `docs/metrics.md`.
-#[must_use]
 pub fn markdown() -> String {
     let mut page = "\
 # Metrics

@@ -17,7 +17,6 @@ pub enum Format {
 
 impl Format {
     /// The format for an `Accept` header.
-    #[must_use]
     pub fn accepted(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") {
             Self::OpenMetrics
@@ -27,7 +26,6 @@ impl Format {
     }
 
     /// The content type.
-    #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",

@@ -18,13 +18,11 @@ macro_rules! label_values {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
             /// The text in the exposition.
-            #[must_use]
             pub fn label(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
             /// The texts of all values.
-            #[must_use]
             pub fn labels() -> Vec<&'static str> {
                 Self::ALL.iter().map(|value| value.label()).collect()
             }
@@ -107,7 +105,6 @@ pub(super) fn clients() -> Vec<&'static str> {
 
 impl Operation {
     /// The operation as an AdmissionReview writes it.
-    #[must_use]
     pub fn of(operation: &str) -> Self {
         match operation {
             "CREATE" => Self::Create,

@@ -7,13 +7,11 @@ use crate::kubernetes::job_events_path;
 use crate::review::requester;
 
 /// The path of the list of these Events, in one namespace or in all.
-#[must_use]
 pub fn path(namespace: Option<&str>) -> String {
     job_events_path(namespace, "WouldReplace")
 }
 
 /// What an Event tells; `None` where it is none of these.
-#[must_use]
 pub fn read(event: &Value) -> Option<Reported> {
     let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let annotation = |key| text_of(event, key);

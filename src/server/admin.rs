@@ -18,7 +18,6 @@ pub struct ReadinessChecks(Arc<Vec<ReadinessCheck>>);
 
 impl ReadinessChecks {
     /// The sum of these named checks. They run at each probe, so they only look.
-    #[must_use]
     pub fn of(checks: Vec<ReadinessCheck>) -> Self {
         Self(Arc::new(checks))
     }

@@ -17,20 +17,17 @@ fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Answer
 }
 
 /// An AdmissionReview that was answered.
-#[must_use]
 pub fn review(body: Bytes) -> Answer {
     answer(StatusCode::OK, "application/json", body)
 }
 
 /// `{"error": "…"}` with a status.
-#[must_use]
 pub fn error(status: StatusCode, sentence: &str) -> Answer {
     let body = serde_json::json!({ "error": sentence }).to_string();
     answer(status, "application/json", body.into())
 }
 
 /// A wrong method; `allow` lists the right ones.
-#[must_use]
 pub fn method_not_allowed(allow: &'static str) -> Answer {
     let sentence = format!("this path takes {allow} only");
     with(error(StatusCode::METHOD_NOT_ALLOWED, &sentence), ALLOW, allow)
@@ -38,20 +35,17 @@ pub fn method_not_allowed(allow: &'static str) -> Answer {
 
 /// More work than the server takes on at once. The API server tries again after the second that
 /// the answer names, inside the timeout of the webhook.
-#[must_use]
 pub fn shed() -> Answer {
     let sentence = "too many reviews at once; try again in a second";
     with(error(StatusCode::SERVICE_UNAVAILABLE, sentence), RETRY_AFTER, "1")
 }
 
 /// Plain text, never cached: probes and metrics.
-#[must_use]
 pub fn text(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     with(answer(status, content_type, body.into()), CACHE_CONTROL, "no-store")
 }
 
 /// The answer, after which the connection closes.
-#[must_use]
 pub fn closing(answer: Answer) -> Answer {
     with(answer, CONNECTION, "close")
 }

@@ -48,7 +48,6 @@ pub type Share = Option<OwnedSemaphorePermit>;
 
 impl Budget {
     /// The budget of a server that takes bodies up to `limit` bytes.
-    #[must_use]
     pub fn new(limit: usize) -> Self {
         let kibibytes = limit.div_ceil(1024).saturating_mul(LARGEST_AT_ONCE);
         Self {
@@ -58,7 +57,6 @@ impl Budget {
     }
 
     /// A share for this body, which may have up to `limit` bytes; `None` when the budget is used up.
-    #[must_use]
     pub fn share(&self, body: &Body, limit: usize) -> Option<Share> {
         let hint = body.size_hint();
         let bytes = hint.upper().and_then(|upper| usize::try_from(upper).ok()).unwrap_or(limit);

@@ -21,7 +21,6 @@ pub struct Drain {
 
 impl Drain {
     /// Whether the first step has begun.
-    #[must_use]
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
@@ -43,7 +42,6 @@ impl Drain {
     }
 
     /// The connections and reviews that are waited for.
-    #[must_use]
     pub fn tasks(&self) -> &TaskTracker {
         &self.tasks
     }

@@ -37,7 +37,6 @@ pub enum ReviewError {
 
 impl ReviewError {
     /// The HTTP status that goes with it.
-    #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotAReview(_) => StatusCode::BAD_REQUEST,

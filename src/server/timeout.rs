@@ -32,7 +32,6 @@ impl Deadline {
     /// The API server rounds what is left up to whole seconds (`pkg/admission/plugin/webhook/mutating/
     /// dispatcher.go`), so a second of those is kept back. Of the rest, a tenth, at most half a second,
     /// is: half of it for the way of the answer.
-    #[must_use]
     pub fn new(received: Instant, timeout: Duration) -> Self {
         let timeout = timeout.min(MAX);
         let is_rounded = timeout.subsec_nanos() == 0;

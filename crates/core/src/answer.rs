@@ -56,7 +56,6 @@ struct WireDetails {
 ///
 /// A [`Verdict::Replace`] is answered as allowed with the put-back patch: the caller has carried
 /// the plan out.
-#[must_use]
 pub fn answer(uid: &str, decision: &Decision) -> Vec<u8> {
     let (allowed, status) = match &decision.verdict {
         Verdict::Admit | Verdict::Replace(_) => (true, None),

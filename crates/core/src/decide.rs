@@ -39,7 +39,6 @@ pub use messages::{Warnings, as_warnings, describe_changes};
 pub use report::Report;
 
 /// Decides one request without asking anybody: what the context does not tell stays unknown.
-#[must_use]
 pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Decision {
     let mut context = context.clone();
     loop {
@@ -114,7 +113,6 @@ pub fn decide_or_ask(
 
 /// The answer to an UPDATE whose old object is known to be stored no longer: a write at its
 /// revision cannot succeed, so the API server comes back with the fresh state.
-#[must_use]
 pub fn stale_view(request: &Request) -> Decision {
     match (&request.object, &request.old_object) {
         (Some(object), Some(old)) => marker::stale(Job::new(old), Job::new(object)),
@@ -135,7 +133,6 @@ fn warn_of_unknown(job: Job<'_>, old: Option<Job<'_>>, warnings: &mut Warnings) 
 
 /// The CREATE decision for a manifest that is not yet in a cluster: hash names are safe for every
 /// client here, because the client itself then knows the name.
-#[must_use]
 pub fn create_offline(job: &Value, policy: &Policy) -> Decision {
     let view = Job::new(job);
     let mut draft = Draft::new(job);

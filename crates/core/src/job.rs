@@ -61,13 +61,11 @@ pub struct Job<'a>(&'a Value);
 
 impl<'a> Job<'a> {
     /// Looks at a Job.
-    #[must_use]
     pub fn new(value: &'a Value) -> Self {
         Self(value)
     }
 
     /// The JSON behind the view.
-    #[must_use]
     pub fn value(self) -> &'a Value {
         self.0
     }
@@ -81,39 +79,33 @@ impl<'a> Job<'a> {
     }
 
     /// `metadata.name`, unless empty.
-    #[must_use]
     pub fn name(self) -> Option<&'a str> {
         self.metadata_text("name")
     }
 
     /// `metadata.uid`, unless empty.
-    #[must_use]
     pub fn uid(self) -> Option<&'a str> {
         self.metadata_text("uid")
     }
 
     /// `metadata.resourceVersion` as the API server reads it, which is a number: without leading
     /// zeros, and 0 names no revision.
-    #[must_use]
     pub fn resource_version(self) -> Option<&'a str> {
         let version = self.metadata_text("resourceVersion")?.trim_start_matches('0');
         (!version.is_empty()).then_some(version)
     }
 
     /// The template hash that is recorded on the Job, if it is one.
-    #[must_use]
     pub fn recorded_hash(self) -> Option<TemplateHash> {
         self.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse)
     }
 
     /// Whether the Job is being deleted.
-    #[must_use]
     pub fn is_being_deleted(self) -> bool {
         self.metadata_text("deletionTimestamp").is_some()
     }
 
     /// `metadata.finalizers`.
-    #[must_use]
     pub fn finalizers(self) -> Vec<&'a str> {
         self.metadata()
             .and_then(|metadata| metadata.get("finalizers")?.as_array())
@@ -122,7 +114,6 @@ impl<'a> Job<'a> {
     }
 
     /// One annotation.
-    #[must_use]
     pub fn annotation(self, key: &str) -> Option<&'a str> {
         self.metadata()?.get("annotations")?.get(key)?.as_str()
     }
@@ -133,7 +124,6 @@ impl<'a> Job<'a> {
     }
 
     /// One label.
-    #[must_use]
     pub fn label(self, key: &str) -> Option<&'a str> {
         self.metadata()?.get("labels")?.get(key)?.as_str()
     }
@@ -152,7 +142,6 @@ impl<'a> Job<'a> {
     }
 
     /// The entries of `metadata.managedFields`.
-    #[must_use]
     pub fn managed_fields(self) -> &'a [Value] {
         self.metadata()
             .and_then(|metadata| metadata.get("managedFields")?.as_array())
@@ -165,7 +154,6 @@ impl<'a> Job<'a> {
     }
 
     /// The kind and name of the controller that owns the Job (`ownerReferences`, `controller: true`).
-    #[must_use]
     pub fn controller(self) -> Option<&'a str> {
         self.metadata()?.get("ownerReferences")?.as_array()?.iter().find_map(|reference| {
             (reference.get("controller")?.as_bool()?)
@@ -174,13 +162,11 @@ impl<'a> Job<'a> {
     }
 
     /// A field of `spec`; JSON `null` reads as absent.
-    #[must_use]
     pub fn spec(self, field: &str) -> Option<&'a Value> {
         self.0.get("spec")?.get(field).filter(|value| !value.is_null())
     }
 
     /// The condition of that type in `status.conditions`, if it is true.
-    #[must_use]
     pub fn condition(self, kind: &str) -> Option<&'a Value> {
         let text = |condition: &'a Value, field| condition.get(field).and_then(Value::as_str);
         self.status("conditions")?.as_array()?.iter().find(|condition| {
@@ -189,13 +175,11 @@ impl<'a> Job<'a> {
     }
 
     /// A field of `status`; JSON `null` reads as absent.
-    #[must_use]
     pub fn status(self, field: &str) -> Option<&'a Value> {
         self.0.get("status")?.get(field).filter(|value| !value.is_null())
     }
 
     /// Whether a condition of that type is, or was, reported.
-    #[must_use]
     pub fn has_condition(self, kind: &str) -> bool {
         self.status("conditions").and_then(Value::as_array).is_some_and(|conditions| {
             conditions.iter().any(|one| one.get("type").and_then(Value::as_str) == Some(kind))
@@ -203,37 +187,31 @@ impl<'a> Job<'a> {
     }
 
     /// `spec.parallelism`.
-    #[must_use]
     pub fn parallelism(self) -> Option<i64> {
         self.spec("parallelism")?.as_i64()
     }
 
     /// `spec.completions`.
-    #[must_use]
     pub fn completions(self) -> Option<i64> {
         self.spec("completions")?.as_i64()
     }
 
     /// Whether `spec.completionMode` is Indexed.
-    #[must_use]
     pub fn is_indexed(self) -> bool {
         self.spec("completionMode").and_then(Value::as_str) == Some("Indexed")
     }
 
     /// Whether `spec.suspend` is true.
-    #[must_use]
     pub fn is_suspended(self) -> bool {
         self.spec("suspend").and_then(Value::as_bool) == Some(true)
     }
 
     /// Whether the user manages the selector (`spec.manualSelector`).
-    #[must_use]
     pub fn has_manual_selector(self) -> bool {
         self.spec("manualSelector").and_then(Value::as_bool) == Some(true)
     }
 
     /// `spec.managedBy`, where it names another controller than the built-in one (KEP-4368).
-    #[must_use]
     pub fn foreign_manager(self) -> Option<&'a str> {
         self.spec("managedBy")?.as_str().filter(|name| *name != "kubernetes.io/job-controller")
     }

@@ -24,13 +24,11 @@ pub struct PatchError(String);
 
 impl Patch {
     /// Whether the patch changes nothing.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The operations.
-    #[must_use]
     pub fn operations(&self) -> &[PatchOperation] {
         &self.0
     }
@@ -55,20 +53,17 @@ pub struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// Begins a patch for an object.
-    #[must_use]
     pub fn new(original: &'a Value) -> Self {
         let current = Part::Original(original);
         Self { original, current, operations: Vec::new(), error: None }
     }
 
     /// The object that the patch is for, as it came.
-    #[must_use]
     pub fn original(&self) -> &'a Value {
         self.original
     }
 
     /// Whether this value is at a path of the object as patched so far.
-    #[must_use]
     pub fn has(&self, path: &[&str], value: &Value) -> bool {
         self.current.look(path, |present| present.is(value)).unwrap_or(false)
     }

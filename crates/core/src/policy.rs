@@ -74,13 +74,11 @@ impl WaitSeconds {
     pub const MAX: u32 = 3600;
 
     /// The value in seconds.
-    #[must_use]
     pub fn get(self) -> u32 {
         self.0
     }
 
     /// `retryAfterSeconds` of a 429: a tenth, rounded up, since client-go retries ten times.
-    #[must_use]
     pub fn retry_after(self) -> u32 {
         self.0.div_ceil(10)
     }
@@ -136,7 +134,6 @@ impl Ttl {
     pub const MAX: u32 = i32::MAX.unsigned_abs();
 
     /// The value in seconds.
-    #[must_use]
     pub fn seconds(self) -> u32 {
         self.0
     }
@@ -193,13 +190,11 @@ pub struct Policy {
 
 impl Policy {
     /// Whether acting on this policy takes the right to delete and to create Jobs.
-    #[must_use]
     pub fn replaces(&self) -> bool {
         self.on_change == OnChange::Replace
     }
 
     /// Whether this policy asks the cluster if a Job can be replaced.
-    #[must_use]
     pub fn checks(&self) -> bool {
         self.replaces() || self.on_change == OnChange::Report
     }
@@ -217,7 +212,6 @@ impl From<BTreeMap<String, Policy>> for PolicySet {
 
 impl PolicySet {
     /// The policies used when no file is given: `replace`, `hash-name` and `ttl`.
-    #[must_use]
     pub fn builtin() -> Self {
         let ttl = |seconds| Some(Ttl(seconds));
         Self(BTreeMap::from([
@@ -238,7 +232,6 @@ impl PolicySet {
     }
 
     /// The policy of that name.
-    #[must_use]
     pub fn get(&self, name: &str) -> Option<&Policy> {
         self.0.get(name)
     }
@@ -254,13 +247,11 @@ impl PolicySet {
     }
 
     /// Whether some policy replaces.
-    #[must_use]
     pub fn replaces(&self) -> bool {
         self.0.values().any(Policy::replaces)
     }
 
     /// Whether some policy replaces or reports, so that the server needs the cluster.
-    #[must_use]
     pub fn checks(&self) -> bool {
         self.0.values().any(Policy::checks)
     }

@@ -13,19 +13,16 @@ macro_rules! reasons {
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The value of the `reason` label in metrics and logs.
-            #[must_use]
             pub fn label(self) -> &'static str {
                 match self { $(Self::$name => $label,)* }
             }
 
             /// The step of the decision that it belongs to.
-            #[must_use]
             pub fn rule(self) -> &'static str {
                 match self { $(Self::$name => $rule,)* }
             }
 
             /// What happened, in one sentence.
-            #[must_use]
             pub fn sentence(self) -> &'static str {
                 match self { $(Self::$name => $sentence,)* }
             }
@@ -88,13 +85,11 @@ reasons! {
 
 impl Reason {
     /// The reason of that label.
-    #[must_use]
     pub fn from_label(label: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.label() == label)
     }
 
     /// Whether rejob had nothing to do with the request.
-    #[must_use]
     pub fn is_left_alone(self) -> bool {
         self.rule() == "left alone"
     }

@@ -52,7 +52,6 @@ pub enum Operation {
 
 impl Operation {
     /// The value of the `operation` label.
-    #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::Create => "CREATE",
@@ -189,7 +188,6 @@ fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, Invali
 }
 
 /// Who asks, and with which field manager, in words; an empty one is none.
-#[must_use]
 pub fn requester(user: &str, manager: Option<&str>) -> String {
     match manager.filter(|manager| !manager.is_empty()) {
         Some(manager) => format!("{user} with {manager}"),

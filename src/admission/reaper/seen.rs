@@ -34,7 +34,6 @@ pub struct Seen {
 
 impl Seen {
     /// Nothing is seen yet.
-    #[must_use]
     pub fn new(grace: Duration) -> Self {
         Self { grace, since: HashMap::new() }
     }

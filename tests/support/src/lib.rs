@@ -12,8 +12,6 @@
     clippy::indexing_slicing,
     clippy::missing_errors_doc,
     clippy::missing_panics_doc,
-    clippy::must_use_candidate,
-    clippy::return_self_not_must_use,
     reason = "the helpers of tests panic where a test would"
 )]
 

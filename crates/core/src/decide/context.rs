@@ -44,7 +44,6 @@ pub enum Fact<T> {
 
 impl<T> Fact<T> {
     /// A fact that nobody has asked for yet, and whether anybody can be asked.
-    #[must_use]
     pub fn of(can_be_asked: bool) -> Self {
         if can_be_asked { Self::Unasked } else { Self::Unavailable }
     }

@@ -11,6 +11,7 @@ use super::messages::{self, Warnings};
 use super::report::Report;
 
 /// What is to be answered, and why.
+#[must_use]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
     /// Admit, refuse, or replace.
@@ -71,7 +72,6 @@ pub struct Denial {
 
 impl Decision {
     /// Admits the request as it is.
-    #[must_use]
     pub fn admit(reason: Reason) -> Self {
         Self {
             verdict: Verdict::Admit,
@@ -88,7 +88,6 @@ impl Decision {
     }
 
     /// Refuses with 403.
-    #[must_use]
     pub fn deny(reason: Reason, message: impl AsRef<str>) -> Self {
         let denial =
             Denial { code: 403, message: messages::refusal(message.as_ref()), retry_after: None };
@@ -96,7 +95,6 @@ impl Decision {
     }
 
     /// Asks the client to try again in some seconds (429).
-    #[must_use]
     pub fn retry(reason: Reason, message: impl AsRef<str>, seconds: u32) -> Self {
         let message = messages::refusal(message.as_ref());
         let denial = Denial { code: 429, message, retry_after: Some(seconds) };
@@ -129,7 +127,6 @@ impl Decision {
     }
 
     /// Whether the request is let through.
-    #[must_use]
     pub fn is_allowed(&self) -> bool {
         !matches!(self.verdict, Verdict::Deny(_))
     }

@@ -32,7 +32,6 @@ impl Warnings {
     }
 
     /// The warnings in their order.
-    #[must_use]
     pub fn into_vec(self) -> Vec<String> {
         self.0
     }
@@ -74,7 +73,6 @@ pub(super) fn changed_paths(changes: &[Change]) -> String {
 }
 
 /// The changes with old and new values, joined.
-#[must_use]
 pub fn describe_changes(changes: &[Change]) -> String {
     join(changes.iter().map(Change::describe), changes.len())
 }
@@ -87,7 +85,6 @@ pub(super) fn changed_number(path: &str, old: Option<i64>, new: Option<i64>) -> 
 
 /// Why a request failed, as warnings: the API server throws the message of a turn away, and keeps
 /// those.
-#[must_use]
 pub fn as_warnings(message: &str) -> Vec<String> {
     let mut warnings = Warnings::default();
     let mut line = String::new();

@@ -65,7 +65,6 @@ impl Report {
     }
 
     /// One sentence for people, without what changes.
-    #[must_use]
     pub fn sentence(&self) -> String {
         let Self { name, .. } = self;
         match (&self.refusal, self.why_not) {
@@ -84,7 +83,6 @@ impl Report {
 
     /// A text that is the same for each request that asks for the same change, and would be replaced,
     /// at once or in time, or refused for the same reason: the end of the Event's name.
-    #[must_use]
     pub fn key(&self) -> String {
         let refused = self.why_not.filter(|_| self.refusal.is_some());
         self.change.of_name(refused.map_or("", Reason::label)).to_string()
@@ -114,7 +112,6 @@ impl Report {
 impl Decision {
     /// What is answered after the checks of this decision's plan, where `outcome` is what a
     /// replacement would be answered: that, or under Report what is told of it.
-    #[must_use]
     pub fn judged(self, outcome: Self) -> Self {
         match self.follow_up.clone() {
             FollowUp::Report(report) => report.judged_by(&outcome).tell(self),

@@ -23,7 +23,6 @@ const SHARED: [(&str, &str); 8] = [
 ];
 
 /// The manager's applied configuration as far as `fieldsV1` tells; `None` without an Apply entry.
-#[must_use]
 pub fn applied_part(job: Job<'_>, index: usize) -> Option<Value> {
     let fields = job.managed_fields().get(index)?.get("fieldsV1")?;
     let mut part = owned(fields, job.value())?;

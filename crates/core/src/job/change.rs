@@ -55,7 +55,6 @@ pub struct Change {
 impl Change {
     /// The change in words: `spec.template.spec.containers[app].image: a:1 -> a:2`,
     /// `….env[DEBUG] added`, `….args changed`.
-    #[must_use]
     pub fn describe(&self) -> String {
         let path = printable(&self.path);
         let show = |value| self.harmless.then(|| shown(value)).flatten();

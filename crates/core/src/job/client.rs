@@ -43,7 +43,6 @@ impl Client {
     ];
 
     /// Reads the marks of a Job and the field manager of the request; the most telling come first.
-    #[must_use]
     pub fn of(job: Job<'_>, field_manager: Option<&str>) -> Self {
         let annotated = |prefix: &str| job.annotations().any(|(key, _)| key.starts_with(prefix));
         let labeled = |prefix: &str| job.labels().any(|(key, _)| key.starts_with(prefix));
@@ -84,7 +83,6 @@ impl Client {
     }
 
     /// The value of the `client` label.
-    #[must_use]
     pub fn label(self) -> &'static str {
         match self {
             Self::KubectlApply => "kubectl-apply",
@@ -100,7 +98,6 @@ impl Client {
     }
 
     /// How a sentence names the client.
-    #[must_use]
     pub fn title(self) -> &'static str {
         match self {
             Self::KubectlApply => "kubectl apply",
@@ -122,7 +119,6 @@ impl Client {
     /// its own leaves no other mark, and a user's `kubectl set image` does not take the Job out of its
     /// hands. [`Self::InstanceLabel`] is no such tool: many charts set that label, and Argo CD sends
     /// its field manager with every write.
-    #[must_use]
     pub fn gitops_tool(job: Job<'_>, field_manager: Option<&str>) -> Option<Self> {
         std::iter::once(field_manager)
             .chain(job.managers().map(Some))
@@ -142,7 +138,6 @@ pub enum NameKeeper {
 
 impl NameKeeper {
     /// Who keeps the name of a created Job, if anyone.
-    #[must_use]
     pub fn of(job: Job<'_>, field_manager: Option<&str>) -> Option<Self> {
         if has_apply_entry(job) {
             return Some(Self::ServerSideApply);

@@ -18,7 +18,6 @@ pub const UID_LABELS: [&str; 2] = ["batch.kubernetes.io/controller-uid", "contro
 
 /// The paths of what was generated for some Job: none where the user manages the selector, or gives
 /// one of his own.
-#[must_use]
 pub fn generated_paths(job: Job<'_>) -> Vec<Vec<&'static str>> {
     let mut paths = Vec::new();
     if job.has_manual_selector() {

@@ -23,13 +23,11 @@ impl TemplateHash {
     const ALPHABET: &'static [u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 
     /// The hash of a Job's immutable part (manifest or stored form, both hash alike).
-    #[must_use]
     pub fn of(job: &Value) -> Self {
         Self::of_text(&canonical(job))
     }
 
     /// The hash that stands for this one and a name of which only a part can be kept.
-    #[must_use]
     pub fn of_name(&self, name: &str) -> Self {
         Self::of_text(&format!("{self} {name}"))
     }
@@ -48,14 +46,12 @@ impl TemplateHash {
     }
 
     /// Reads a hash that was recorded in an annotation; `None` when it is not one.
-    #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let valid = text.len() == Self::LEN && text.bytes().all(|b| Self::ALPHABET.contains(&b));
         valid.then(|| Self(text.to_owned()))
     }
 
     /// The 10 characters.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -26,7 +26,6 @@ pub const IMMUTABLE_FIELDS: [&str; 9] = [
 ];
 
 /// The normalized immutable part of a Job, as an object of the fields of its `spec`.
-#[must_use]
 pub fn immutable_part(job: &Value) -> Value {
     normalized(job, has_manual_selector(job)).into_value()
 }
@@ -39,7 +38,6 @@ pub(super) fn canonical(job: &Value) -> String {
 
 /// What differs between the immutable parts of two Jobs, after normalization; empty when nothing
 /// does. The order is that of the paths, and the same for the same two Jobs.
-#[must_use]
 pub fn changes(old: &Value, new: &Value) -> Vec<Change> {
     // Where one of them brings its own selector, what was generated for the other counts too:
     // the API server compares them as they are.

@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 use super::{IMMUTABLE_FIELDS, Job, keys};
 
 /// Whether some manager applied this object (CREATE: whether the request is an apply).
-#[must_use]
 pub fn has_apply_entry(job: Job<'_>) -> bool {
     job.managed_fields().iter().any(|entry| operation(entry) == Some("Apply"))
 }
@@ -35,7 +34,6 @@ pub enum Acting {
 /// The deepest owner of what was added or modified acted: an entry that owns an empty object owns,
 /// by the letter, what another one has put into it. In doubt it was not an apply, which is the
 /// harmless mistake: a Job that is only deleted would not come back.
-#[must_use]
 pub fn acting_operation(old: Job<'_>, new: Job<'_>, manager: Option<&str>) -> Acting {
     let Some(manager) = manager else { return Acting::Update };
     let Some(applied) = entry(new, manager, "Apply") else { return Acting::Update };
@@ -58,13 +56,11 @@ pub fn acting_operation(old: Job<'_>, new: Job<'_>, manager: Option<&str>) -> Ac
 }
 
 /// The time of a manager's last apply, as RFC 3339.
-#[must_use]
 pub fn last_apply<'a>(job: Job<'a>, manager: &str) -> Option<&'a str> {
     entry(job, manager, "Apply")?.get("time")?.as_str()
 }
 
 /// The index in `metadata.managedFields` of a manager's own Apply entry.
-#[must_use]
 pub fn entry_index(job: Job<'_>, manager: &str) -> Option<usize> {
     job.managed_fields().iter().position(|entry| is_entry(entry, manager, "Apply"))
 }

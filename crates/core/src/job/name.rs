@@ -10,7 +10,6 @@ use super::{Job, TemplateHash};
 const MAX: usize = 63;
 
 /// The name a Job is stored under with naming TemplateHash.
-#[must_use]
 pub fn hashed_name(base: &str, job: Job<'_>, hash: &TemplateHash) -> String {
     let index = match job.completions() {
         Some(completions) if job.is_indexed() => 1 + (completions.max(1) - 1).to_string().len(),
@@ -27,7 +26,6 @@ pub fn hashed_name(base: &str, job: Job<'_>, hash: &TemplateHash) -> String {
 
 /// Whether the name already ends in the hash, as [`hashed_name`] makes it of a name that need not be
 /// cut.
-#[must_use]
 pub fn is_hashed_name(name: &str, hash: &TemplateHash) -> bool {
     name.strip_suffix(hash.as_str()).is_some_and(|base| base.len() > 1 && base.ends_with('-'))
 }

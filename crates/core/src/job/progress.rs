@@ -18,7 +18,6 @@ pub enum Progress {
 }
 
 /// Reads progress off `status`.
-#[must_use]
 pub fn progress(job: Job<'_>) -> Progress {
     let some = |field| job.status(field).and_then(Value::as_i64).is_some_and(|count| count > 0);
     if is_finished(job) {
@@ -38,7 +37,6 @@ fn is_finished(job: Job<'_>) -> bool {
 
 /// The label selector that finds the Pods of a Job, as the list call takes it. It may find others:
 /// see [`pod_works`].
-#[must_use]
 pub fn pod_selector(job: Job<'_>) -> String {
     let labels = job.spec("selector").and_then(|selector| selector.get("matchLabels")?.as_object());
     let pairs = labels
@@ -52,7 +50,6 @@ pub fn pod_selector(job: Job<'_>) -> String {
 /// ended. Readiness says nothing: an init container runs before it, one of two containers may have
 /// ended, a probe may not be met. A Pod that pulls its image, crashes in a loop or finds no node
 /// hangs; nor does a sidecar (an init container that is always restarted) work by itself.
-#[must_use]
 pub fn pod_works(pod: &Value, job_uid: &str) -> bool {
     let text = |path| pod.pointer(path).and_then(Value::as_str);
     let owners = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array);

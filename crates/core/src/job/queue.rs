@@ -35,7 +35,6 @@ struct Queue<'a> {
 }
 
 /// A Job, stored or asked for, without what queues wrote into its template. `requester` is no queue.
-#[must_use]
 pub fn without_admission<'a>(
     job: Job<'a>,
     stored: Job<'_>,
@@ -65,7 +64,6 @@ pub fn without_admission<'a>(
 
 /// The `suspend` of a new Job that replaces one whose `suspend` only queues own: what the manifest
 /// says, and without one true, so that the queue admits the new Job as it did the old one.
-#[must_use]
 pub fn suspended_by_a_queue(job: Job<'_>, requester: Option<&str>) -> Option<bool> {
     Queue::of(job, requester).filter(Queue::owns_suspend)?;
     let manifest = last_applied(job);
@@ -73,7 +71,6 @@ pub fn suspended_by_a_queue(job: Job<'_>, requester: Option<&str>) -> Option<boo
 }
 
 /// `metadata.managedFields` of a new Job: those of the status left out, and what queues own of it.
-#[must_use]
 pub fn owners(job: Job<'_>, requester: Option<&str>) -> Vec<Value> {
     let queue = Queue::of(job, requester);
     let of_a_queue = |entry: &Value| {
@@ -172,7 +169,6 @@ fn escaped(key: &str) -> String {
 }
 
 /// Whether an entry of managedFields is about a subresource.
-#[must_use]
 pub fn is_of_status(entry: &Value) -> bool {
     entry.get("subresource").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
 }

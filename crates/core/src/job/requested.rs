@@ -17,14 +17,12 @@ const MOST: usize = 256;
 pub const LAST_APPLIED_CONFIGURATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Whether the request gives `rejob.dev/rerun` another value. Removing it asks for nothing.
-#[must_use]
 pub fn asks_for_a_rerun(old: Job<'_>, job: Job<'_>) -> bool {
     let value = job.annotation(keys::RERUN);
     value.is_some() && value != old.annotation(keys::RERUN)
 }
 
 /// The manifest behind a request: what the manager's own Apply entry owns, else kubectl's record.
-#[must_use]
 pub fn manifest(job: Job<'_>, manager: Option<&str>) -> Option<Value> {
     manager
         .and_then(|manager| applied_part(job, entry_index(job, manager)?))
@@ -32,14 +30,12 @@ pub fn manifest(job: Job<'_>, manager: Option<&str>) -> Option<Value> {
 }
 
 /// What kubectl's record says, if there is one.
-#[must_use]
 pub fn last_applied(job: Job<'_>) -> Option<Value> {
     serde_json::from_str(job.annotation(LAST_APPLIED_CONFIGURATION)?).ok()
 }
 
 /// Whether a request only brings a manifest back: wherever it differs from the stored Job, it says
 /// what the manifest says, so that every other difference is one that it found.
-#[must_use]
 pub fn is_same_request(manifest: &Value, stored: &Value, request: &Value) -> bool {
     let made = changes(stored, request);
     if made.len() > MOST {

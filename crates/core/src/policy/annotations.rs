@@ -26,14 +26,12 @@ impl std::fmt::Display for InvalidAnnotation {
 }
 
 /// Whether an annotation overrides a knob.
-#[must_use]
 pub fn overrides(key: &str) -> bool {
     KNOBS.iter().any(|knob| knob.annotation == key)
 }
 
 impl Policy {
     /// The policy as the Job's annotations override it, and the annotations that are invalid.
-    #[must_use]
     pub fn for_job(&self, job: Job<'_>) -> (Self, Vec<InvalidAnnotation>) {
         let mut policy = self.clone();
         let mut invalid = Vec::new();
@@ -57,7 +55,6 @@ impl Policy {
 }
 
 /// The TTL that the Job's own annotation asks for.
-#[must_use]
 pub fn ttl(job: Job<'_>) -> Option<Ttl> {
     Policy::default().for_job(job).0.ttl_seconds_after_finished
 }

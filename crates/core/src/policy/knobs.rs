@@ -92,7 +92,6 @@ fn put<T: for<'a> Deserialize<'a>>(knob: &mut T, value: &Value) -> Option<()> {
 
 impl Values {
     /// The value that an annotation's text stands for. A number has digits only: no sign, no space.
-    #[must_use]
     pub fn of_text(self, text: &str) -> Value {
         let number =
             || text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
@@ -114,7 +113,6 @@ impl std::fmt::Display for Values {
 }
 
 /// The names of all knobs, as they stand in a sentence.
-#[must_use]
 pub fn names() -> String {
     KNOBS.iter().map(|knob| knob.name).collect::<Vec<_>>().join(", ")
 }
@@ -164,7 +162,6 @@ impl Policy {
 }
 
 /// The value as it stands in a sentence: JSON, cut to 40 characters.
-#[must_use]
 pub fn shown(value: &Value) -> String {
     let text = match value {
         Value::Array(_) => return "a list".to_owned(),

@@ -44,7 +44,6 @@ pub enum Reply {
 
 impl Reply {
     /// The reply to an effect that failed.
-    #[must_use]
     pub fn failed(effect: Effect, error: ApiError) -> Self {
         match effect {
             Effect::OptIn => Self::OptIn(Err(error)),

@@ -17,38 +17,32 @@ pub struct ApiError {
 
 impl ApiError {
     /// No answer.
-    #[must_use]
     pub fn unanswered(message: impl Into<String>) -> Self {
         Self { code: 0, reason: String::new(), message: message.into() }
     }
 
     /// The user cannot be named in a request header.
-    #[must_use]
     pub fn not_impersonated(message: impl Into<String>) -> Self {
         Self { code: 403, reason: NOT_IMPERSONATED.to_owned(), message: message.into() }
     }
 
     /// The name is taken. Not every 409 says so: quota and webhooks answer with 409 as well.
-    #[must_use]
     pub fn is_already_exists(&self) -> bool {
         self.code == 409 && self.reason == "AlreadyExists" && !self.is_by_a_webhook()
     }
 
     /// A deletion found another Job than its preconditions name, or none.
-    #[must_use]
     pub fn is_stale(&self) -> bool {
         matches!(self.code, 404 | 409) && !self.is_by_a_webhook()
     }
 
     /// Some admission webhook refused, with whatever code and reason it chose
     /// (`ToStatusErr` in `k8s.io/apiserver/pkg/admission/plugin/webhook/errors`).
-    #[must_use]
     pub fn is_by_a_webhook(&self) -> bool {
         self.message.starts_with("admission webhook ")
     }
 
     /// Whether a quota has no room: the deleted Job is not counted down yet, or another came first.
-    #[must_use]
     pub fn is_exceeded_quota(&self) -> bool {
         self.code == 403 && self.message.contains("exceeded quota")
     }
@@ -56,7 +50,6 @@ impl ApiError {
     /// The verb that the API server's authorization denies: `… is forbidden: User "ada" cannot delete
     /// resource "jobs" …` (`ForbiddenStatusError` in `k8s.io/apiserver`). Admission refuses with 403
     /// as well, in other words.
-    #[must_use]
     pub fn denied_verb(&self) -> Option<&str> {
         if self.code != 403 || self.is_by_a_webhook() {
             return None;
@@ -68,14 +61,12 @@ impl ApiError {
     }
 
     /// Whether rejob may not act in that user's name.
-    #[must_use]
     pub fn is_denied_impersonation(&self) -> bool {
         self.reason == NOT_IMPERSONATED
             || self.denied_verb().is_some_and(|verb| verb.starts_with("impersonate"))
     }
 
     /// Whether the same call may succeed a moment later.
-    #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self.code, 0 | 429 | 500..=599)
     }

@@ -26,7 +26,6 @@ pub struct Time {
 
 impl Time {
     /// What must be left for a deletion to begin. The creation after it meets the same admission.
-    #[must_use]
     pub fn reserve(&self) -> Duration {
         RESERVE + 2 * self.creation
     }
@@ -47,6 +46,7 @@ const CHECKS_OF_DORMANT: [Effect; 5] = [
 ];
 
 /// How a replacement ended.
+#[must_use]
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The old Job is deleted, and the new one is made (its uid) or left to the API server.
@@ -94,7 +94,6 @@ pub struct Execution<'a> {
 
 impl<'a> Execution<'a> {
     /// Begins with the checks, where there is time for them and for what follows.
-    #[must_use]
     pub fn new(plan: &'a Plan, policy: &'a str, time: Time) -> Self {
         let in_time = time.left >= time.creation + time.reserve();
         let state = if in_time { State::Checking } else { out_of_time(plan) };
@@ -102,20 +101,17 @@ impl<'a> Execution<'a> {
     }
 
     /// Makes the checks in the user's name.
-    #[must_use]
     pub fn as_user(self) -> Self {
         Self { as_user: true, ..self }
     }
 
     /// Leaves out the check of the dormant form: the API server has just accepted it under another
     /// name, and the check of the form that runs has the name.
-    #[must_use]
     pub fn dormant_tried(self) -> Self {
         Self { dormant_tried: true, ..self }
     }
 
     /// The effects to carry out now, all at the same time; none when it has ended.
-    #[must_use]
     pub fn effects(&self) -> &'static [Effect] {
         match self.state {
             State::Checking => self.checks(),
@@ -136,7 +132,6 @@ impl<'a> Execution<'a> {
     }
 
     /// How it ended, if it has.
-    #[must_use]
     pub fn outcome(&self) -> Option<&Outcome> {
         match &self.state {
             State::Ended(outcome) => Some(outcome),
@@ -353,7 +348,6 @@ impl<'a> Execution<'a> {
 }
 
 /// The refusal where the admission of this cluster is too slow for what is left of the webhook call.
-#[must_use]
 pub fn no_time(plan: &Plan) -> (Reason, String) {
     let not_replaced = plan.not_replaced();
     (

@@ -81,26 +81,22 @@ pub struct Plan {
 
 impl Plan {
     /// What must be accepted before anything is deleted.
-    #[must_use]
     pub fn accepted(&self) -> &Value {
         self.applied.as_ref().unwrap_or(&self.job)
     }
 
     /// Who asks, and with which field manager, in words.
-    #[must_use]
     pub fn requester(&self) -> String {
         requester(&self.user.username, self.field_manager.as_deref())
     }
 
     /// The hashes before and after, in words.
-    #[must_use]
     pub fn hashes(&self) -> String {
         format!("{} -> {}", self.old_hash, self.hash)
     }
 
     /// The beginning of a refusal before the deletion. A Job that is there by an earlier turn, and not
     /// started, is not the one that the user knows.
-    #[must_use]
     pub fn not_replaced(&self) -> String {
         let name = &self.name;
         if self.turn > 1 {
@@ -127,7 +123,6 @@ impl Plan {
     }
 
     /// The new Job as it is created by that policy: it starts no Pod and says what it is to become.
-    #[must_use]
     pub fn dormant(&self, policy: &str) -> Value {
         let record = Record {
             parallelism: self.parallelism,
@@ -170,7 +165,6 @@ impl Plan {
     }
 
     /// The new Job under another name: in a dry run nothing of it is told under the name that is taken.
-    #[must_use]
     pub fn probe(&self, policy: &str) -> Value {
         let mut job = match self.mode {
             // As merged: what other managers own beside the apply is no change of it.
@@ -192,7 +186,6 @@ const JOB_TRACKING: &str = "batch.kubernetes.io/job-tracking";
 ///
 /// What was generated for the old Job goes, also from the Job's own labels (with empty labels,
 /// defaulting copies the template's, generated ones too).
-#[must_use]
 pub fn new_job(job: Job<'_>, hash: &TemplateHash, parallelism: Option<i64>) -> Value {
     let mut new = job.value().clone();
     if let Some(root) = new.as_object_mut() {

@@ -46,7 +46,6 @@ pub struct Record {
 
 /// A digest of who sends a request: name, uid and groups. A review is believed about them, so what a
 /// forged one claims must be true of whoever starts the Job in the end.
-#[must_use]
 pub fn identity(user: &UserInfo) -> String {
     let groups: BTreeSet<&str> = user.groups.iter().map(String::as_str).collect();
     // Texts in JSON cannot run into each other, and always serialize.
@@ -61,7 +60,6 @@ fn first() -> u32 {
 impl Record {
     /// The record of a dormant Job; `None` when the label or a readable record is missing, and where
     /// the Job is not asleep: then the marks are forged.
-    #[must_use]
     pub fn of(job: Job<'_>) -> Option<Self> {
         job.label(keys::DORMANT)?;
         (job.parallelism() == Some(0)).then_some(())?;
@@ -69,13 +67,11 @@ impl Record {
     }
 
     /// The annotation's value.
-    #[must_use]
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Whether the request is the one, or an identical one, that the dormant Job was made for.
-    #[must_use]
     pub fn was_made_for(&self, request: &Request) -> bool {
         self.user == identity(&request.user) && self.manager == request.field_manager
     }
