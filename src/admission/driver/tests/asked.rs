@@ -45,7 +45,7 @@ async fn checks_that_were_made_of_the_same_job_are_not_made_again() {
 #[tokio::test(start_paused = true)]
 async fn a_check_that_failed_beside_the_question_refuses() {
     let fake =
-        Fake::new(|name, _| (name == "may-delete").then(|| (Duration::ZERO, Ok(json!(false)))));
+        Fake::new(|name, _| (name == "may-delete").then_some((Duration::ZERO, Ok(json!(false)))));
     let (plan, deadline) = (plan(Mode::Recreate), Instant::now() + TIME);
     let checks = check(&fake, &plan, "replace", deadline).await;
     let asked = Asked { accepted: true, checks: Some(Box::new(checks)), ..Asked::default() };
