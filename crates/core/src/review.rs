@@ -1,8 +1,7 @@
 //! The wire envelope of an AdmissionReview (`admission.k8s.io/v1`) with a request; the answer is that of [`mod@crate::answer`].
 //!
-//! The envelope is our own: kube's serializes `patch` as an array of numbers. A small review is read
-//! in one go; a large one, and one that cannot be read so, first without its objects: only Jobs are
-//! worth the room, and nothing is wrong with an object of another kind.
+//! The envelope is our own: kube's serializes `patch` as an array of numbers. A review that cannot be
+//! read is read again without its objects: nothing is wrong with an object of another kind.
 
 mod fields;
 mod wire;
@@ -126,13 +125,14 @@ where
 /// When the bytes are not JSON, not an AdmissionReview of `admission.k8s.io/v1`, or a review whose
 /// request lacks what every request has.
 pub fn parse(body: &[u8]) -> Result<Request, InvalidReview> {
-    if let Some(review) = wire::read_small(body) {
-        return request(review);
-    }
+    let error = match wire::read::<Plain>(body) {
+        Ok(review) => return request(review),
+        Err(error) => error,
+    };
     let review = wire::read::<IgnoredAny>(body);
     // What another kind or version lacks is not the point.
     let request = request(review.map_err(|error| wrong_kind(body).unwrap_or(error))?)?;
-    if request.is_job { self::request(wire::read::<Plain>(body)?) } else { Ok(request) }
+    if request.is_job { Err(error) } else { Ok(request) }
 }
 
 /// What a body calls itself that cannot be read, where that is another kind or version.

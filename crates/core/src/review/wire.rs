@@ -228,16 +228,6 @@ impl<'de> Visitor<'de> for Place {
     }
 }
 
-/// Reviews of up to so many bytes are read in one go, whatever they are about.
-const SMALL: usize = 64 * 1024;
-
-/// A small review in a body with its objects, read in one go; `None` when it is large, or anything
-/// is not as expected.
-pub(super) fn read_small(body: &[u8]) -> Option<Review<Plain>> {
-    let text = (body.len() <= SMALL).then(|| std::str::from_utf8(body).ok()).flatten()?;
-    serde_json::from_str::<Object<Review<Plain>>>(text).ok().map(|review| review.0)
-}
-
 /// The review in a body, and what is wrong with it.
 pub(super) fn read<O: ObjectOf>(body: &[u8]) -> Result<Review<O>, InvalidReview> {
     match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
