@@ -29,11 +29,11 @@ use crate::decide::{
 use crate::job::{Job, last_apply};
 use crate::kubernetes::Cluster;
 use crate::kubernetes::ServerVersion;
-use crate::metrics::{Metrics, Operation as MetricOperation, ReplacementResult};
+use crate::metrics::{Metrics, ReplacementResult};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
 use crate::replacement::{Outcome, Plan};
-use crate::review::{self, Operation, Request};
+use crate::review::{self, Request};
 use crate::server::{ReviewError, Reviewer};
 
 use driver::run;
@@ -357,14 +357,10 @@ impl<C: Cluster> Reviewer for Admission<C> {
         fail_point::answers(decision.reason);
         let answer = answer(&request.uid, &decision);
         let took = begun.elapsed();
-        known.metrics.reviewed(operation(request.operation), decision.reason.label(), took);
+        known.metrics.reviewed(request.operation, decision.reason.label(), took);
         log(&known.name, &request, &decision, took);
         Ok(Bytes::from(answer))
     }
-}
-
-fn operation(operation: Operation) -> MetricOperation {
-    MetricOperation::of(operation.label())
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod exposition;
 mod labels;
 mod process;
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +24,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::job::Client;
+use crate::review::Operation;
 use catalogue::Description;
 pub use exposition::Format;
-pub use labels::{ApiResource, ApiVerb, Operation, ReplacementResult};
+pub use labels::{ApiResource, ApiVerb, ReplacementResult};
 
 /// Upper bounds of the review histogram, in seconds: from a decision without effects (well under a
 /// millisecond) to the longest timeout of a webhook.
@@ -37,58 +40,23 @@ const CALL_BUCKETS: [f64; 12] =
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReviewLabels {
-    policy: Arc<str>,
-    operation: &'static str,
-    reason: &'static str,
+macro_rules! label_sets {
+    ($($name:ident { $($field:ident: $type:ty),* })*) => {$(
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name { $($field: $type,)* }
+    )*};
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReviewDurationLabels {
-    policy: Arc<str>,
-    operation: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReplacementLabels {
-    client: &'static str,
-    result: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ApiLabels {
-    verb: &'static str,
-    resource: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ApiCodeLabels {
-    verb: &'static str,
-    resource: &'static str,
-    code: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CodeLabels {
-    code: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CertificateLabels {
-    certificate: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReportLabels {
-    policy: String,
-    why_not: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct BuildLabels {
-    version: &'static str,
-    architecture: &'static str,
+label_sets! {
+    ReviewLabels { policy: Arc<str>, operation: &'static str, reason: &'static str }
+    ReviewDurationLabels { policy: Arc<str>, operation: &'static str }
+    ReplacementLabels { client: &'static str, result: &'static str }
+    ApiLabels { verb: &'static str, resource: &'static str }
+    ApiCodeLabels { verb: &'static str, resource: &'static str, code: u16 }
+    CodeLabels { code: u16 }
+    CertificateLabels { certificate: &'static str }
+    ReportLabels { policy: String, why_not: &'static str }
+    BuildLabels { version: &'static str, architecture: &'static str }
 }
 
 /// All metrics of one server. Cloning shares them.
@@ -126,26 +94,34 @@ impl Metrics {
     /// Metrics that all stand at zero.
     pub fn new() -> Self {
         let calls = || -> Histogram { Histogram::new(CALL_BUCKETS) };
-        let mut inner = Inner {
-            registry: Registry::default(),
-            reviews: Family::default(),
-            review_duration: Family::new_with_constructor(|| Histogram::new(REVIEW_BUCKETS)),
-            in_flight: Gauge::default(),
-            shed: Counter::default(),
-            http_errors: Family::default(),
-            connections: Gauge::default(),
-            connections_over_limit: Counter::default(),
-            tls_handshake_failures: Counter::default(),
-            replacements: Family::default(),
-            replacement_duration: Family::new_with_constructor(calls),
-            would_replace: Family::default(),
-            api_requests: Family::default(),
-            api_request_duration: Family::new_with_constructor(calls),
-            dormant_jobs_reaped: Counter::default(),
-            certificate_expiry: Family::default(),
-            ready: Gauge::default(),
+        let durations = || -> Histogram { Histogram::new(REVIEW_BUCKETS) };
+        let mut registry = Registry::default();
+        let r = &mut registry;
+        let build = BuildLabels {
+            version: env!("CARGO_PKG_VERSION"),
+            architecture: std::env::consts::ARCH,
         };
-        inner.register();
+        register(r, &catalogue::BUILD, Info::new(build));
+        r.register_collector(Box::new(process::Process::started_now()));
+        let inner = Inner {
+            reviews: registered(r, &catalogue::REVIEWS),
+            review_duration: histograms(r, &catalogue::REVIEW_DURATION, durations),
+            in_flight: registered(r, &catalogue::IN_FLIGHT),
+            shed: registered(r, &catalogue::SHED),
+            http_errors: registered(r, &catalogue::HTTP_ERRORS),
+            connections: registered(r, &catalogue::CONNECTIONS),
+            connections_over_limit: registered(r, &catalogue::CONNECTIONS_OVER_LIMIT),
+            tls_handshake_failures: registered(r, &catalogue::TLS_HANDSHAKE_FAILURES),
+            replacements: registered(r, &catalogue::REPLACEMENTS),
+            replacement_duration: histograms(r, &catalogue::REPLACEMENT_DURATION, calls),
+            would_replace: registered(r, &catalogue::WOULD_REPLACE),
+            api_requests: registered(r, &catalogue::API_REQUESTS),
+            api_request_duration: histograms(r, &catalogue::API_REQUEST_DURATION, calls),
+            dormant_jobs_reaped: registered(r, &catalogue::DORMANT_JOBS_REAPED),
+            certificate_expiry: registered(r, &catalogue::CERTIFICATE_EXPIRY),
+            ready: registered(r, &catalogue::READY),
+            registry,
+        };
         Self(Arc::new(inner))
     }
 
@@ -248,38 +224,27 @@ impl Metrics {
     }
 }
 
-impl Inner {
-    fn register(&mut self) {
-        let build = Info::new(BuildLabels {
-            version: env!("CARGO_PKG_VERSION"),
-            architecture: std::env::consts::ARCH,
-        });
-        let registry = &mut self.registry;
-        register(registry, &catalogue::REVIEWS, self.reviews.clone());
-        register(registry, &catalogue::REVIEW_DURATION, self.review_duration.clone());
-        register(registry, &catalogue::IN_FLIGHT, self.in_flight.clone());
-        register(registry, &catalogue::SHED, self.shed.clone());
-        register(registry, &catalogue::HTTP_ERRORS, self.http_errors.clone());
-        register(registry, &catalogue::CONNECTIONS, self.connections.clone());
-        register(registry, &catalogue::CONNECTIONS_OVER_LIMIT, self.connections_over_limit.clone());
-        register(registry, &catalogue::TLS_HANDSHAKE_FAILURES, self.tls_handshake_failures.clone());
-        register(registry, &catalogue::REPLACEMENTS, self.replacements.clone());
-        register(registry, &catalogue::REPLACEMENT_DURATION, self.replacement_duration.clone());
-        register(registry, &catalogue::WOULD_REPLACE, self.would_replace.clone());
-        register(registry, &catalogue::API_REQUESTS, self.api_requests.clone());
-        register(registry, &catalogue::API_REQUEST_DURATION, self.api_request_duration.clone());
-        register(registry, &catalogue::DORMANT_JOBS_REAPED, self.dormant_jobs_reaped.clone());
-        register(registry, &catalogue::CERTIFICATE_EXPIRY, self.certificate_expiry.clone());
-        register(registry, &catalogue::READY, self.ready.clone());
-        register(registry, &catalogue::BUILD, build);
-        registry.register_collector(Box::new(process::Process::started_now()));
-    }
+/// A metric that stands at zero, registered.
+fn registered<M: Metric + Clone + Default>(registry: &mut Registry, what: &Description) -> M {
+    let metric = M::default();
+    register(registry, what, metric.clone());
+    metric
+}
+
+fn histograms<L: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static>(
+    registry: &mut Registry,
+    what: &Description,
+    empty: fn() -> Histogram,
+) -> Histograms<L> {
+    let metric = Family::new_with_constructor(empty);
+    register(registry, what, metric.clone());
+    metric
 }
 
 /// Registers under the name that comes out as the catalogue says: the library adds `_total`,
 /// `_info` and the unit by itself.
-fn register(registry: &mut Registry, description: &Description, metric: impl Metric) {
-    let Description { name, help, .. } = *description;
+fn register(registry: &mut Registry, what: &Description, metric: impl Metric) {
+    let Description { name, help, .. } = *what;
     let name = name.strip_suffix("_total").or(name.strip_suffix("_info")).unwrap_or(name);
     match name.strip_suffix("_seconds") {
         Some(name) => registry.register_with_unit(name, help, Unit::Seconds, metric),

@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::labels::{self, ApiResource, ApiVerb, Operation, ReplacementResult};
+use super::labels::{self, ApiResource, ApiVerb, ReplacementResult};
 
 /// What kind of metric it is, as Prometheus says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +64,7 @@ const POLICY: Label = described(
     "policy",
     "a policy of this server; empty for a dormant Job or a rerun where none of them is named",
 );
-const OPERATION: Label = one_of("operation", Operation::labels);
+const OPERATION: Label = one_of("operation", labels::operations);
 const REASON: Label = described("reason", "the rule that decided: see `docs/reasons.md`");
 const WHY_NOT: Label = described(
     "why_not",

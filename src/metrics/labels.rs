@@ -2,6 +2,7 @@
 //! `docs/metrics.md` are made from them.
 
 use crate::job::Client;
+use crate::review::Operation;
 
 /// The `certificate` that the server presents.
 pub(super) const SERVING: &str = "serving";
@@ -28,18 +29,6 @@ macro_rules! label_values {
             }
         }
     };
-}
-
-label_values! {
-    /// The operation of a review.
-    Operation {
-        /// An object is created.
-        Create = "CREATE",
-        /// An object is changed.
-        Update = "UPDATE",
-        /// Whatever else a webhook configuration may send.
-        Other = "OTHER",
-    }
 }
 
 label_values! {
@@ -98,18 +87,12 @@ label_values! {
     }
 }
 
+/// The texts of all operations.
+pub(super) fn operations() -> Vec<&'static str> {
+    Operation::ALL.map(Operation::label).to_vec()
+}
+
 /// The texts of all clients.
 pub(super) fn clients() -> Vec<&'static str> {
     Client::ALL.iter().map(|client| client.label()).collect()
-}
-
-impl Operation {
-    /// The operation as an AdmissionReview writes it.
-    pub fn of(operation: &str) -> Self {
-        match operation {
-            "CREATE" => Self::Create,
-            "UPDATE" => Self::Update,
-            _ => Self::Other,
-        }
-    }
 }

@@ -6,9 +6,9 @@ use super::*;
 fn all_used() -> Metrics {
     let metrics = Metrics::new();
     let policy = metrics.policy("ttl");
-    policy.reviewed(Operation::of("CREATE"), "created", Duration::from_millis(2));
-    policy.reviewed(Operation::of("UPDATE"), "unchanged", Duration::from_millis(2));
-    policy.reviewed(Operation::of("DELETE"), "left-alone", Duration::from_millis(2));
+    policy.reviewed(Operation::Create, "created", Duration::from_millis(2));
+    policy.reviewed(Operation::Update, "unchanged", Duration::from_millis(2));
+    policy.reviewed(Operation::Other, "left-alone", Duration::from_millis(2));
     metrics.shed();
     metrics.http_error(404);
     metrics.tls_handshake_failure();

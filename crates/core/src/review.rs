@@ -41,22 +41,19 @@ pub enum Operation {
     Create,
     /// An object is changed: PUT or PATCH, a server-side apply included.
     Update,
-    /// An object is deleted.
-    Delete,
-    /// A connection, such as exec.
-    Connect,
-    /// Anything a later version adds.
+    /// Whatever else a webhook configuration may send.
     Other,
 }
 
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 3] = [Self::Create, Self::Update, Self::Other];
+
     /// The value of the `operation` label.
     pub fn label(self) -> &'static str {
         match self {
             Self::Create => "CREATE",
             Self::Update => "UPDATE",
-            Self::Delete => "DELETE",
-            Self::Connect => "CONNECT",
             Self::Other => "OTHER",
         }
     }

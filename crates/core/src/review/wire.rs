@@ -101,8 +101,6 @@ fn operation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Operation, D:
     Ok(match String::deserialize(deserializer)?.as_str() {
         "CREATE" => Operation::Create,
         "UPDATE" => Operation::Update,
-        "DELETE" => Operation::Delete,
-        "CONNECT" => Operation::Connect,
         _ => Operation::Other,
     })
 }
