@@ -29,7 +29,7 @@ pub mod token;
 pub mod token_keeper;
 mod watch;
 
-pub use args::{ArgsError, CertArgs, SelfManaged, Source, TokenPlace, service_names};
+pub use args::{CertArgs, SelfManaged, Source, TokenPlace, service_names};
 pub use client_ca::{ClientCaVerifier, client_verifier};
 pub use clock::{Clock, SystemClock};
 pub use expiry::{Life, warn_before_expiry};
@@ -39,6 +39,6 @@ pub use pair::{Pair, Validity, load_pair};
 pub use pem::CertError;
 pub use readiness::Readiness;
 pub use resolver::CertResolver;
-pub use supply::{StartError, Supply};
+pub use supply::Supply;
 pub use token::{AcceptedTokens, accepted_tokens};
 pub use watch::{WATCH_INTERVAL, read_pair, watch_client_ca, watch_files};

@@ -26,7 +26,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::decide::{Decision, Verdict};
-use crate::error::with_causes;
+use crate::error::{UsageError, with_causes};
 use crate::review::{Operation, Request, UserInfo};
 use crate::telemetry;
 
@@ -58,11 +58,6 @@ pub fn block_on(
         .context("cannot start a thread; is the limit of processes reached?")?
         .block_on(command)
 }
-
-/// An error in how the program was called: exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
 
 /// Says on standard error what went wrong, and gives the exit code.
 pub fn failed(error: &anyhow::Error) -> ExitCode {

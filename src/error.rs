@@ -1,6 +1,11 @@
-//! An error on one line, with what caused it.
+//! An error on one line, with what caused it, and errors of usage.
 
 use std::error::Error;
+
+/// An error in how the program was called: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
 
 /// The error and its causes, joined by `: `; a cause that the text already tells is left out.
 /// Errors of connections say nothing themselves.

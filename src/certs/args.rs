@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::duration;
+use crate::error::UsageError;
 use crate::kubernetes::names;
 
 /// Where the server's certificate comes from. With none of these flags: an in-memory certificate
@@ -130,73 +131,15 @@ pub struct SelfManaged {
     pub ca_life: Duration,
 }
 
-/// Flags that do not belong together, or lack their other half.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ArgsError {
-    /// One of the two files is missing.
-    #[error("{given} needs {missing}: give both files or neither")]
-    HalfPair {
-        /// The flag that was given.
-        given: &'static str,
-        /// The flag that was not.
-        missing: &'static str,
-    },
-    /// Files and a Secret.
-    #[error("--tls-cert and --cert-secret exclude each other: give the files or the Secret")]
-    TwoSources,
-    /// One half of the self-managed way.
-    #[error(
-        "--cert-secret needs --webhook-configuration: the server keeps its certificate in the Secret and publishes it in the webhook configuration"
-    )]
-    NoConfiguration,
-    /// A token and nowhere to write it.
-    #[error(
-        "--token-secret needs --webhook-configuration: the server keeps the path token in the Secret and writes the paths into the webhook configuration"
-    )]
-    NoTokenConfiguration,
-    /// A token Secret beside another source than files.
-    #[error(
-        "--token-secret needs --tls-cert and --tls-key; with --cert-secret the server keeps a path token anyway"
-    )]
-    TokenWithoutFiles,
-    /// A CA that lets everybody in to whom it gave a certificate.
-    #[error(
-        "--client-ca needs --client-name: a cluster's CA signs the certificates of kubelets and people too, so name the API server's"
-    )]
-    NoClientName,
-    /// Names and nothing that vouches for them.
-    #[error("--client-name needs --client-ca: give the CA that signs the certificates")]
-    NoClientCa,
-    /// A Secret's name without a namespace.
-    #[error("{flag} {value:?} names no namespace: write NAMESPACE/NAME or set POD_NAMESPACE")]
-    NoNamespace {
-        /// The flag.
-        flag: &'static str,
-        /// What it was given.
-        value: String,
-    },
-    /// Not a name Kubernetes knows.
-    #[error(
-        "{flag} {value:?} is not a valid Kubernetes name: use lower-case letters, digits, '-' and '.'"
-    )]
-    BadName {
-        /// The flag.
-        flag: &'static str,
-        /// What it was given.
-        value: String,
-    },
-    /// Lifetimes that leave no room for a rotation.
-    #[error("--ca-life must be at least three times --cert-life, and --cert-life at least 5s")]
-    Lifetimes,
-}
-
 impl CertArgs {
     /// The way certificates are supplied.
     ///
     /// # Errors
     /// When flags contradict each other or one is missing; a usage error.
-    pub fn source(&self) -> Result<Source, ArgsError> {
-        let half = |given, missing| Err(ArgsError::HalfPair { given, missing });
+    pub fn source(&self) -> Result<Source, UsageError> {
+        let half = |given, missing| {
+            Err(UsageError(format!("{given} needs {missing}: give both files or neither")))
+        };
         let files = match (&self.tls_cert, &self.tls_key) {
             (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
             (Some(_), None) => return half("--tls-cert", "--tls-key"),
@@ -207,51 +150,75 @@ impl CertArgs {
             checked("--webhook-configuration", name)?;
         }
         match (&self.client_ca, self.client_name.as_slice()) {
-            (Some(_), []) => return Err(ArgsError::NoClientName),
-            (None, [_, ..]) => return Err(ArgsError::NoClientCa),
+            (Some(_), []) => {
+                return usage(
+                    "--client-ca needs --client-name: a cluster's CA signs the certificates of \
+                     kubelets and people too, so name the API server's",
+                );
+            }
+            (None, [_, ..]) => {
+                return usage(
+                    "--client-name needs --client-ca: give the CA that signs the certificates",
+                );
+            }
             _ => {}
         }
         if self.token_secret.is_some() && files.is_none() {
-            return Err(ArgsError::TokenWithoutFiles);
+            return usage(
+                "--token-secret needs --tls-cert and --tls-key; with --cert-secret the server \
+                 keeps a path token anyway",
+            );
         }
         match (files, &self.cert_secret, &self.webhook_configuration) {
-            (Some(_), Some(_), _) => Err(ArgsError::TwoSources),
+            (Some(_), Some(_), _) => usage(
+                "--tls-cert and --cert-secret exclude each other: give the files or the Secret",
+            ),
             (Some((cert, key)), None, _) => {
                 Ok(Source::Files { cert, key, token: self.token_place()? })
             }
             (None, None, _) => Ok(Source::InMemory),
-            (None, Some(_), None) => Err(ArgsError::NoConfiguration),
+            (None, Some(_), None) => usage(
+                "--cert-secret needs --webhook-configuration: the server keeps its certificate in \
+                 the Secret and publishes it in the webhook configuration",
+            ),
             (None, Some(secret), Some(configuration)) => {
                 Ok(Source::SelfManaged(self.self_managed(secret, configuration)?))
             }
         }
     }
 
-    fn token_place(&self) -> Result<Option<TokenPlace>, ArgsError> {
+    fn token_place(&self) -> Result<Option<TokenPlace>, UsageError> {
         let Some(secret) = &self.token_secret else { return Ok(None) };
         let Some(configuration) = self.webhook_configuration.clone() else {
-            return Err(ArgsError::NoTokenConfiguration);
+            return usage(
+                "--token-secret needs --webhook-configuration: the server keeps the path token in \
+                 the Secret and writes the paths into the webhook configuration",
+            );
         };
         let (namespace, secret) = self.secret("--token-secret", secret)?;
         Ok(Some(TokenPlace { namespace, secret, configuration }))
     }
 
     /// Namespace and name of a Secret.
-    fn secret(&self, flag: &'static str, value: &str) -> Result<(String, String), ArgsError> {
+    fn secret(&self, flag: &'static str, value: &str) -> Result<(String, String), UsageError> {
         let (namespace, name) = match (value.split_once('/'), &self.pod_namespace) {
             (Some(pair), _) => pair,
             (None, Some(namespace)) => (namespace.as_str(), value),
             (None, None) => {
-                return Err(ArgsError::NoNamespace { flag, value: value.to_owned() });
+                return usage(format!(
+                    "{flag} {value:?} names no namespace: write NAMESPACE/NAME or set POD_NAMESPACE"
+                ));
             }
         };
         Ok((checked(flag, namespace)?, checked(flag, name)?))
     }
 
-    fn self_managed(&self, secret: &str, configuration: &str) -> Result<SelfManaged, ArgsError> {
+    fn self_managed(&self, secret: &str, configuration: &str) -> Result<SelfManaged, UsageError> {
         let (namespace, secret) = self.secret("--cert-secret", secret)?;
         if self.ca_life / 3 < self.cert_life || self.cert_life < Duration::from_secs(5) {
-            return Err(ArgsError::Lifetimes);
+            return usage(
+                "--ca-life must be at least three times --cert-life, and --cert-life at least 5s",
+            );
         }
         let mut names = Vec::new();
         for service in &self.service_name {
@@ -273,12 +240,19 @@ impl CertArgs {
     }
 }
 
-fn checked(flag: &'static str, value: &str) -> Result<String, ArgsError> {
+fn checked(flag: &'static str, value: &str) -> Result<String, UsageError> {
     if names::is_subdomain(value) {
         Ok(value.to_owned())
     } else {
-        Err(ArgsError::BadName { flag, value: value.to_owned() })
+        usage(format!(
+            "{flag} {value:?} is not a valid Kubernetes name: use lower-case letters, digits, \
+             '-' and '.'"
+        ))
     }
+}
+
+fn usage<T>(sentence: impl Into<String>) -> Result<T, UsageError> {
+    Err(UsageError(sentence.into()))
 }
 
 /// The names under which a Service is called: API servers use `<service>.<namespace>.svc`.

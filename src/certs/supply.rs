@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use jiff::Timestamp;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::task::JoinSet;
 
-use super::args::{ArgsError, CertArgs, Source, TokenPlace};
+use super::args::{CertArgs, Source, TokenPlace};
 use super::client_ca::ClientCaVerifier;
 use super::clock::SystemClock;
 use super::expiry::warn_before_expiry;
@@ -38,28 +39,6 @@ pub struct Supply {
     tasks: JoinSet<()>,
 }
 
-/// Why the server cannot start with the certificates it was given.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The flags.
-    #[error(transparent)]
-    Usage(#[from] ArgsError),
-    /// The files, named in the sentence.
-    #[error("{files}: {error}")]
-    Files {
-        /// The files.
-        files: String,
-        /// What is wrong with them.
-        error: CertError,
-    },
-    /// The in-memory certificate.
-    #[error(transparent)]
-    Issue(#[from] CertError),
-    /// A Secret and no cluster to keep it in.
-    #[error("{0} needs a cluster: give --kubeconfig or run in a Pod with a service account token")]
-    NoCluster(&'static str),
-}
-
 impl Supply {
     /// Starts what the flags choose. `client` is needed where something is kept in a Secret.
     ///
@@ -67,21 +46,20 @@ impl Supply {
     ///
     /// # Errors
     /// When flags are wrong or files cannot be used; what the cluster lacks is waited for instead.
-    pub async fn start(args: &CertArgs, client: Option<ApiClient>) -> Result<Self, StartError> {
+    pub async fn start(args: &CertArgs, client: Option<ApiClient>) -> anyhow::Result<Self> {
         let mut tasks = JoinSet::new();
         let source = args.source()?;
         let client_ca = match &args.client_ca {
             None => None,
             Some(file) => {
-                let failed = |error| StartError::Files { files: file.display().to_string(), error };
-                let bytes = tokio::fs::read(file).await.map_err(|error| {
-                    failed(CertError::Unreadable {
-                        path: "the CA bundle".to_owned(),
-                        reason: error.to_string(),
-                    })
-                })?;
+                let name = || file.display().to_string();
+                let bytes = tokio::fs::read(file).await.map_err(|error| CertError::Unreadable {
+                    path: "the CA bundle".to_owned(),
+                    reason: error.to_string(),
+                });
                 let verifier =
-                    ClientCaVerifier::new(&bytes, args.client_name.clone()).map_err(failed)?;
+                    ClientCaVerifier::new(&bytes.with_context(name)?, args.client_name.clone())
+                        .with_context(name)?;
                 let (file, watched) = (file.clone(), verifier.clone());
                 let interval = args.tls_reload_interval;
                 tasks.spawn(async move { watch_client_ca(&file, watched, interval).await });
@@ -101,16 +79,15 @@ impl Supply {
             }
             Source::Files { cert, key, token } => {
                 let clock = SystemClock;
-                let pair = read_pair(&cert, &key, &clock).await.map_err(|error| {
-                    let files = format!("{} and {}", cert.display(), key.display());
-                    StartError::Files { files, error }
-                })?;
+                let pair = read_pair(&cert, &key, &clock)
+                    .await
+                    .with_context(|| format!("{} and {}", cert.display(), key.display()))?;
                 resolver.set(pair);
                 let (watched, interval) = (resolver.clone(), args.tls_reload_interval);
                 tasks
                     .spawn(async move { watch_files(&cert, &key, watched, interval, clock).await });
                 if let Some(place) = token {
-                    let client = client.ok_or(StartError::NoCluster("--token-secret"))?;
+                    let client = needed(client, "--token-secret")?;
                     tokens = accepted_tokens();
                     readiness = Readiness::when_published(resolver.clone());
                     let TokenPlace { namespace, secret, configuration } = place;
@@ -126,7 +103,7 @@ impl Supply {
                 }
             }
             Source::SelfManaged(own) => {
-                let client = client.ok_or(StartError::NoCluster("--cert-secret"))?;
+                let client = needed(client, "--cert-secret")?;
                 tokens = accepted_tokens();
                 readiness = Readiness::when_published(resolver.clone());
                 let manager = Manager::new(
@@ -164,4 +141,13 @@ impl Supply {
     pub fn not_after(&self) -> Option<Timestamp> {
         self.resolver.validity().map(|validity| validity.not_after)
     }
+}
+
+/// The client, which that flag needs.
+fn needed(client: Option<ApiClient>, flag: &str) -> anyhow::Result<ApiClient> {
+    client.with_context(|| {
+        format!(
+            "{flag} needs a cluster: give --kubeconfig or run in a Pod with a service account token"
+        )
+    })
 }

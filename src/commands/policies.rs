@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::error::UsageError;
 use crate::policy::{Policy, PolicySet};
-
-use super::UsageError;
 
 /// Where policies come from.
 #[derive(Debug, Clone, clap::Args)]

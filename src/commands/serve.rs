@@ -2,7 +2,6 @@
 
 mod connection;
 mod greeting;
-mod private_dir;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -71,10 +70,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 /// # Errors
 /// When the server cannot start; the message says what to do.
 pub fn run(args: ServeArgs) -> anyhow::Result<ExitCode> {
-    if let Err(error) = args.certs.source() {
-        eprintln!("rejob: {error}");
-        return Ok(ExitCode::from(2));
-    }
+    args.certs.source()?;
     // Held to the end: dropping it writes the last lines.
     let _log = telemetry::init_server(&args.telemetry)?;
     let policies = args.policies.load()?;

@@ -1,13 +1,15 @@
 //! What a person sees who starts `rejob serve` in a terminal: where it listens and, with an
 //! in-memory certificate, a line to try it with.
 
+use std::fs::Permissions;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tempfile::TempDir;
 
-use super::private_dir::PrivateDir;
 use crate::policy::PolicySet;
 
 /// The policy that shows most when the example is posted to it.
@@ -27,7 +29,7 @@ pub(super) struct Greeting {
 /// What it takes to try a server with an in-memory certificate.
 #[derive(Debug)]
 struct ToTry {
-    _directory: PrivateDir,
+    _directory: TempDir,
     ca: PathBuf,
     example: PathBuf,
 }
@@ -73,7 +75,12 @@ impl ToTry {
                 parent.display()
             )
         };
-        let directory = PrivateDir::new(&parent).with_context(advice)?;
+        // Only its user can enter it, and it goes when the process ends.
+        let directory = tempfile::Builder::new()
+            .prefix("rejob-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir_in(&parent)
+            .with_context(advice)?;
         let ca = directory.path().join("ca.pem");
         std::fs::write(&ca, pem).with_context(advice)?;
         // In the checkout its own file is shown: it can be read and changed.
@@ -145,6 +152,15 @@ mod tests {
         let greeting = Greeting::new(None, &PolicySet::builtin()).unwrap();
         let text = greeting.text("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
         assert!(!text.contains("curl") && text.contains("https://127.0.0.1:1 "), "{text}");
+    }
+
+    #[test]
+    fn what_there_is_to_try_is_private_and_gone_afterwards() {
+        let to_try = ToTry::write("PEM".to_owned()).unwrap();
+        let folder = to_try.ca.parent().unwrap().to_owned();
+        assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+        drop(to_try);
+        assert!(!folder.exists());
     }
 
     #[test]
