@@ -1,4 +1,4 @@
-//! What rejob decides, without a process, a cluster or a file to write.
+//! The protocol that the core decides, against a model of the API server.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,10 +8,4 @@
     reason = "tests may"
 )]
 
-mod decide;
-mod hash_changes;
-mod hash_laws;
-mod hash_rules;
-mod knobs_doc;
 mod model;
-mod reasons_doc;

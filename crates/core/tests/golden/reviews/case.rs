@@ -10,11 +10,11 @@
 
 use std::path::{Path, PathBuf};
 
-use rejob::decide::{Context, Decision, Fact, decide};
-use rejob::job::{Job, TemplateHash, last_applied};
-use rejob::policy::Policy;
-use rejob::replacement::identity;
-use rejob::review::{self, Request, UserInfo};
+use rejob_core::decide::{Context, Decision, Fact, decide};
+use rejob_core::job::{Job, TemplateHash, last_applied};
+use rejob_core::policy::Policy;
+use rejob_core::replacement::identity;
+use rejob_core::review::{self, Request, UserInfo};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -72,7 +72,7 @@ struct Sent {
 
 /// The folder of the cases.
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/reviews")
+    crate::cases().join("reviews")
 }
 
 impl Case {

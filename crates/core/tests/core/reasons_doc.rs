@@ -2,9 +2,8 @@
 //! writes it anew, and without that a stale file fails.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use rejob::reason::Reason;
+use rejob_core::reason::Reason;
 
 /// The steps in the order of the design, and what each is about.
 const STEPS: &[(&str, &str)] = &[
@@ -46,7 +45,7 @@ fn the_document_tells_every_reason() {
             reason.rule()
         );
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reasons.md");
+    let path = crate::root().join("docs/reasons.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &document).unwrap();
     }

@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 
 use libtest_mimic::Trial;
-use rejob::decide::{Context, Decision, Verdict, decide};
-use rejob::job::{Acting, Job, acting_operation, changes};
-use rejob::policy::PolicySet;
-use rejob::reason::Reason;
-use rejob::replacement::Mode;
-use rejob::review::{self, Operation, Request};
+use rejob_core::decide::{Context, Decision, Verdict, decide};
+use rejob_core::job::{Acting, Job, acting_operation, changes};
+use rejob_core::policy::PolicySet;
+use rejob_core::reason::Reason;
+use rejob_core::replacement::Mode;
+use rejob_core::review::{self, Operation, Request};
 
 use super::case::folder;
 use super::{show, snapshot};

@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rejob::answer::answer;
-use rejob::decide::{Decision, FollowUp, Verdict};
-use rejob::reason::Reason;
-use rejob::replacement::Plan;
-use rejob::review::Request;
+use rejob_core::answer::answer;
+use rejob_core::decide::{Decision, FollowUp, Verdict};
+use rejob_core::reason::Reason;
+use rejob_core::replacement::Plan;
+use rejob_core::review::Request;
 use serde_json::{Map, Value, json};
 
 /// The answer and the plan, with what equals the stored or the sent object left out.

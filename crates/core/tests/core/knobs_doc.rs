@@ -2,10 +2,9 @@
 //! `UPDATE_DOCS=1 cargo test --test core knobs_doc` writes them anew, and without that stale ones fail.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use rejob::policy::Policy;
-use rejob::policy::knobs::{KNOBS, Knob, Values};
+use rejob_core::policy::Policy;
+use rejob_core::policy::knobs::{KNOBS, Knob, Values};
 use serde_json::{Value, json};
 
 /// The rows of a knob: a row for each value where each has an effect of its own.
@@ -51,7 +50,7 @@ fn schema(knob: &Knob) -> String {
 
 /// What stands between these two texts in a file is `made`.
 fn stands_between(file: &str, begin: &str, end: &str, made: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let path = crate::root().join(file);
     let text = std::fs::read_to_string(&path).unwrap();
     let from = text.find(begin).expect("the beginning") + begin.len();
     let to = from + text[from..].find(end).expect("the end");

@@ -3,12 +3,12 @@
 mod jobs;
 
 use proptest::prelude::*;
-use rejob::decide::{Context, Decision, Verdict, create_offline, decide};
-use rejob::job::{IMMUTABLE_FIELDS, Job, TemplateHash, changes, hashed_name, keys};
-use rejob::policy::Policy;
-use rejob::reason::Reason;
-use rejob::replacement::{Mode, Record};
-use rejob::review::Request;
+use rejob_core::decide::{Context, Decision, Verdict, create_offline, decide};
+use rejob_core::job::{IMMUTABLE_FIELDS, Job, TemplateHash, changes, hashed_name, keys};
+use rejob_core::policy::Policy;
+use rejob_core::reason::Reason;
+use rejob_core::replacement::{Mode, Record};
+use rejob_core::review::Request;
 use serde_json::{Value, json};
 
 use jobs::{any_request, anything, create, merged, odd_job, plain_job, policy, stored, update};
@@ -80,7 +80,7 @@ proptest! {
     #[test]
     fn an_answer_is_what_the_api_server_reads(request in any_request(), policy in policy()) {
         let decision = decided(&request, &policy);
-        let answer: Value = serde_json::from_slice(&rejob::answer::answer("u", &decision)).unwrap();
+        let answer: Value = serde_json::from_slice(&rejob_core::answer::answer("u", &decision)).unwrap();
         let response = &answer["response"];
         prop_assert_eq!(&response["uid"], "u");
         prop_assert_eq!(response["allowed"].as_bool(), Some(decision.is_allowed()));
@@ -205,7 +205,7 @@ proptest! {
         let offline = create_offline(&job, &policy);
         // What withholds the TTL from a GitOps tool's Job keeps its name as well.
         let kept = online.reason == Reason::NameKept
-            || (online.reason == Reason::TtlWithheld && policy.naming == rejob::policy::Naming::TemplateHash);
+            || (online.reason == Reason::TtlWithheld && policy.naming == rejob_core::policy::Naming::TemplateHash);
         if !kept && online.is_allowed() {
             prop_assert_eq!(offline.patch, online.patch);
             prop_assert_eq!(offline.reason, online.reason);
@@ -301,7 +301,7 @@ fn a_manifest_that_is_left_alone_keeps_no_mark_that_rejob_did_not_write() {
 #[test]
 fn a_new_job_says_what_kind_it_is() {
     let job = json!({ "metadata": { "name": "a" }, "spec": {} });
-    let new = rejob::replacement::new_job(Job::new(&job), &TemplateHash::of(&job), None);
+    let new = rejob_core::replacement::new_job(Job::new(&job), &TemplateHash::of(&job), None);
     assert_eq!((&new["apiVersion"], &new["kind"]), (&json!("batch/v1"), &json!("Job")));
 }
 

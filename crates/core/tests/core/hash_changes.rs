@@ -1,5 +1,5 @@
 //! What changed, in words.
-use rejob::job::{Change, changes};
+use rejob_core::job::{Change, changes};
 use serde_json::{Value, json};
 
 fn job(container: Value, pod: Value) -> Value {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
-use rejob::job::{Change, TemplateHash, changes, immutable_part};
+use rejob_core::job::{Change, TemplateHash, changes, immutable_part};
 use serde_json::Value;
 
 use super::{sorted, trial};
@@ -22,8 +22,7 @@ fn read(path: &Path) -> Value {
 
 /// Name, manifest and stored form of each case.
 fn cases() -> Vec<(String, Value, Value)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/hash");
-    let mut manifests = sorted(&folder);
+    let mut manifests = sorted(&super::cases().join("hash"));
     manifests.retain(|path| path.extension().is_some_and(|e| e == "yaml"));
     assert!(manifests.len() >= 60, "only {} manifests", manifests.len());
     let case = |path: PathBuf| {

@@ -3,12 +3,12 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use rejob::job::{TemplateHash, changes, immutable_part};
+use rejob_core::job::{TemplateHash, changes, immutable_part};
 use serde_json::{Map, Value, json};
 
 /// The manifests of `tests/cases/hash` with their stored forms.
 static CASES: LazyLock<Vec<(Value, Value)>> = LazyLock::new(|| {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/hash");
+    let folder = crate::root().join("tests/cases/hash");
     let mut files: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::Trial;
-use rejob::decide::Verdict;
-use rejob::reason::Reason;
+use rejob_core::decide::Verdict;
+use rejob_core::reason::Reason;
 
 use super::{case_name, sorted, trial};
 use case::{Case, folder};

@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use rejob::job::keys;
-use rejob::policy::{Naming, OnChange, Policy, Ttl, WhileRunning};
-use rejob::review::{Operation, Request, UserInfo};
+use rejob_core::job::keys;
+use rejob_core::policy::{Naming, OnChange, Policy, Ttl, WhileRunning};
+use rejob_core::review::{Operation, Request, UserInfo};
 use serde_json::{Map, Value, json};
 
 /// Any JSON value, small.
@@ -297,7 +297,7 @@ pub fn update() -> impl Strategy<Value = Request> {
                 new = merged(&new, change);
             }
             if hashed {
-                let hash = rejob::job::TemplateHash::of(&new);
+                let hash = rejob_core::job::TemplateHash::of(&new);
                 let patch = json!({ "metadata": { "annotations": { keys::TEMPLATE_HASH: hash.as_str() } } });
                 old = merged(&old, &patch);
             }

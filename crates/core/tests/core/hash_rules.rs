@@ -1,5 +1,5 @@
 //! The rules of the normal form, one by one.
-use rejob::job::{TemplateHash, immutable_part};
+use rejob_core::job::{TemplateHash, immutable_part};
 use serde_json::{Value, json};
 
 /// A Job with that container; its name and image are filled in.
