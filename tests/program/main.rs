@@ -1,4 +1,5 @@
-//! rejob without a cluster: the built program, its server, its certificates, its pages.
+//! rejob without a cluster: the built program, its server, its certificates, its pages, and the
+//! protocol against a model of the API server.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,5 +14,6 @@ mod certs;
 mod cli;
 mod cli_docs;
 mod cli_shown;
+mod model;
 mod mutate;
 mod serve;

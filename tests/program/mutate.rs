@@ -1,5 +1,6 @@
-//! `rejob mutate` on whole streams: the laws that hold for every stream. The golden streams are in
-//! `tests/golden`.
+//! `rejob mutate` on whole streams: the laws that hold for every stream, and golden streams.
+
+mod golden;
 
 use std::fs;
 use std::process::Output;
