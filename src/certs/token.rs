@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::pem::CertError;
-use super::state::Readable;
 
 /// The length of a token: 20 random bytes in hex. API servers accept lower-case letters, digits, `-`
 /// and `.` only in a segment of `clientConfig.service.path` (`ValidateWebhookService` of
@@ -105,7 +104,7 @@ pub(super) fn read_with_tokens<T: DeserializeOwned>(
     key: &str,
     json: &[u8],
     tokens: impl Fn(&T) -> &Tokens,
-) -> Readable<T> {
+) -> Result<T, String> {
     // The parser's own words would show what it found, which may be a token.
     let read: T = serde_json::from_slice(json).map_err(|error| {
         format!("{key} is not understood at line {} column {}", error.line(), error.column())

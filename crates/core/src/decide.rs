@@ -33,10 +33,9 @@ use crate::replacement::Record;
 use crate::review::{Operation, Request};
 
 pub use context::{Context, Fact, Question};
-pub use decision::{Decision, Denial, FollowUp, Verdict};
+pub use decision::{Decision, Denial, FollowUp, Report, Verdict};
 pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS};
 pub use messages::{Warnings, as_warnings, describe_changes};
-pub use report::Report;
 
 /// Decides one request without asking anybody: what the context does not tell stays unknown.
 pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Decision {

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::Job;
+use crate::job::{Job, TemplateHash};
 use crate::patch::{Draft, Patch, PatchError};
 use crate::reason::Reason;
 use crate::replacement::Plan;
 
 use super::messages::{self, Warnings};
-use super::report::Report;
+
+/// The longest parts of what is told, in characters: an Event's message has at most 1024 bytes.
+pub(super) const LONGEST: usize = 400;
 
 /// What is to be answered, and why.
 #[must_use]
@@ -44,6 +46,23 @@ pub enum FollowUp {
     },
     /// Tell what would be replaced, or why not, in an Event.
     Report(Box<Report>),
+}
+
+/// What the policy would do, were its `onChange` Replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The Job's name.
+    pub name: String,
+    /// The stored Job's uid.
+    pub uid: String,
+    /// What changes, in words.
+    pub described: String,
+    /// The same for each request that asks for the same change of the same Job.
+    pub(super) change: TemplateHash,
+    /// What the request would wait for, or why it would not be replaced.
+    pub why_not: Option<Reason>,
+    /// The refusal, where it would not be replaced.
+    pub refusal: Option<String>,
 }
 
 /// The three kinds of answer.
@@ -129,5 +148,77 @@ impl Decision {
     /// Whether the request is let through.
     pub fn is_allowed(&self) -> bool {
         !matches!(self.verdict, Verdict::Deny(_))
+    }
+
+    /// What is answered after the checks of this decision's plan, where `outcome` is what a
+    /// replacement would be answered: that, or under Report what is told of it.
+    pub fn judged(self, outcome: Self) -> Self {
+        match self.follow_up.clone() {
+            FollowUp::Report(report) => report.judged_by(&outcome).tell(self),
+            _ => outcome,
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn refused(self, reason: Reason, message: &str) -> Self {
+        // The refusal's own beginning says the same.
+        let own = format!("job {} ", self.name);
+        let message = message.strip_prefix(&own).unwrap_or(message);
+        let known = ["was not replaced: ", "cannot be replaced: "];
+        let rest = known.iter().find_map(|beginning| message.strip_prefix(beginning));
+        let refusal = messages::cut(rest.unwrap_or(message), LONGEST);
+        Self { why_not: Some(reason), refusal: Some(refusal), ..self }
+    }
+
+    pub(super) fn judged_by(self, decision: &Decision) -> Self {
+        match &decision.verdict {
+            Verdict::Deny(denial) => self.refused(decision.reason, &denial.message),
+            Verdict::Admit | Verdict::Replace(_) => self,
+        }
+    }
+
+    /// One sentence for people, without what changes.
+    pub fn sentence(&self) -> String {
+        let Self { name, .. } = self;
+        match (&self.refusal, self.why_not) {
+            (Some(refusal), _) => {
+                format!("job {name} would not be replaced (onChange is Report): {refusal}")
+            }
+            (None, None) => format!("job {name} would be replaced (onChange is Report)"),
+            (None, Some(Reason::BeingDeletedWait)) => {
+                format!("job {name} would be replaced when it is gone (onChange is Report)")
+            }
+            (None, Some(_)) => {
+                format!("job {name} would be replaced when it has finished (onChange is Report)")
+            }
+        }
+    }
+
+    /// A text that is the same for each request that asks for the same change, and would be replaced,
+    /// at once or in time, or refused for the same reason: the end of the Event's name.
+    pub fn key(&self) -> String {
+        let refused = self.why_not.filter(|_| self.refusal.is_some());
+        self.change.of_name(refused.map_or("", Reason::label)).to_string()
+    }
+
+    /// The answer that tells it.
+    pub(super) fn tell(self, pending: Decision) -> Decision {
+        let mut decision = Decision { verdict: Verdict::Admit, ..pending }.audited();
+        if self.refusal.is_some() {
+            decision.warnings.extend(messages::as_warnings(&self.sentence()));
+        } else {
+            let mut warnings = Warnings::default();
+            warnings.add(format!("{}: {}", self.sentence(), self.described));
+            decision.warnings.extend(warnings.into_vec());
+        }
+        decision.audit.insert("changed", messages::cut(&self.described, 256));
+        if let Some(reason) = self.why_not {
+            decision.audit.insert("why-not", reason.label().to_owned());
+        }
+        if let Some(refusal) = &self.refusal {
+            decision.audit.insert("refusal", refusal.clone());
+        }
+        decision.followed_by(FollowUp::Report(Box::new(self)))
     }
 }
