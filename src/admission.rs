@@ -108,9 +108,9 @@ impl<C: Cluster> Admission<C> {
             if let Err(crowded) = facts.take_place(&self.places) {
                 break decision.judged(*crowded);
             }
-            let outcome = self.in_turn(cluster.as_ref(), &mut facts, &plan).await;
-            if let Some(told) = self.told(&plan, outcome, decision, begun.elapsed()) {
-                break told;
+            let outcome = self.under_lock(cluster.as_ref(), &mut facts, &plan).await;
+            if let Some(last) = self.outcome_decision(&plan, outcome, decision, begun.elapsed()) {
+                break last;
             }
         };
         self.follow_up(decision, &mut facts).await
@@ -190,10 +190,10 @@ impl<C: Cluster> Admission<C> {
         decision
     }
 
-    /// Carries a plan out when no other one of the same Job is under way here. Those that wait for
-    /// the Job's start do so in turn as well: who came first is first to come back. Where the Job
-    /// may have begun to work meanwhile, the facts are left so that its Pods tell.
-    async fn in_turn(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
+    /// Carries a plan out when no other plan for the same Job is running in this replica. Requests that
+    /// wait for the Job's start queue here too: first come, first served. If the Job may have started to
+    /// work meanwhile, the facts are reset so that its Pods are asked.
+    async fn under_lock(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.deadline;
         // Where it is decided anew, all is asked anew.
         let mut asked = std::mem::take(&mut facts.asked);
@@ -241,9 +241,9 @@ impl<C: Cluster> Admission<C> {
         }
     }
 
-    /// The decision that the outcome of a replacement leads to, counted; `None` where the Job may work
-    /// by now, which is to be decided anew.
-    fn told(
+    /// The decision that follows from the outcome of a replacement, counted. `None` if the Job may work by
+    /// now: then decide again.
+    fn outcome_decision(
         &self,
         plan: &Plan,
         outcome: Outcome,
@@ -301,9 +301,9 @@ fn refused(reason: Reason, message: String) -> Decision {
     Decision { warnings, ..Decision::deny(reason, message) }
 }
 
-/// The answer of a replacement that its view was too old for: the patch alone, so that the write
-/// fails and the API server comes back. Nothing happened here: what is told comes with the turn
-/// that does it.
+/// The answer if the view was too old for a replacement: the patch alone, so that the write fails and
+/// the API server comes back. Nothing was done, so there is nothing to report: the turn that replaces
+/// the Job reports it.
 fn stale(planned: Decision) -> Decision {
     Decision { patch: planned.patch, ..Decision::admit(Reason::StaleView) }
 }

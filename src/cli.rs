@@ -12,8 +12,8 @@ use crate::commands;
 ///
 /// Under the name `kubectl-rejob` on PATH it is a plugin: `kubectl rejob status`.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 something is refused (review, explain). An error is one sentence on
-/// standard error. Flags that name a variable can also be set by it.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (review, explain). Errors are one sentence on standard
+/// error. Flags with an environment variable can also be set by that variable.
 #[derive(Debug, Parser)]
 #[command(name = "rejob", version, about, max_term_width = 100)]
 pub struct Cli {
@@ -27,10 +27,10 @@ pub struct Cli {
 pub enum Command {
     /// Run the admission webhook.
     Serve(Box<commands::serve::ServeArgs>),
-    /// Treat the Jobs of manifests as rejob would, offline: YAML or JSON in, the same stream out.
+    /// Change the Jobs in manifests as rejob would, without a cluster: YAML or JSON in, the same stream out.
     ///
     /// Each Job gets what rejob would give it when it is created: a name with the template hash
-    /// (under `naming: TemplateHash`; here for every client, since the client itself then knows the
+    /// (under `naming: TemplateHash`; here for every client, because the client then knows the new
     /// name), the policy's TTL, and the annotation with the hash. Everything else comes out byte for
     /// byte. A document with a changed Job is rewritten: its fields keep their order, its comments
     /// are lost. References to the Job's name in other resources are not changed. If a document is
@@ -51,7 +51,7 @@ pub enum Command {
     ///
     /// As a KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
     Mutate(commands::mutate::MutateArgs),
-    /// Answer one AdmissionReview, and do nothing: exit code 0 when allowed, 3 when refused.
+    /// Answer one AdmissionReview and change nothing: exit code 0 when allowed, 3 when refused.
     ///
     /// A review that would replace a Job gets the answer that follows a successful replacement.
     Review(commands::review::ReviewArgs),
@@ -72,16 +72,16 @@ pub enum Command {
     /// for an hour by default, and none for a dry run. The audit log has every request. Its other lines
     /// are skipped. Lines that are not JSON, as in a truncated log, are skipped and counted.
     Report(commands::report::ReportArgs),
-    /// Run a Job again, though nothing in it has changed.
+    /// Run a Job again without a change in it.
     ///
     /// Sets the annotation `rejob.dev/rerun`, so that rejob replaces the Job. If the old run still
     /// works, `whileRunning` of the policy decides. Under Wait the request is sent again up to 10 times,
-    /// as kubectl does. If nothing would run the Job again, nothing is written.
+    /// as kubectl does. If rejob would not run the Job again, nothing is written.
     Rerun(commands::rerun::RerunArgs),
-    /// Say what would happen to the Jobs of manifests if they were deployed, and which rule says so.
+    /// Predict what a deploy of these manifests would do to their Jobs, and name the rule.
     ///
     /// Each Job is sent to the API server as a dry run, so that rejob, other admission and your rights
-    /// all count. Without a cluster each Job is treated as a new one, and what could not be known is
+    /// all count. Without a cluster each Job is treated as a new one, and the unknown facts are
     /// listed. The exit code is 3 if a Job would be refused.
     Explain(commands::explain::ExplainArgs),
 }

@@ -62,7 +62,7 @@ pub fn block_on(
 /// Says on standard error what went wrong, and gives the exit code.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
     let message = with_causes(error.as_ref());
-    // Standard error may be closed; then nobody is there to be told.
+    // Standard error may be closed; then nobody reads the message.
     let _ = writeln!(std::io::stderr(), "rejob: {message}");
     if error.is::<UsageError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-/// The error and its causes, joined by `: `; a cause that the text already tells is left out.
+/// The error and its causes, joined by `: `; a cause that the text already states is left out.
 /// Errors of connections say nothing themselves.
 pub fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();

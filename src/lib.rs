@@ -15,7 +15,7 @@
 //! | [`certs`] | certificates: plan, issue, store, watch, inject |
 //! | [`kubernetes`] | the API server: one client, the effects behind the trait, webhook configurations, names |
 //! | [`doctor`] | `rejob doctor`: probes collect facts, pure functions judge them |
-//! | [`reported`] | what `onChange: Report` has told, read back and summed up |
+//! | [`reported`] | what `onChange: Report` has reported, read back and summed up |
 //! | [`manifest`] | YAML and JSON streams for the command line |
 //! | [`cli`], [`commands`] | the command line and one shell per subcommand |
 //! | [`telemetry`], [`metrics`] | logs and metrics |

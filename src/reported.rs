@@ -1,4 +1,4 @@
-//! What `onChange: Report` has told, read back from Events or an audit log, and summed up.
+//! What `onChange: Report` has reported, read back from Events or an audit log, and summed up.
 //!
 //! No I/O but reading lines: the command and the doctor bring the Events, the command opens the
 //! files.
@@ -20,7 +20,7 @@ use crate::reason::Reason;
 pub enum Expected {
     /// The request would be refused.
     Refused,
-    /// A check got no answer: under Replace, the client tries again by itself.
+    /// A check got no answer: under Replace, the client retries automatically.
     Unchecked,
     /// The client would wait, and the Job would be replaced then.
     Waits,
@@ -57,7 +57,7 @@ impl Expected {
     }
 }
 
-/// One request that was reported on; one change of a Job where an Event tells it.
+/// One request that was reported on. From an Event: one change of a Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reported {
     /// Which Job, by whom, and what Replace would have done.
@@ -98,7 +98,7 @@ pub struct Row {
     /// What it sums up.
     #[serde(flatten)]
     pub key: Key,
-    /// How many requests, without dry runs; how many changes where Events tell.
+    /// How many requests, without dry runs. From Events: how many changes.
     pub requests: usize,
     /// How many dry runs.
     pub dry_runs: usize,

@@ -16,7 +16,7 @@ use crate::replacement::{
 /// The first pause before a creation is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
-/// What the question whose difference it is has told on the way.
+/// What is already known from the dry run that asked whose difference it is.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// What the creation under another name took; zero without one.
@@ -73,8 +73,8 @@ fn begin<'a, C: Cluster>(
     if dormant_tried { execution.dormant_tried() } else { execution }
 }
 
-/// Carries a plan out and tells how it ended. Never later than `deadline`. Checks of that very plan
-/// are not made again.
+/// Carries a plan out and returns how it ended. Never later than `deadline`. Checks that were made for
+/// the same plan are not repeated.
 pub async fn run<C: Cluster>(
     cluster: &C,
     plan: &Plan,
@@ -132,7 +132,7 @@ async fn carry_out_all<C: Cluster>(
             _ => deadline,
         };
         let reply = timeout_at(until, carry_out(cluster, plan, dormant, *effect)).await;
-        // An effect that did not happen has no other side: a stale view comes again.
+        // No `after` point for an effect that failed: it will be tried again.
         let refused = match &reply {
             Ok(Reply::Deleted(result)) => result.is_err(),
             Ok(Reply::Created(result)) => *effect == Effect::Create && result.is_err(),
@@ -196,23 +196,27 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
         Effect::Create => {
             let made = cluster.create(namespace, dormant, manager, false).await;
             Reply::Created(match made {
-                Ok(stored) => asleep(cluster, plan, &stored).await,
+                Ok(stored) => uid_if_dormant(cluster, plan, &stored).await,
                 Err(error) => Err(error),
             })
         }
     }
 }
 
-/// The uid of the new Job, if it is stored as it was made, else it is deleted again: nothing would
-/// ever start it, or everything would.
-async fn asleep<C: Cluster>(cluster: &C, plan: &Plan, stored: &Value) -> Result<String, ApiError> {
+/// The uid of the new Job, if it is stored with its marks. If not, it is deleted again: it would never
+/// start, or start too early.
+async fn uid_if_dormant<C: Cluster>(
+    cluster: &C,
+    plan: &Plan,
+    stored: &Value,
+) -> Result<String, ApiError> {
     let job = Job::new(stored);
     if Record::of(job).is_some() {
         return Ok(uid(stored));
     }
     let (uid, revision) = (job.uid().unwrap_or_default(), job.resource_version());
     let revision = revision.unwrap_or_default();
-    // The client is told an error all the same.
+    // The client gets an error in any case.
     let _ = cluster.delete(&plan.namespace, &plan.name, uid, revision).await;
     Err(ApiError { code: 422, reason: "NotDormant".to_owned(), message: MARKS_ARE_LOST.to_owned() })
 }

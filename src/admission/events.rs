@@ -22,7 +22,7 @@ use crate::review::{UserInfo, requester};
 const LOOKS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
-/// The longest message, and the most that is told of what changes in it, in characters.
+/// The longest message, and the longest description of the change in it, in characters.
 const LONGEST: usize = 1000;
 const LONGEST_CHANGE: usize = 600;
 

@@ -51,7 +51,7 @@ impl<'a> RequestFacts<'a> {
         Ok(())
     }
 
-    /// Whether what they lead to is told and not done: then nothing is refused.
+    /// Whether the policy only reports. Then nothing is refused.
     pub fn are_for_a_report(&self, policy: &Policy) -> bool {
         let object = self.request.object.as_ref().unwrap_or(&Value::Null);
         Record::of(self.old()).is_none()

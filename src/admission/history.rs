@@ -4,7 +4,7 @@
 //! A PUT names the revision that its client has seen. While it waits for the old Job to finish,
 //! the Job controller writes the status, so the same request comes back with a revision that is no
 //! longer the stored one. Where nothing but the status has changed, that is no conflict. Bounded,
-//! for an hour; without it the API server answers 409 as ever.
+//! for an hour. Without it the API server answers 409, as without rejob.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -34,13 +34,13 @@ pub struct History {
     waiting: Mutex<HashMap<Key, (Fingerprint, Instant)>>,
     /// The Jobs that this replica has deleted.
     pub deleted: Uids,
-    /// The dormant Jobs with which a request ended, since it never settles: whoever meets one now
-    /// sends another request.
+    /// Dormant Jobs whose request was refused because it gave another template each time. Any request
+    /// for one of them is a new request.
     pub given_up: Uids,
 }
 
 impl History {
-    /// Remembers a request that is told to wait, with what the Job is now.
+    /// Remembers a request that was told to wait, and the Job as it is now.
     pub fn tell_to_wait(&self, request: &Request, now: Instant) {
         let Some((key, stored)) = key(request) else { return };
         let fingerprint = fingerprint(stored);
@@ -48,7 +48,7 @@ impl History {
         if waiting.len() >= MOST_REQUESTS {
             waiting.retain(|_, (_, at)| now.saturating_duration_since(*at) < LIFE);
         }
-        // When still full, a new one is not remembered: the API server then answers 409 as ever.
+        // If it is still full, a new one is not remembered: the API server then answers 409, as without rejob.
         if waiting.len() < MOST_REQUESTS {
             waiting.entry(key).or_insert((fingerprint, now));
         }

@@ -2,8 +2,8 @@
 //! being served.
 //!
 //! Such a request holds one of the server's reviews for as long as the API server takes, or another
-//! request of its Job. It holds a place of its Job and of its namespace for that time; where all are
-//! taken, it is told to come back.
+//! request of its Job. It holds a place of its Job and of its namespace for that time. If all are taken,
+//! it gets a 429.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +20,7 @@ const OF_A_NAMESPACE: usize = 4;
 /// Seconds after which a client comes back.
 const RETRY_AFTER: u32 = 2;
 
-/// A namespace; with a name, a Job of it. The last one tells whether it is for a second turn.
+/// A namespace; with a name, a Job of it. The last field: whether it is for a second turn.
 type Key = (String, Option<String>, bool);
 type Taken = Arc<Mutex<HashMap<Key, usize>>>;
 

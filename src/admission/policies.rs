@@ -156,7 +156,7 @@ impl Policies {
     }
 }
 
-/// Why a namespace's policy cannot be told, and whether it may be a moment later.
+/// Why a namespace's policy is unknown, and whether to ask again a moment later.
 struct Unknown {
     reason: Reason,
     why: String,

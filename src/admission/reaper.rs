@@ -1,14 +1,14 @@
 //! The reaper: dormant Jobs that nobody came back for are deleted.
 //!
-//! A crash between two steps so always ends in "the client got an error and the Job is absent or
-//! untouched", never in a Job that silently does not run. Every replica reaps what it has itself
-//! seen for over a minute by its monotonic clock (a request lives at most 34 s): clocks of two
-//! machines are never compared.
+//! So a crash between two steps never leaves a Job that silently does not run: the client gets an
+//! error, and the Job is absent or untouched. Every replica deletes the dormant Jobs that it has seen
+//! for over a minute by its own monotonic clock (a request lives at most 34 s). Clocks of two machines
+//! are never compared.
 //!
-//! A dormant Job stays where a client may have been told success about it, since without the entry
-//! of dormant Jobs the API server lets changes of it through. So nothing is reaped while the webhook
-//! configuration lacks that entry, nor what is older than the configuration: that was deleted and
-//! made again in the Job's life. The same deploy starts such a Job.
+//! A dormant Job stays if a client may have got success for it: without the entry of dormant Jobs the
+//! API server lets changes of them through. So nothing is deleted while that entry is missing from the
+//! webhook configuration. A Job older than the configuration is kept too, because the configuration
+//! was recreated after it. Deploying again starts such a Job.
 
 mod seen;
 
@@ -42,7 +42,7 @@ pub const LONGEST_REQUEST: Duration = Duration::from_secs(34);
 /// How long one call may take: an API server that hangs must not stop the reaper for ever.
 const CALL: Duration = Duration::from_secs(30);
 
-/// What the reaper of a replica goes by.
+/// The settings of a replica's reaper.
 #[derive(Debug, Clone)]
 pub struct ReaperOptions {
     /// The name of the webhook configuration that guards dormant Jobs.
@@ -64,18 +64,18 @@ pub struct Reaper<C> {
     options: ReaperOptions,
     metrics: Metrics,
     seen: Seen,
-    /// Why Jobs that are due were kept at the last look: told when it changes.
-    kept: Option<String>,
+    /// Why Jobs that are due were kept at the last look; logged when it changes.
+    why_kept: Option<String>,
 }
 
 impl<C: Cluster> Reaper<C> {
     /// A reaper that has seen nothing yet.
     pub fn new(cluster: Arc<C>, options: ReaperOptions, metrics: Metrics) -> Self {
         let seen = Seen::new(options.grace);
-        Self { cluster, options, metrics, seen, kept: None }
+        Self { cluster, options, metrics, seen, why_kept: None }
     }
 
-    /// Looks for ever.
+    /// Looks until it is dropped.
     pub async fn run(mut self) {
         let mut ticks = interval(self.options.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -96,11 +96,11 @@ impl<C: Cluster> Reaper<C> {
         };
         let due = self.seen.look(&jobs, Instant::now());
         let kept = self.reap(&due).await.err();
-        if kept != self.kept {
+        if kept != self.why_kept {
             if let Some(why) = &kept {
                 tracing::warn!("dormant Jobs are not deleted: {why}");
             }
-            self.kept = kept;
+            self.why_kept = kept;
         }
     }
 
@@ -128,7 +128,7 @@ impl<C: Cluster> Reaper<C> {
         let names: Vec<_> =
             older.iter().map(|due| format!("{}/{}", due.namespace, due.name)).collect();
         Err(format!(
-            "webhook configuration {name} is younger, so a client may have been told success about \
+            "webhook configuration {name} is younger, so a client may have got success for \
              {}; deploy again to start them",
             names.join(", ")
         ))

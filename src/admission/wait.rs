@@ -1,13 +1,12 @@
-//! A request waits a moment for what is a matter of milliseconds, so that the client need not be
-//! sent away.
+//! Short waits, so that the client does not have to retry.
 //!
-//! One that meets another one's dormant Job waits until that one is through. A dormant Job that
-//! nobody comes back for stays for the reaper, and the client gets its 429.
+//! A request that meets a dormant Job of another request waits until that request is done. If nobody
+//! comes back for the dormant Job, it stays for the reaper, and the client gets a 429.
 //!
-//! One that replaces a Job which is just being started waits until the Job controller has counted
-//! its Pods. Before Kubernetes 1.37.2 the controller keeps what it expects of Pods
-//! under the Job's name: a Pod that appears when its Job has been replaced is never counted, and
-//! the new Job gets none before it is changed again, over five minutes later.
+//! A request that replaces a Job that has just started waits until the Job controller has counted its
+//! Pods. Before Kubernetes 1.37.2 the controller stores the Pods that it expects under the Job's name:
+//! a Pod that appears after its Job was replaced is never counted, and the new Job gets no Pod until
+//! it is changed again, over five minutes later.
 
 use std::time::Duration;
 

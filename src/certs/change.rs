@@ -1,4 +1,4 @@
-//! Carries out a [`SecretChange`]: from the Secret as read to the Secret as it is to be written.
+//! Carries out a [`SecretChange`]: from the Secret as read to the Secret to write.
 //!
 //! Whatever is good is kept; only what the change names is made anew.
 
@@ -132,7 +132,7 @@ fn unusable(reason: String) -> CertError {
     CertError::Issue { names: "this server".to_owned(), reason }
 }
 
-/// How a change is told in the log.
+/// How a change appears in the log.
 pub fn describe(change: &SecretChange) -> String {
     let list =
         |cas: &[Fingerprint]| cas.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

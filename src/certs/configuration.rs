@@ -2,7 +2,7 @@
 //!
 //! The entry `<policy>.rejob.dev` gets the published CAs and `/v1/t/<token>/policies/<policy>`;
 //! entries of other names and all other fields are left alone. The patch is a strategic merge patch
-//! and not a server-side apply: the entries belong to whoever installed them, and an applier's claim
+//! and not a server-side apply: the entries belong to the tool that installed them, and an applier's claim
 //! on a field of an entry would keep the entry alive when its owner removes it.
 
 use base64::Engine as _;

@@ -9,8 +9,8 @@ use super::clock::Clock;
 use super::pair::Validity;
 use super::resolver::CertResolver;
 
-/// How often the remaining life is looked at. A certificate that lives shorter than a day is
-/// looked at more often by whoever renews it.
+/// How often the remaining validity is checked. A certificate that is valid for less than a day is
+/// checked more often by the task that renews it.
 const CHECK_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The stages of a certificate's life.

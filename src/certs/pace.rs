@@ -94,7 +94,7 @@ impl Pace {
         tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * fraction)).await;
     }
 
-    /// The pause after `step`. An error is told once, and retried with growing pauses. `started`:
+    /// The pause after `step`. An error is logged once, and retried with growing pauses. `started`:
     /// whether there is something to serve.
     fn after(
         &mut self,

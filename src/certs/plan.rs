@@ -95,7 +95,7 @@ impl Lifetimes {
         token_for < self.grace && !(since.found() && over)
     }
 
-    /// When a certificate is to be renewed.
+    /// When to renew a certificate.
     pub fn due(&self, validity: Validity) -> Timestamp {
         let life = Duration::try_from(validity.not_after.duration_since(validity.not_before));
         let (numerator, denominator) = self.renew;
@@ -158,7 +158,7 @@ pub enum SecretChange {
     Forget(Vec<Fingerprint>),
 }
 
-/// Why nothing is to be done.
+/// Why there is nothing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Waiting {
     /// All is well.

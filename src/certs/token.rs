@@ -147,7 +147,8 @@ impl PublishedSince {
         }
     }
 
-    /// Whether the first look found it published: it has been so for longer than `look` tells.
+    /// Whether the first look found it published: then it has been published for longer than `look`
+    /// knows.
     pub fn found(&self) -> bool {
         self.found
     }
@@ -171,7 +172,7 @@ impl AcceptedTokens {
         Self { required: false, digests: Arc::default() }
     }
 
-    /// Whether a path without a token is to be answered with 404.
+    /// Whether to answer a path without a token with 404.
     pub fn required(&self) -> bool {
         self.required
     }

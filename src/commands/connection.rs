@@ -19,11 +19,10 @@ use crate::kubernetes::{self, ApiAnswer, items, names};
 /// Which cluster a command looks at.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ClusterArg {
-    /// How to reach the cluster; without it the usual KUBECONFIG or ~/.kube/config, and without those
-    /// the Pod's service account.
+    /// Kubeconfig file. Default: KUBECONFIG, then ~/.kube/config, then the Pod's service account.
     #[arg(long, env = "REJOB_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig; without it the current one.
+    /// The context of the kubeconfig. Default: the current one.
     #[arg(long, env = "REJOB_CONTEXT", value_name = "NAME")]
     pub context: Option<String>,
 }
@@ -31,7 +30,7 @@ pub struct ClusterArg {
 /// Which namespace a command acts in.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NamespaceArg {
-    /// The namespace; without it that of the context.
+    /// The namespace. Default: the namespace of the context.
     #[arg(short, long, value_name = "NAME", value_parser = namespace)]
     pub namespace: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! `rejob mutate`: the CREATE decision on manifests, in a pipe.
 //!
 //! It is a Helm post-renderer (standard input to standard output) and a KRM function
-//! ([`krm`]). Everything is read and decided before anything is written, so that whoever deploys
-//! the output never gets half of a stream. What no decision changes comes out byte for byte.
+//! ([`krm`]). Everything is read and decided before anything is written, so that
+//! the output is never half of a stream. What no decision changes comes out byte for byte.
 
 mod check;
 mod krm;

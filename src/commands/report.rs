@@ -1,4 +1,4 @@
-//! `rejob report`: what `onChange: Report` has told, summed up: from the cluster's Events, or from
+//! `rejob report`: what `onChange: Report` has reported, summed up: from the cluster's Events, or from
 //! audit logs.
 
 use std::collections::BTreeSet;
@@ -123,7 +123,7 @@ pub async fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Adds what an audit log tells; what of it could not be read.
+/// Adds the reports in an audit log; returns what could not be read.
 fn add_log(
     file: &Path,
     namespace: Option<&str>,

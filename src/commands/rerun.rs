@@ -131,7 +131,7 @@ async fn why_not(
         return why;
     }
     if dry_run.warnings.iter().any(|header| header.contains("(onChange is Report)")) {
-        return "its onChange is Report, which tells what would be replaced, and replaces nothing"
+        return "its onChange is Report, which reports what would be replaced and replaces nothing"
             .to_owned();
     }
     let new = dry_run.body.clone();
@@ -239,7 +239,7 @@ impl Progress {
     }
 
     fn show(&mut self, run: &JobRun) {
-        // Elsewhere than in place a line tells a change: how long it has run is none.
+        // A line that is not rewritten in place reports a change. How long the run took so far is no change.
         let state = if self.in_place || run.has_ended() {
             run.summary(Timestamp::now())
         } else {

@@ -25,7 +25,7 @@ use super::policies::PolicyArg;
 #[derive(Debug, clap::Args)]
 pub struct ReviewArgs {
     /// An AdmissionReview as JSON; standard input when none is given, or for `-`. One that a server has
-    /// answered is told in words.
+    /// answered is explained.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub file: PathBuf,
     /// The policy to act on.

@@ -110,8 +110,8 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
     let greeting = Greeting::new(supply.in_memory_ca.take(), &policies)?;
     let readiness = supply.readiness.clone();
     let identity = Identity {
-        user: connection.as_ref().map(|connection| connection.told.own_user.clone()),
-        server: connection.as_ref().and_then(|connection| connection.told.server),
+        user: connection.as_ref().map(|connection| connection.introduction.own_user.clone()),
+        server: connection.as_ref().and_then(|connection| connection.introduction.server),
         namespace: args.certs.pod_namespace.clone(),
     };
     let cluster = connection.map(|connection| connection.cluster);

@@ -48,7 +48,7 @@ pub async fn config(
         let file = Kubeconfig::read_from(path).map_err(failed)?;
         return Config::from_custom_kubeconfig(file, options).await.map(Some).map_err(failed);
     }
-    // A Pod without a token (automountServiceAccountToken: false) is told the address all the same.
+    // A Pod without a token (automountServiceAccountToken: false) knows the address all the same.
     if std::env::var_os("KUBERNETES_SERVICE_HOST").is_none() || !Path::new(TOKEN).exists() {
         return Ok(None);
     }

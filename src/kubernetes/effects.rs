@@ -31,7 +31,7 @@ pub struct JobEvent<'a> {
     pub reason: &'static str,
     /// What happened; at most 1024 bytes.
     pub message: String,
-    /// The end of the Event's name, where it is to be told once; a new one each time by `None`.
+    /// The end of the Event's name, for an Event that is published once; `None`: a new Event each time.
     pub once: Option<&'a str>,
     /// `metadata.annotations`, for programs.
     pub annotations: Value,
@@ -116,7 +116,7 @@ pub trait Cluster: Send + Sync + 'static {
         name: &str,
     ) -> impl Future<Output = Result<Option<Value>, ApiError>> + Send;
 
-    /// Publishes an Event; one of a name that is taken is told already.
+    /// Publishes an Event. If its name is taken, it is published already, which is success.
     fn publish_event(
         &self,
         event: JobEvent<'_>,

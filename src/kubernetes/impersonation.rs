@@ -10,7 +10,7 @@ use crate::review::UserInfo;
 const SUPERUSERS: &str = "system:masters";
 
 /// The headers for that user; none where rejob may act in its own name: a user in `system:masters`
-/// has every right. For a service account it is the name alone, from which the API server tells the rest.
+/// has every right. For a service account it is the name alone; the API server derives the rest.
 ///
 /// # Errors
 /// When the user cannot be named in headers: a sentence without its end.

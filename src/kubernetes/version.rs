@@ -1,4 +1,4 @@
-//! The version of an API server, as `GET /version` tells it.
+//! The version of an API server, from `GET /version`.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 pub struct ServerVersion {
     /// The second number.
     pub minor: u32,
-    /// The third one; 0 where only the minor version is told.
+    /// The third number; 0 where only the minor version is known.
     pub patch: u32,
 }
 

@@ -101,7 +101,7 @@ fn too_much() -> String {
 /// Refuses `[grep, error:]`: inside of brackets, kubectl takes a colon before a comma or a bracket
 /// for text, and YAML 1.2 for the end of a key. And `yEs`, which is text to kubectl and a truth value
 /// to our reader, and `0X1F`, a number to kubectl alone. Returns whether `<<` merges here: between
-/// quotes it is text, which the tree does not tell, so that a document has one of the two only.
+/// quotes it is text. The tree does not show the difference, so a document may have only one of the two.
 fn refuse_ambiguous(text: &str) -> Result<bool, Problem> {
     let mut open = Vec::new();
     let (mut merges, mut quoted) = (false, None);

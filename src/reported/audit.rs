@@ -105,7 +105,7 @@ pub fn read(
 }
 
 impl Event {
-    /// What this request was told; `None` where it was not reported on.
+    /// The report about this request; `None` if there is none.
     fn reported(&self) -> Option<Reported> {
         // The key begins with the name of the webhook's entry: a policy's, or the one of reruns.
         let entry = self.annotations.iter().find_map(|(key, value)| {

@@ -1,4 +1,4 @@
-//! The Events `WouldReplace`, which tell each change, and what it would come to, once.
+//! The Events `WouldReplace`: each reports a change once, with what Replace would have done.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ pub fn path(namespace: Option<&str>) -> String {
     job_events_path(namespace, "WouldReplace")
 }
 
-/// What an Event tells; `None` where it is none of these.
+/// The report in an Event; `None` for any other Event.
 pub fn read(event: &Value) -> Option<Reported> {
     let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let annotation = |key| text_of(event, key);

@@ -54,9 +54,9 @@ pub(super) async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener,
     })
 }
 
-/// How many connections over the limit are told so at once; more wait until one of these ends,
-/// which they do soon.
-const TOLD_AT_ONCE: usize = 64;
+/// How many connections over the limit are refused at once. More wait until one of these ends, which
+/// is soon.
+const REFUSED_AT_ONCE: usize = 64;
 
 /// How often the log says that the limit is reached.
 const WARNING_PAUSE: Duration = Duration::from_mins(1);
@@ -64,13 +64,13 @@ const WARNING_PAUSE: Duration = Duration::from_mins(1);
 /// The place of a connection; given back when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Whether it is one over the limit: the client is told so, and nothing else.
+    /// Whether the connection is over the limit: then the client gets a refusal and nothing else.
     pub over: bool,
     _permit: OwnedSemaphorePermit,
 }
 
 /// Accepts connections until `drain` closes, and spawns what `serve` makes of each. `max` at once
-/// are served; a few more get a place to be told to come back.
+/// are served; a few more get a place to be refused.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     max: usize,
@@ -80,12 +80,12 @@ pub(super) async fn accept<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let served = Arc::new(Semaphore::new(max));
-    let told = Arc::new(Semaphore::new(TOLD_AT_ONCE));
+    let refused = Arc::new(Semaphore::new(REFUSED_AT_ONCE));
     let mut warned: Option<Instant> = None;
     loop {
         let next = async {
-            // A free place to be told is what accepting waits for.
-            let spare = Arc::clone(&told).acquire_owned().await;
+            // Accept only when there is a place to refuse the connection.
+            let spare = Arc::clone(&refused).acquire_owned().await;
             (spare, listener.accept().await)
         };
         let (spare, accepted) = tokio::select! {
@@ -212,7 +212,7 @@ pub(super) fn report_handshake(error: &io::Error) {
 }
 
 /// Whether the first byte of a connection begins an HTTP request instead of a TLS handshake. If
-/// so, the client has been told.
+/// so, the client has got an answer that says it.
 pub(super) async fn speaks_plain_http(stream: &mut TcpStream) -> bool {
     let mut first = [0];
     // A TLS record begins with its type, 22; an HTTP request with a method's first letter.

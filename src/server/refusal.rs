@@ -1,8 +1,8 @@
 //! Answers to what is not a request: bytes that HTTP/1 cannot be read from.
 //!
-//! hyper answers most of those itself, with a status and no body; where it would close without a
-//! word, the stream is taken over and the client is told, as JSON like everywhere else. What it
-//! still sends is read away for a moment, or its kernel would throw the answer away.
+//! hyper answers most of those itself, with a status and no body; if it would close
+//! without an answer, rejob takes the stream over and answers in JSON, like everywhere else. Input
+//! that the client still sends is read and dropped for a moment, or its kernel would drop the answer.
 
 use std::io;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Refusal {
 
     /// What to say after `error`, with which hyper ended without an answer; `None` when nothing was
     /// begun that could be answered. `unread` are the bytes that hyper had read and not understood;
-    /// `timed_out` tells whether waiting for more of them ended it.
+    /// `timed_out`: whether waiting for more of them ended it.
     pub fn of(error: &hyper::Error, unread: &[u8], timed_out: bool) -> Option<Self> {
         if error.is_parse_version_h2() {
             let sentence = "this port speaks HTTP/1.1 only, not HTTP/2";

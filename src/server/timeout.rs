@@ -1,7 +1,7 @@
 //! How long a review may take: the request's own `?timeout=`, less a margin.
 //!
-//! The API server gives up at its timeout and then a late answer is worth nothing, so whoever
-//! carries out effects must know when to stop beginning them.
+//! The API server gives up at its timeout, and a later answer is useless. So the code that carries out
+//! effects must know when not to begin another one.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 {{/*
-CEL of who is left alone. Each condition is true when rejob is to be called; the server applies the
+The CEL conditions for what is left alone. Each condition is true when rejob is to be called; the server applies the
 same rules again. No expression may fail on any Job: with failurePolicy Fail an error refuses it.
 
 An object that has the label or annotation rejob.dev/dormant, before or after the change, is never

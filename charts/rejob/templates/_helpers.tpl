@@ -24,7 +24,7 @@
 {{- default (include "rejob.fullname" .) .Values.serviceAccount.name -}}
 {{- end }}
 
-{{/* The Secret with the serving certificate, whoever makes it. */}}
+{{/* The Secret with the serving certificate, in every certificates.mode. */}}
 {{- define "rejob.certificateSecret" -}}
 {{- $fullname := include "rejob.fullname" . -}}
 {{- if eq .Values.certificates.mode "self" -}}

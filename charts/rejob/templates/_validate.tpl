@@ -91,7 +91,7 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- end -}}
 {{- end }}
 
-{{/* The API server does not say who it is by itself: something must keep others from sending requests. */}}
+{{/* The API server does not identify itself by default: something must keep others from sending requests. */}}
 {{- define "rejob.validate.callers" -}}
 {{- $v := .Values -}}
 {{- $clientCA := $v.certificates.clientCA -}}

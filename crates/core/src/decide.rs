@@ -37,7 +37,7 @@ pub use decision::{Decision, Denial, FollowUp, Report, Verdict};
 pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS};
 pub use messages::{Warnings, as_warnings, describe_changes};
 
-/// Decides one request without asking anybody: what the context does not tell stays unknown.
+/// Decides one request without any call: a fact that is not in the context stays unknown.
 pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Decision {
     let mut context = context.clone();
     loop {

@@ -29,7 +29,7 @@ pub enum OnChange {
     /// Replace the Job inside the client's own request.
     #[default]
     Replace,
-    /// Make all checks of a replacement, tell what they say, and do nothing: the API server answers
+    /// Make all checks of a replacement, report the result, and do nothing: the API server answers
     /// as without rejob.
     Report,
     /// Keep the old Job, accept the rest of the request and warn.
@@ -43,7 +43,7 @@ pub enum OnChange {
 /// What happens to a changed Job while the old one works (`whileRunning`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum WhileRunning {
-    /// Hold the client with 429 and `retryAfterSeconds`, so that it tries again by itself.
+    /// Tell the client to wait, with 429 and `retryAfterSeconds`, so that it retries automatically.
     #[default]
     Wait,
     /// Replace the running Job.

@@ -2,7 +2,7 @@
 //!
 //! A replacement happens inside the client's own request. In turn 1 the old Job is deleted and,
 //! unless the request is a server-side apply, the new one is made dormant (`parallelism: 0` and a
-//! record of what it is to become); the answer puts every immutable field back, so that the API
+//! record of the Job that it will be); the answer puts every immutable field back, so that the API
 //! server's write fails and it starts over. In turn 2 it creates the Job from the client's own
 //! apply, or updates the dormant Job, which `decide` then releases.
 
@@ -19,7 +19,7 @@ pub use execution::{Execution, Outcome, Time, no_time};
 pub use plan::{LAST_APPLIED, Mode, Plan, new_job};
 pub use record::{Record, identity};
 
-/// Why a dormant Job that is not stored as it is made cannot be.
+/// Why a Job is not replaced if its dormant form is not stored as rejob sends it.
 pub const MARKS_ARE_LOST: &str = "another hook or policy changes the label or annotation \
-    rejob.dev/dormant of a new Job, or its parallelism 0, so that it would never start, or start by \
-    itself; let it pass Jobs with that label as they are";
+    rejob.dev/dormant or the parallelism of a new Job, which would then never start, or start too \
+    early; let Jobs with that label pass unchanged";

@@ -20,16 +20,16 @@ const PAUSE: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct ClusterArgs {
-    /// How to reach the cluster; without it the Pod's service account, and without that nothing
-    /// that needs the cluster is done.
+    /// Kubeconfig file. Default: the Pod's service account. Without either, rejob does nothing that
+    /// needs the cluster.
     #[arg(long, env = "REJOB_KUBECONFIG", value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
-    /// The namespaces in which left-over dormant Jobs are looked for, where rejob may not list
-    /// Jobs in all of them.
+    /// The namespaces in which to look for left-over dormant Jobs, if rejob may not list Jobs in all
+    /// namespaces.
     #[arg(long, env = "REJOB_NAMESPACES", value_name = "NAME", value_delimiter = ',')]
     pub namespaces: Vec<String>,
-    /// Makes the checks of a replacement in the name of the user who asks for it (Kubernetes 1.36 and
-    /// later), so that admission that looks at the user speaks before anything is deleted.
+    /// Check a replacement as the requesting user (Kubernetes 1.36 and later), so that policies about
+    /// users can refuse it before anything is deleted.
     #[arg(long, env = "REJOB_CHECK_AS_USER")]
     pub check_as_user: bool,
     /// Seconds between two looks for left-over dormant Jobs.
@@ -42,12 +42,12 @@ pub struct ClusterArgs {
     pub reaper_grace_seconds: u64,
 }
 
-/// A connection, and what the API server told about itself and about rejob.
+/// A connection, and what the API server said about itself and about rejob.
 pub struct Connection {
     /// The effects.
     pub cluster: Arc<KubeCluster>,
-    /// What the API server told.
-    pub told: Introduction,
+    /// What the API server said.
+    pub introduction: Introduction,
 }
 
 impl Connection {
@@ -65,9 +65,9 @@ impl Connection {
         let namespaces = args.namespaces.clone();
         let cluster = KubeCluster::new(config, namespaces, args.check_as_user, metrics.clone())?;
         let mut tries = 0;
-        let told = loop {
+        let introduction = loop {
             match cluster.introduce().await {
-                Ok(told) => break told,
+                Ok(introduction) => break introduction,
                 Err(error) => {
                     tries += 1;
                     if tries >= TRIES {
@@ -84,15 +84,15 @@ impl Connection {
             }
         };
         if let Some(version) =
-            told.server.filter(|one| args.check_as_user && !one.can_check_as_user())
+            introduction.server.filter(|one| args.check_as_user && !one.can_check_as_user())
         {
             bail!(
                 "--check-as-user takes Kubernetes 1.36 or later, and the API server at {server} is \
                  {version}; start rejob without it"
             );
         }
-        let kubernetes = told.server.map(|version| version.to_string()).unwrap_or_default();
-        tracing::info!(server, user = told.own_user, kubernetes, "connected");
-        Ok(Some(Self { cluster: Arc::new(cluster), told }))
+        let kubernetes = introduction.server.map(|version| version.to_string()).unwrap_or_default();
+        tracing::info!(server, user = introduction.own_user, kubernetes, "connected");
+        Ok(Some(Self { cluster: Arc::new(cluster), introduction }))
     }
 }

@@ -133,7 +133,7 @@ fn nothing_is_written_where_nothing_would_run() {
     let reports = server.namespace("report");
     finished(&reports);
     let refused = rejob(&plane, &reports, &["rerun", "nightly"]).exited(1);
-    refused.warns("again: its onChange is Report, which tells what would be replaced");
+    refused.warns("again: its onChange is Report, which reports what would be replaced");
     assert_eq!(annotation(&stored(&reports), RERUN), None);
 
     let own = server.namespace("replace");

@@ -31,7 +31,7 @@ pub struct Context<'a> {
 /// What the cluster says about something, if it was asked.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Fact<T> {
-    /// There is nobody to ask, or the answer tells nothing.
+    /// There is nobody to ask, or the answer does not help.
     #[default]
     Unavailable,
     /// It can be asked.

@@ -111,7 +111,7 @@ fn record(hash: &TemplateHash, draft: &mut Draft<'_>) {
     draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
 }
 
-/// Of a TTL that is withheld more is to be told than of a name that is kept, as any GitOps tool's is.
+/// A withheld TTL is the more useful reason: every GitOps tool keeps its names anyway.
 fn outcome(named: Option<Reason>, ttl: PolicyTtl) -> Reason {
     match (ttl, named) {
         (PolicyTtl::Withheld, None | Some(Reason::NameKept | Reason::GenerateName)) => {

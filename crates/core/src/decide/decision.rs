@@ -9,10 +9,10 @@ use crate::replacement::Plan;
 
 use super::messages::{self, Warnings};
 
-/// The longest parts of what is told, in characters: an Event's message has at most 1024 bytes.
+/// The longest parts of a report, in characters: an Event's message has at most 1024 bytes.
 pub(super) const LONGEST: usize = 400;
 
-/// What is to be answered, and why.
+/// The answer, and why.
 #[must_use]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
@@ -41,10 +41,10 @@ pub enum FollowUp {
     RememberWait,
     /// Wait until the dormant Job is released, and let the API server come back to find it so.
     AwaitRelease {
-        /// Where it is not, whoever meets it from now on sends another request.
+        /// If it is not released, any later request for it is a new request.
         give_up: bool,
     },
-    /// Tell what would be replaced, or why not, in an Event.
+    /// Report in an Event what would be replaced, or why not.
     Report(Box<Report>),
 }
 
@@ -72,20 +72,20 @@ pub enum Verdict {
     Admit,
     /// Refused.
     Deny(Denial),
-    /// Allowed with the decision's put-back patch, once the plan is carried out; for a report, with
-    /// what is told of it, once the plan is checked.
+    /// Allowed with the decision's put-back patch, once the plan is carried out. For a report:
+    /// allowed with the report, once the plan is checked.
     Replace(Box<Plan>),
 }
 
 /// A refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
-    /// 403, or 429 for a client that is to try again. Never 409 or 422: Flux with force takes
+    /// 403, or 429 for a client that should try again. Never 409 or 422: Flux with force takes
     /// those as leave to delete the Job.
     pub code: u16,
     /// One sentence: the field, the rule and the way out.
     pub message: String,
-    /// Seconds after which a client built on client-go tries again by itself.
+    /// Seconds after which a client built on client-go tries again automatically.
     pub retry_after: Option<u32>,
 }
 
@@ -120,9 +120,9 @@ impl Decision {
         Self { verdict: Verdict::Deny(denial), ..Self::admit(reason) }.audited()
     }
 
-    /// Admits with a patch. Where it would not apply, the request is refused: what it would take out
-    /// (forged marks), put back (the immutable part) or start (a dormant Job) is what the client
-    /// would be told a success about.
+    /// Admits with a patch. If the patch does not apply, the request is refused. Otherwise the client
+    /// would get success although forged marks stay, a template is not put back, or a dormant Job
+    /// never starts.
     pub(super) fn patched(reason: Reason, draft: Draft<'_>, warnings: Warnings) -> Self {
         let warnings = warnings.into_vec();
         let job = Job::new(draft.original());
@@ -150,11 +150,11 @@ impl Decision {
         !matches!(self.verdict, Verdict::Deny(_))
     }
 
-    /// What is answered after the checks of this decision's plan, where `outcome` is what a
-    /// replacement would be answered: that, or under Report what is told of it.
+    /// The answer after the checks of this decision's plan. `outcome` is the answer that a replacement
+    /// would get. Under Report the answer is a report of it.
     pub fn judged(self, outcome: Self) -> Self {
         match self.follow_up.clone() {
-            FollowUp::Report(report) => report.judged_by(&outcome).tell(self),
+            FollowUp::Report(report) => report.judged_by(&outcome).answer(self),
             _ => outcome,
         }
     }
@@ -202,8 +202,8 @@ impl Report {
         self.change.of_name(refused.map_or("", Reason::label)).to_string()
     }
 
-    /// The answer that tells it.
-    pub(super) fn tell(self, pending: Decision) -> Decision {
+    /// The answer that carries the report.
+    pub(super) fn answer(self, pending: Decision) -> Decision {
         let mut decision = Decision { verdict: Verdict::Admit, ..pending }.audited();
         if self.refusal.is_some() {
             decision.warnings.extend(messages::as_warnings(&self.sentence()));

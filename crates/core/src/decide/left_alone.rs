@@ -32,7 +32,7 @@ pub const SAME_USER_WARNING: &str = "rejob runs as the user of this request and 
 
 const CONTROLLER_PREFIX: &str = "system:serviceaccount:kube-system:";
 
-/// What can be told from the request alone.
+/// What follows from the request alone.
 pub(super) fn reason_from_request(request: &Request, context: &Context<'_>) -> Option<Reason> {
     let user = request.user.username.as_str();
     if !request.is_job {
@@ -77,8 +77,8 @@ fn is_built_in(user: &str) -> bool {
             .is_some_and(|account| BUILT_IN_CONTROLLERS.contains(&account))
 }
 
-/// What the Job itself tells. Who owns it is read off the stored Job as well, since a request can
-/// drop an owner reference; what the user asks for is read off the request.
+/// What follows from the Job itself. Its owner is read from the stored Job as well, since a request can
+/// drop an owner reference; what the user asks for is read from the request.
 ///
 /// A hook is one only when it is created: Helm and Argo CD delete and create their hooks, so
 /// whatever updates such a Job is another tool, or the Job of a chart that was a hook once.

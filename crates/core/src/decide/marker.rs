@@ -50,7 +50,7 @@ pub(super) fn answer(
     draft.finish()
 }
 
-/// Lets the API server find out by itself that its view is stale.
+/// Lets the API server find out that its view is stale.
 pub(super) fn stale(old: Job<'_>, job: Job<'_>) -> Decision {
     match unchanged(old, job, "the request is about another revision").finish() {
         Ok(patch) => Decision { patch, ..Decision::admit(Reason::StaleView) },

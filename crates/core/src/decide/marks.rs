@@ -1,4 +1,4 @@
-//! Marks that only rejob writes are taken out again when anyone else adds or changes them.
+//! Marks that only rejob may write are removed when anyone else adds or changes them.
 //!
 //! Otherwise a user with only patch rights could have a Job deleted by labeling it dormant, or
 //! keep a deploy from happening by forging the recorded hash.
@@ -70,8 +70,8 @@ pub(super) fn settle_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
     }
 }
 
-/// Removes the marks of a dormant Job, and what managedFields says of them: whoever made the
-/// request would own fields that are not there.
+/// Removes the marks of a dormant Job and their entries in managedFields. Otherwise the requester would
+/// own fields that are not there.
 pub(super) fn remove_dormant_marks(draft: &mut Draft<'_>) {
     draft.remove(&LABEL);
     draft.remove(&RECORD);

@@ -49,7 +49,7 @@ pub(super) fn cut(text: &str, longest: usize) -> String {
 }
 
 /// A refusal as it is sent: readable, and without the words that Flux takes as leave to delete the
-/// Job, whoever brings them (a label's name, the API server's own message).
+/// Job, wherever they come from (a label's name, the API server's own message).
 pub(super) fn refusal(message: impl AsRef<str>) -> String {
     let mut text = message.as_ref().to_owned();
     while let Some(at) = text.to_ascii_lowercase().find(FORBIDDEN) {
@@ -83,8 +83,8 @@ pub(super) fn changed_number(path: &str, old: Option<i64>, new: Option<i64>) -> 
     (old != new).then(|| format!("{path}: {} -> {}", text(old), text(new)))
 }
 
-/// Why a request failed, as warnings: the API server throws the message of a turn away, and keeps
-/// those.
+/// Why a request failed, as warnings: the API server drops the message of a failed turn but keeps its
+/// warnings.
 pub fn as_warnings(message: &str) -> Vec<String> {
     let mut warnings = Warnings::default();
     let mut line = String::new();

@@ -39,16 +39,16 @@ pub(super) fn waits_for(update: &Update<'_>) -> Result<Option<Reason>, Question>
     Ok(works(update)?.then_some(Reason::RunningWait))
 }
 
-/// Whether the policy asks if the old Job works, and its status does not tell, or did not: its Pods
-/// were looked at.
+/// Whether the policy asks if the old Job works, and its status does not show it, or did not: then its
+/// Pods were looked at.
 pub(super) fn pods_tell(update: &Update<'_>) -> bool {
     update.policy.while_running != WhileRunning::Replace
         && (progress(update.old) == Progress::Unclear
             || matches!(update.context.pods, Fact::Known(_)))
 }
 
-/// Whether the old Job works. Where its status does not tell, its Pods do; a look at them that is not
-/// answered counts as if one worked.
+/// Whether the old Job works. If its status does not show it, its Pods do. If the look at them is not
+/// answered, the Job counts as working.
 fn works(update: &Update<'_>) -> Result<bool, Question> {
     let progress = progress(update.old);
     if matches!(progress, Progress::Finished | Progress::Working) {

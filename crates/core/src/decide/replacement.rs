@@ -16,8 +16,8 @@ use super::{left_alone, marker, messages, obstacles, plan};
 /// same each time needs one; two writers with one user and manager may need a few.
 const MOST_TURNS: u32 = 5;
 
-/// The field manager of `kubectl replace`, which sends the same file again however often it is told
-/// that its uid is no longer the stored one. Other clients that name a uid read before they try again.
+/// The field manager of `kubectl replace`, which sends the same file again whenever the API server
+/// says that its uid is not the stored one. Other clients that send a uid read the Job before they retry.
 const NEVER_READS_AGAIN: &str = "kubectl-replace";
 
 /// Turn 1 of a replacement (or `Keep` on a Job that is being deleted, which has nothing to keep).
@@ -77,7 +77,7 @@ pub(super) fn decide(
     Ok(decision)
 }
 
-/// The plan of a replacement, or the decision where something is known to stand against it.
+/// The plan of a replacement, or the decision if a known fact prevents it.
 pub(super) fn plan(
     update: &Update<'_>,
     changes: &[Change],
@@ -103,7 +103,7 @@ pub(super) fn plan(
     Ok(Ok(plan))
 }
 
-/// Whatever of the plan itself stands against it.
+/// The refusal that follows from the plan itself.
 fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
     let (name, request) = (update.name(), update.request);
     let manager = request.field_manager.as_deref();
@@ -115,14 +115,14 @@ fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
             1,
         ));
     }
-    // Whoever else's change would be merged into a template that nobody has asked for by itself,
-    // if the dormant Job comes from a forged review. An apply brings all of its own.
+    // Another user's change would be merged into the dormant Job's template. If that Job comes from a
+    // forged review, nobody asked for this template. An apply brings a whole template of its own.
     let others = Record::of(update.old).is_some_and(|record| !record.was_made_for(request));
     if others && plan.mode == Mode::Recreate && !request.dry_run {
         return Some(meets_dormant(update));
     }
     if plan.turn > MOST_TURNS {
-        return Some(never_settles(update));
+        return Some(gives_another_template(update));
     }
     plan.applied.as_ref().and_then(|applied| refusal_of_the_creation(update, applied))
 }
@@ -137,16 +137,15 @@ fn uid_denied(name: &str) -> Decision {
     )
 }
 
-/// One replacement too many of those of one's own dormant Job.
-fn never_settles(update: &Update<'_>) -> Decision {
+/// The request has replaced its own dormant Job too often.
+fn gives_another_template(update: &Update<'_>) -> Decision {
     let name = update.name();
     Decision::deny(
         Reason::NeverSettles,
         format!(
-            "job {name} was replaced {MOST_TURNS} times in the name of {:?}, by another template each \
-             time, and is not started: the request gives another one whenever it is applied, as a JSON \
-             Patch that adds to a list does (send what the template is to be), or others write the Job \
-             in the same name (send the request again)",
+            "job {name} was replaced {MOST_TURNS} times for user {:?}, each time with another template, \
+             and has not started; if the request is a JSON Patch that adds to a list, send the whole \
+             template instead; if others write the Job as the same user, send the request again",
             update.request.user.username
         ),
     )
@@ -166,8 +165,8 @@ fn refusal_of_the_creation(update: &Update<'_>, applied: &Value) -> Option<Decis
     Some(Decision::deny(Reason::InvalidAnnotation, format!("job {name}: {annotation}")))
 }
 
-/// Whether the new Job would be stored as it is made. That it is refused under another name tells
-/// nothing: the dry run under its own tells that.
+/// Whether the new Job would be stored as rejob sends it. A refusal under another name says nothing: the
+/// dry run under its own name finds it.
 fn marks_are_lost(plan: &Plan, update: &Update<'_>) -> Result<Option<Decision>, Question> {
     if plan.mode == Mode::Apply {
         return Ok(None);
@@ -196,7 +195,7 @@ pub(super) fn untold(update: &Update<'_>, why: &str) -> Decision {
     }
 }
 
-/// The request meets a dormant Job that was made for another one.
+/// The Job is dormant for another request.
 pub(super) fn meets_dormant(update: &Update<'_>) -> Decision {
     Decision::retry(
         Reason::MeetsDormant,

@@ -1,5 +1,5 @@
-//! `onChange: Report`: all checks of a replacement, told and not done. The API server answers as
-//! without rejob, so nothing of the request is changed but marks that somebody forged.
+//! `onChange: Report`: all checks of a replacement are made and reported, and nothing is done. The API
+//! server answers as without rejob, so only forged marks are changed in the request.
 
 use crate::job::{Change, TemplateHash};
 use crate::patch::Draft;
@@ -57,13 +57,13 @@ pub(super) fn decide(
         Difference::Another(_) => {
             let why = "the request asks for what it asked for last time, so nothing would run";
             let report = report.refused(Reason::Restored, why);
-            return Ok(report.tell(Decision::patched(Reason::Reported, draft, warnings)));
+            return Ok(report.answer(Decision::patched(Reason::Reported, draft, warnings)));
         }
         Difference::Untold(why) => Err(replacement::untold(update, &why)),
     };
     let pending = Decision::patched(Reason::Reported, draft, warnings);
     Ok(match refused {
-        Err(refusal) => report.judged_by(&refusal).tell(pending),
+        Err(refusal) => report.judged_by(&refusal).answer(pending),
         Ok(plan) => {
             let report = Report { why_not: obstacles::waits_for(update)?, ..report };
             Decision { verdict: Verdict::Replace(Box::new(plan)), ..pending }

@@ -11,8 +11,9 @@ pub(super) fn has_plain_replacement_policy(job: Job<'_>) -> bool {
     job.spec("podReplacementPolicy").is_some_and(|policy| policy == "TerminatingOrFailed")
 }
 
-/// Fields that may change, and the immutable ones without which their new value may be invalid, or
-/// untrue (a Job that is kept still has a selector of its own).
+/// Mutable fields, each with the immutable fields that it depends on. If a new value of one of those is
+/// put back, the new value of the mutable field may be invalid or untrue (a Job that is kept still has
+/// a selector of its own).
 const COMPANIONS: [(&str, &[&str]); 3] = [
     ("manualSelector", &["selector"]),
     ("maxFailedIndexes", &["backoffLimitPerIndex", "completionMode", "completions"]),

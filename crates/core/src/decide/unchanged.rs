@@ -20,7 +20,7 @@ use super::view::Update;
 pub(super) enum Difference {
     /// Another hook's; what the client asks for has this hash.
     Another(TemplateHash),
-    /// The caller's, as far as anything tells.
+    /// The caller's, as far as can be seen.
     Callers,
     /// The API server could not answer at this moment.
     Untold(String),
@@ -108,8 +108,8 @@ fn hash_of_a_creation(update: &Update<'_>) -> Option<TemplateHash> {
     })
 }
 
-/// Whether the manifest leaves `parallelism` to the API server, as far as anything tells: what the
-/// manager has applied, or kubectl's record for what it is the record of. Helm leaves neither.
+/// Whether the manifest leaves `parallelism` to the API server, as far as can be seen: in what the
+/// manager has applied, or in kubectl's record for the Jobs that have one. Helm leaves neither.
 fn leaves_parallelism(job: Job<'_>, manager: Option<&str>) -> bool {
     let Some(manager) = manager else { return false };
     if let Some(index) = entry_index(job, manager) {

@@ -46,15 +46,15 @@ pub(super) fn decide(
             if update.is_being_deleted() { Reason::BeingDeleted } else { Reason::Unchanged };
         return Ok(restore_stored_template(update, unchanged, draft, warnings));
     }
-    // First, since nothing re-runs by it: a Job that is scaled and scaled back asks for what it
-    // asked for before.
+    // This comes first because nothing runs again: a Job that is scaled up and back down must not
+    // look unchanged.
     if native_updates::by_the_api_server(update.old, update.job, update.context.server_minor)
         && !update.stays_dormant()
     {
         // A queue that starts a suspended Job where there is room asks for nothing new.
         let starts = update.old.is_suspended() && !update.job.is_suspended();
         if update.old.annotation(keys::TEMPLATE_HASH).is_some() && !starts {
-            // Nor does one that writes into its template: nobody is asked for here.
+            // A queue that writes into the template asks for nothing new either.
             let before = without_admission(update.old, update.old, None);
             let made = without_admission(update.job, update.old, None);
             if !self::changes(&before, &made).is_empty() {

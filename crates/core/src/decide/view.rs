@@ -58,8 +58,8 @@ impl Update<'_> {
             && self.job.annotation(keys::TEMPLATE_HASH).is_none()
     }
 
-    /// Whether the `parallelism` of the request is put back, so that no change by it is one: the Job sleeps
-    /// for somebody else's request, and is going.
+    /// Whether the Job is dormant for another request and being deleted. Then the request's
+    /// `parallelism` is put back, and changing it counts as no change.
     pub(super) fn stays_dormant(&self) -> bool {
         self.is_being_deleted()
             && Record::of(self.old).is_some_and(|record| !record.was_made_for(self.request))
@@ -74,8 +74,8 @@ impl Update<'_> {
         (moved_on && !self.context.was_told_to_wait) || differs(self.job.uid(), self.old.uid())
     }
 
-    /// Whether the API server comes back with the very request that the dormant Job was made for, and
-    /// that brings more than the Job was made of.
+    /// Whether this is the request that the dormant Job was made for, sent again with fields that were
+    /// left out of that Job (a queue's).
     pub(super) fn is_sent_again(&self) -> bool {
         Record::of(self.old).is_some_and(|record| {
             record.was_made_for(self.request)

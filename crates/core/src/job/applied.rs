@@ -22,7 +22,7 @@ const SHARED: [(&str, &str); 8] = [
     ("/f:spec/f:template/f:spec/f:volumes", "/spec/template/spec/volumes"),
 ];
 
-/// The manager's applied configuration as far as `fieldsV1` tells; `None` without an Apply entry.
+/// The manager's applied configuration as far as `fieldsV1` shows it; `None` without an Apply entry.
 pub fn applied_part(job: Job<'_>, index: usize) -> Option<Value> {
     let fields = job.managed_fields().get(index)?.get("fieldsV1")?;
     let mut part = owned(fields, job.value())?;

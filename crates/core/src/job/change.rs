@@ -1,4 +1,4 @@
-//! One change of the immutable part, and how it is told to people.
+//! One change of the immutable part, and its description for people.
 //!
 //! A sentence about a change reaches terminals, logs, Events and audit records, where more people
 //! read it than may read the Job. So it shows values only of fields that are known to be harmless;

@@ -1,7 +1,7 @@
 //! Was the request a server-side apply? Read off `metadata.managedFields`.
 //!
-//! On CREATE any entry with `operation: Apply` tells. On UPDATE the owners of the changed fields
-//! tell, not the clock: entry times are whole seconds, and an apply within the second of the last
+//! On CREATE any entry with `operation: Apply` shows it. On UPDATE the owners of the changed fields
+//! show it, not the clock: entry times are whole seconds, and an apply within the second of the last
 //! one changes nothing in managedFields. `fieldsV1` is walked beside the two objects
 //! (`sigs.k8s.io/structured-merge-diff`, `fieldpath/serialize-pe.go`: `f:` a field, `k:` a list
 //! item by its keys, `v:` a set's value, `i:` an index, `.` the item itself); a path that ends
@@ -31,9 +31,9 @@ pub enum Acting {
 
 /// Whether the UPDATE from `old` to `new` by `manager` is a server-side apply.
 ///
-/// The deepest owner of what was added or modified acted: an entry that owns an empty object owns,
-/// by the letter, what another one has put into it. In doubt it was not an apply, which is the
-/// harmless mistake: a Job that is only deleted would not come back.
+/// The entry that owns the deepest changed leaf acted. (An entry that owns an empty object formally
+/// owns everything inside it.) If unsure, this assumes that it was no apply. That is the harmless
+/// mistake: a Job that was deleted for an apply that is none would not come back.
 pub fn acting_operation(old: Job<'_>, new: Job<'_>, manager: Option<&str>) -> Acting {
     let Some(manager) = manager else { return Acting::Update };
     let Some(applied) = entry(new, manager, "Apply") else { return Acting::Update };

@@ -19,7 +19,7 @@ pub fn hashed_name(base: &str, job: Job<'_>, hash: &TemplateHash) -> String {
     let Some((end, _)) = base.char_indices().nth(room) else {
         return format!("{}-{hash}", base.trim_end_matches(['-', '.']));
     };
-    // Two Jobs may begin alike and have one template: what was cut off tells them apart.
+    // Two Jobs may begin alike and have one template: what was cut off distinguishes them.
     let (cut, hash) = (base.get(..end).unwrap_or(base), hash.of_name(base));
     format!("{}-{hash}", cut.trim_end_matches(['-', '.']))
 }

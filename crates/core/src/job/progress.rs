@@ -11,7 +11,7 @@ pub enum Progress {
     Finished,
     /// Some Pod is ready, or some Pods have succeeded and others are to come.
     Working,
-    /// Pods are active or terminating and none is ready: only the Pods themselves tell.
+    /// Pods are active or terminating and none is ready: only the Pods themselves show it.
     Unclear,
     /// No Pod: not started, or suspended.
     Idle,
@@ -49,7 +49,7 @@ pub fn pod_selector(job: Job<'_>) -> String {
 /// Whether a Pod is the Job's and works: a container of it runs, or it is being deleted and has not
 /// ended. Readiness says nothing: an init container runs before it, one of two containers may have
 /// ended, a probe may not be met. A Pod that pulls its image, crashes in a loop or finds no node
-/// hangs; nor does a sidecar (an init container that is always restarted) work by itself.
+/// hangs. A sidecar (an init container that is always restarted) does not count as work.
 pub fn pod_works(pod: &Value, job_uid: &str) -> bool {
     let text = |path| pod.pointer(path).and_then(Value::as_str);
     let owners = pod.pointer("/metadata/ownerReferences").and_then(Value::as_array);

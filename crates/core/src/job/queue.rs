@@ -5,8 +5,8 @@
 //! annotation that names the admission, node selectors, tolerations. They belong to that admission,
 //! not to what was asked for, so they count as no change and do not go along into a new Job.
 //!
-//! Field owners tell: a queue is a manager that has neither made the Job nor sends the request, and
-//! owns scheduling directives or `suspend`. Whoever made the Job owns its containers.
+//! Field owners show it: a queue is a manager that did not create the Job and does not send the request,
+//! and owns scheduling directives or `suspend`. The manager that created the Job owns its containers.
 
 use std::borrow::Cow;
 
@@ -26,11 +26,11 @@ const WHOLE: [(&str, &str); 4] = [
 /// Those in which each key has an owner of its own.
 const BY_KEY: [&str; 2] = ["annotations", "labels"];
 
-/// What the managedFields of a Job tell about queues; `None` where none is at work.
+/// What the managedFields of a Job say about queues; `None` if there is no queue.
 struct Queue<'a> {
     /// The fields of the managers that are queues.
     theirs: Vec<&'a Value>,
-    /// The fields of whoever made the Job, and of the requester.
+    /// The fields of the manager that created the Job, and of the requester.
     ours: Vec<&'a Value>,
 }
 
@@ -42,8 +42,8 @@ pub fn without_admission<'a>(
 ) -> Cow<'a, Value> {
     let Some(queue) = Queue::of(job, requester) else { return Cow::Borrowed(job.value()) };
     // A directive of one owner hides what it was before. What a queue writes at first hides what is
-    // stored; later kubectl's record tells. That there was nothing is certain where the rest is what
-    // was recorded at the creation.
+    // stored; later kubectl's record shows it. It is certain that there was nothing if the rest
+    // is what was recorded at the creation.
     let earlier = Queue::of(stored, requester);
     let manifest = last_applied(job);
     let before = if earlier.is_none() { Some(stored.value()) } else { manifest.as_ref() };

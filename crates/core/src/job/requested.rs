@@ -1,4 +1,4 @@
-//! What a request asks for, told from what it has only found in the stored Job.
+//! What a request asks for, as opposed to what it only found in the stored Job.
 //!
 //! Other admission hooks that rewrite a field (an image's registry) and add an item (a sidecar)
 //! leave a stored template from which the hash of what was asked for cannot be had back: a client

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Job, Progress, progress};
 
 /// State, begin and length of a Job's run, from its status: `Complete, began 2026-01-01T00:00:00Z, took
-/// 42s`. `works` tells what the status does not: whether a Pod works that is not ready.
+/// 42s`. `works`, which the status does not show: whether a Pod works that is not ready.
 pub fn run_in_words(job: Job<'_>, works: bool) -> String {
     let time = |value: Option<&Value>| value?.as_str()?.parse::<Timestamp>().ok();
     let ended = ["Complete", "Failed"].into_iter().find_map(|kind| {

@@ -18,8 +18,8 @@ pub(super) fn checks(tries_dormant: bool) -> &'static [Effect] {
     if tries_dormant { &CHECKS_OF_DORMANT } else { &CHECKS }
 }
 
-/// Why a check in the user's name does not let the replacement go on, where that is not said as it is
-/// of rejob's own.
+/// The refusal that follows from a check in the user's name, if it differs from the refusal of rejob's
+/// own checks.
 pub(super) fn refusal(plan: &Plan, effect: Effect, reply: &Reply) -> Option<Outcome> {
     let (Effect::DryRunCreateAsUser | Effect::DryRunDeleteAsUser) = effect else { return None };
     let (Reply::Created(Err(error)) | Reply::Deleted(Err(error))) = reply else { return None };

@@ -53,12 +53,12 @@ pub enum Outcome {
     Replaced(Option<String>),
     /// A dry run passed all checks.
     WouldReplace,
-    /// The Job changed meanwhile: nothing is touched, the API server comes back.
+    /// The Job changed meanwhile. Nothing was changed, and the API server comes back.
     StaleView,
-    /// The old Job is deleted, and somebody else was faster to make a new one: the API server comes
-    /// back to find it.
+    /// The old Job is deleted, and another client has already created a new one. The API server comes
+    /// back and finds it.
     Overtaken,
-    /// The old Job has begun to work meanwhile, or nothing tells that it has not: nothing is touched.
+    /// The old Job has started to work, or may have. Nothing was changed.
     Working,
     /// Refused before anything was deleted.
     Refused(Reason, String),
@@ -74,8 +74,8 @@ enum State {
     Checking,
     Looking,
     Deleting,
-    /// `deleted` is false when the deletion was not answered: a creation that succeeds tells that
-    /// it happened, a name that is taken tells nothing.
+    /// `deleted` is false when the deletion was not answered. If a creation succeeds, it has happened. If
+    /// the name is taken, that is still unknown.
     Creating {
         deleted: bool,
     },
@@ -207,7 +207,7 @@ impl<'a> Execution<'a> {
                     self.policy
                 ),
             )),
-            // `Created`: the old Job is gone already, which the API server finds out by itself.
+            // `Created`: the old Job is gone already, which the API server will find out.
             (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true)))
             | (
                 Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant,
@@ -227,10 +227,9 @@ impl<'a> Execution<'a> {
                 Some(Outcome::Refused(
                     Reason::InvalidDenied,
                     format!(
-                        "{not_replaced}: the API server refuses the new one in the form \
-                         in which rejob makes it, with parallelism 0 and the stored annotations until \
-                         it is started (let that policy pass Jobs with the label \
-                         rejob.dev/dormant): {}",
+                        "{not_replaced}: the API server refuses the new Job as rejob creates it, with \
+                         parallelism 0 and the old annotations (let that policy pass Jobs with the \
+                         label rejob.dev/dormant): {}",
                         error.message
                     ),
                 ))
@@ -284,7 +283,7 @@ impl<'a> Execution<'a> {
             Some((_, Reply::Deleted(Err(error)))) if error.is_stale() => {
                 State::Ended(Outcome::StaleView)
             }
-            // An answer that refuses tells that nothing is deleted.
+            // After a refusal nothing is deleted.
             Some((_, Reply::Deleted(Err(error)))) if !error.is_passing() || error.code == 429 => {
                 let not_replaced = self.plan.not_replaced();
                 let message = format!(
@@ -303,7 +302,7 @@ impl<'a> Execution<'a> {
         }
     }
 
-    /// The deletion was not answered, and nothing tells whether it happened.
+    /// The deletion was not answered, and it is unknown whether it happened.
     fn perhaps_deleted(&self) -> Outcome {
         let name = &self.plan.name;
         Outcome::Failed(format!(

@@ -1,4 +1,4 @@
-//! The record of a dormant Job: what it is to become, and for whom.
+//! The record of a dormant Job: the intended parallelism, the Job it replaces, and the user.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ pub struct Record {
     /// the whole object again sends a queue's part again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<String>,
-    /// What changed, as the user is told when the Job starts.
+    /// What changed, for the warning when the Job starts.
     #[serde(default)]
     pub changed: String,
     /// Who is to own which field (`metadata.managedFields`), where it is not too much.
@@ -44,8 +44,8 @@ pub struct Record {
     pub owners: Option<Value>,
 }
 
-/// A digest of who sends a request: name, uid and groups. A review is believed about them, so what a
-/// forged one claims must be true of whoever starts the Job in the end.
+/// A digest of who sends a request: name, uid and groups. A forged review can claim any user. The Job
+/// starts only if a real request comes from a user with the same name, uid and groups.
 pub fn identity(user: &UserInfo) -> String {
     let groups: BTreeSet<&str> = user.groups.iter().map(String::as_str).collect();
     // Texts in JSON cannot run into each other, and always serialize.
@@ -58,8 +58,8 @@ fn first() -> u32 {
 }
 
 impl Record {
-    /// The record of a dormant Job; `None` when the label or a readable record is missing, and where
-    /// the Job is not asleep: then the marks are forged.
+    /// The record of a dormant Job; `None` when the label or a readable record is missing, and if
+    /// the Job is not dormant: then the marks are forged.
     pub fn of(job: Job<'_>) -> Option<Self> {
         job.label(keys::DORMANT)?;
         (job.parallelism() == Some(0)).then_some(())?;

@@ -1,4 +1,4 @@
-//! What was told beside the question whose difference it is.
+//! What is already known from the dry run that asked whose difference it is.
 
 use super::*;
 
