@@ -156,7 +156,7 @@ impl<C: Cluster> Admission<C> {
         let (request, policy_name, deadline) = (facts.request, facts.policy, facts.deadline);
         match &decision.follow_up {
             FollowUp::None => {}
-            FollowUp::RememberWait => self.history.tell_to_wait(request, Instant::now()),
+            FollowUp::RememberWait => self.history.remember_wait(request, Instant::now()),
             FollowUp::AwaitRelease { give_up } => {
                 let Some(cluster) = &self.cluster else { return decision };
                 if facts.take_place(&self.places).is_err() {
@@ -177,13 +177,13 @@ impl<C: Cluster> Admission<C> {
                 self.metrics.would_replace(policy_name, report.why_not.map(Reason::label));
                 // An Event is a side effect, which a dry run has none of.
                 if let Some(cluster) = self.cluster.clone().filter(|_| !request.dry_run) {
-                    let asked = events::Asked {
+                    let requester = events::Requester {
                         namespace: request.namespace.clone(),
                         policy: policy_name.to_owned(),
                         user: request.user.clone(),
                         manager: request.field_manager.clone(),
                     };
-                    tokio::spawn(events::reported(cluster, (**report).clone(), asked));
+                    tokio::spawn(events::reported(cluster, (**report).clone(), requester));
                 }
             }
         }
@@ -195,10 +195,10 @@ impl<C: Cluster> Admission<C> {
     /// work meanwhile, the facts are reset so that its Pods are asked.
     async fn under_lock(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.deadline;
-        // Where it is decided anew, all is asked anew.
-        let mut asked = std::mem::take(&mut facts.asked);
+        // If it is decided again, everything is checked again.
+        let mut checked = std::mem::take(&mut facts.checked);
         if plan.dry_run {
-            return run(cluster, plan, facts.policy, deadline, asked).await;
+            return run(cluster, plan, facts.policy, deadline, checked).await;
         }
         let mut waits = false;
         let may_wait = async {
@@ -207,7 +207,7 @@ impl<C: Cluster> Admission<C> {
         };
         let _lock = self.locks.wait(plan, deadline, may_wait).await;
         if waits {
-            asked.checks = None;
+            checked.checks = None;
         }
         if self.history.deleted.contains(&plan.uid) {
             return Outcome::StaleView;
@@ -217,7 +217,7 @@ impl<C: Cluster> Admission<C> {
             && facts.opts_in(cluster).await
         {
             // A PUT that names its revision: what changes meanwhile is the status.
-            self.history.tell_to_wait(facts.request, Instant::now());
+            self.history.remember_wait(facts.request, Instant::now());
             let longest = wait::for_a_start(deadline);
             if wait::until_changed(cluster, facts.request, longest, deadline).await {
                 return Outcome::StaleView;
@@ -225,7 +225,7 @@ impl<C: Cluster> Admission<C> {
             facts.look_at_pods(cluster).await;
             return Outcome::Working;
         }
-        let outcome = run(cluster, plan, facts.policy, deadline, asked).await;
+        let outcome = run(cluster, plan, facts.policy, deadline, checked).await;
         match outcome {
             Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.uid),
             Outcome::Working => facts.context.pods = Fact::Unasked,
@@ -234,8 +234,8 @@ impl<C: Cluster> Admission<C> {
         outcome
     }
 
-    /// Tells of a Job that is deleted, or may be, with no new one of this request in its place.
-    fn tell_of_a_lost_run(&self, plan: &Plan, why: &str) {
+    /// Reports a Job that is deleted, or may be, without a new one of this request in its place.
+    fn report_lost_run(&self, plan: &Plan, why: &str) {
         if let Some(cluster) = &self.cluster {
             tokio::spawn(events::lost(Arc::clone(cluster), plan.clone(), why.to_owned()));
         }
@@ -262,7 +262,7 @@ impl<C: Cluster> Admission<C> {
             Outcome::WouldReplace => (ReplacementResult::DryRun, planned),
             Outcome::StaleView => (ReplacementResult::Stale, stale(planned)),
             Outcome::Overtaken => {
-                self.tell_of_a_lost_run(plan, "another request has made a new Job first");
+                self.report_lost_run(plan, "another request has made a new Job first");
                 let mut audit = planned.audit.clone();
                 audit.insert("reason", Reason::StaleView.label().to_owned());
                 (ReplacementResult::Stale, Decision { audit, ..stale(planned) })
@@ -278,7 +278,7 @@ impl<C: Cluster> Admission<C> {
             }
             // The API server comes back to find the Job gone, and says so in its own words.
             Outcome::Failed(message) => {
-                self.tell_of_a_lost_run(plan, &message);
+                self.report_lost_run(plan, &message);
                 let warnings = as_warnings(&message);
                 let denied = Decision::deny(Reason::ClusterError, message);
                 let mut audit = planned.audit;

@@ -32,7 +32,7 @@ mod watch;
 pub use args::{CertArgs, SelfManaged, Source, TokenPlace, service_names};
 pub use client_ca::{ClientCaVerifier, client_verifier};
 pub use clock::{Clock, SystemClock};
-pub use expiry::{Life, warn_before_expiry};
+pub use expiry::{ValidityStage, warn_before_expiry};
 pub use issue::{Issued, Keypair, self_signed};
 pub(crate) use pair::alternative_names;
 pub use pair::{Pair, Validity, load_pair};

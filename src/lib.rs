@@ -12,7 +12,7 @@
 //! | [`admission`] | bytes in, bytes out: review, decision, effects, reaper, metrics |
 //! | [`policy_file`] | the policy file |
 //! | [`server`] | listener, TLS, router, limits, admin port, drain |
-//! | [`certs`] | certificates: plan, issue, store, watch, inject |
+//! | [`certs`] | certificates: plan, issue, store, watch |
 //! | [`kubernetes`] | the API server: one client, the effects behind the trait, webhook configurations, names |
 //! | [`doctor`] | `rejob doctor`: probes collect facts, pure functions judge them |
 //! | [`reported`] | what `onChange: Report` has reported, read back and summed up |

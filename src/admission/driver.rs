@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
 /// What is already known from the dry run that asked whose difference it is.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct Checked {
     /// What the creation under another name took; zero without one.
     pub took: Duration,
     /// Whether it was accepted.
@@ -80,12 +80,12 @@ pub async fn run<C: Cluster>(
     plan: &Plan,
     policy: &str,
     deadline: Instant,
-    asked: Asked,
+    checked: Checked,
 ) -> Outcome {
-    let mut time = Time { left: left(deadline), creation: asked.took };
-    let checks = asked.checks.filter(|checks| asked.accepted && checks.ask_about(plan));
+    let mut time = Time { left: left(deadline), creation: checked.took };
+    let checks = checked.checks.filter(|checks| checked.accepted && checks.ask_about(plan));
     let begun = checks.as_ref().map_or(time, |checks| checks.begun);
-    let mut execution = begin(cluster, plan, policy, begun, asked.accepted);
+    let mut execution = begin(cluster, plan, policy, begun, checked.accepted);
     if let Some(checks) = checks {
         time.creation = time.creation.max(checks.creation);
         execution.resume(checks.replies, time);
@@ -162,12 +162,12 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
     let manager = plan.field_manager.as_deref();
     match effect {
         Effect::OptIn => Reply::OptIn(cluster.namespace_policy(namespace).await),
-        Effect::MayDelete => {
-            Reply::May(cluster.can_user(user, namespace, Right::Delete(name)).await)
+        Effect::CanDelete => {
+            Reply::Can(cluster.can_user(user, namespace, Right::Delete(name)).await)
         }
-        Effect::MayCreate => {
+        Effect::CanCreate => {
             let named = (plan.mode == Mode::Apply).then_some(name.as_str());
-            Reply::May(cluster.can_user(user, namespace, Right::Create(named)).await)
+            Reply::Can(cluster.can_user(user, namespace, Right::Create(named)).await)
         }
         Effect::DryRunCreate => Reply::Created(
             cluster.create(namespace, plan.accepted(), manager, true).await.map(|job| uid(&job)),

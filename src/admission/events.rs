@@ -65,19 +65,19 @@ fn about<'a>(plan: &'a Plan, uid: &'a str, reason: &'static str, message: String
     }
 }
 
-/// Who asked for what is reported.
+/// Who sent the request that is reported.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct Requester {
     pub namespace: String,
     pub policy: String,
     pub user: UserInfo,
     pub manager: Option<String>,
 }
 
-/// Tells what would be replaced, or why not: once for each change. Nothing is written where the live
-/// Namespace does not opt in: a forged review may name any.
-pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, asked: Asked) {
-    let Asked { namespace, policy, user, manager } = asked;
+/// Reports what would be replaced, or why not, once for each change. Nothing is written if the live
+/// Namespace does not opt in: a forged review may name any namespace.
+pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, by: Requester) {
+    let Requester { namespace, policy, user, manager } = by;
     if !opts_in(cluster.as_ref(), &namespace).await {
         return;
     }

@@ -4,7 +4,7 @@ use futures::future::join;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::driver::{self, Asked};
+use super::driver::{self, Checked};
 use super::places::{Place, Places};
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, Progress, pod_selector, progress};
@@ -20,8 +20,8 @@ pub(super) struct RequestFacts<'a> {
     pub policy: &'a str,
     pub request: &'a Request,
     pub deadline: Instant,
-    /// What came of the question whose difference it is, where it was asked.
-    pub asked: Asked,
+    /// What the dry run that asked whose difference it is has shown.
+    pub checked: Checked,
     place: Option<Place>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> RequestFacts<'a> {
         request: &'a Request,
         deadline: Instant,
     ) -> Self {
-        Self { context, policy, request, deadline, asked: Asked::default(), place: None }
+        Self { context, policy, request, deadline, checked: Checked::default(), place: None }
     }
 
     /// The stored Job.
@@ -105,7 +105,7 @@ impl<'a> RequestFacts<'a> {
                     let (reason, message) = no_time(&plan);
                     return Some(super::refused(reason, message));
                 };
-                self.asked = Asked { took, accepted: created.is_ok(), checks };
+                self.checked = Checked { took, accepted: created.is_ok(), checks };
                 self.context.creation = fact(created);
             }
             (Question::Pods, Some(cluster)) => {

@@ -41,7 +41,7 @@ pub struct History {
 
 impl History {
     /// Remembers a request that was told to wait, and the Job as it is now.
-    pub fn tell_to_wait(&self, request: &Request, now: Instant) {
+    pub fn remember_wait(&self, request: &Request, now: Instant) {
         let Some((key, stored)) = key(request) else { return };
         let fingerprint = fingerprint(stored);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -140,7 +140,7 @@ mod tests {
         let history = History::default();
         let now = Instant::now();
         assert!(!history.was_told_to_wait(&request("1", "2", 0, "x"), now));
-        history.tell_to_wait(&request("1", "1", 1, "x"), now);
+        history.remember_wait(&request("1", "1", 1, "x"), now);
         assert!(history.was_told_to_wait(&request("1", "2", 0, "x"), now));
         assert!(!history.was_told_to_wait(&request("1", "1", 0, "x"), now), "not stale at all");
         assert!(!history.was_told_to_wait(&request("1", "2", 0, "y"), now), "a label changed");

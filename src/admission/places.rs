@@ -53,7 +53,7 @@ impl Places {
     /// The answer, when all places of the Job or of the namespace are taken.
     pub fn take(&self, request: &Request) -> Result<Place, Box<Decision>> {
         let record = request.old_object.as_ref().and_then(|old| Record::of(Job::new(old)));
-        let returns = record.is_some_and(|record| record.was_made_for(request));
+        let returns = record.is_some_and(|record| record.is_for(request));
         let namespace = (request.namespace.clone(), None, returns);
         let job = (request.namespace.clone(), Some(request.name.clone()), returns);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);

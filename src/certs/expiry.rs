@@ -13,9 +13,9 @@ use super::resolver::CertResolver;
 /// checked more often by the task that renews it.
 const CHECK_INTERVAL: Duration = Duration::from_hours(1);
 
-/// The stages of a certificate's life.
+/// The stages of a certificate's validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
+pub enum ValidityStage {
     /// Four fifths have not passed yet.
     Fresh,
     /// Less than a fifth is left: it should have been renewed.
@@ -25,15 +25,15 @@ pub enum Life {
 }
 
 impl Validity {
-    /// The stage of life at `now`.
-    pub fn life(&self, now: Timestamp) -> Life {
+    /// The stage at `now`.
+    pub fn stage(&self, now: Timestamp) -> ValidityStage {
         let left = self.not_after.duration_since(now);
         if left < SignedDuration::ZERO {
-            Life::Expired
+            ValidityStage::Expired
         } else if left < self.not_after.duration_since(self.not_before) / 5 {
-            Life::Ending
+            ValidityStage::Ending
         } else {
-            Life::Fresh
+            ValidityStage::Fresh
         }
     }
 }
@@ -46,13 +46,13 @@ pub async fn warn_before_expiry(resolver: CertResolver, clock: impl Clock) {
         let validity = *served.borrow_and_update();
         if let Some(validity) = validity {
             let not_after = validity.not_after;
-            match validity.life(clock.now()) {
-                Life::Fresh => {}
-                Life::Ending => warn!(
+            match validity.stage(clock.now()) {
+                ValidityStage::Fresh => {}
+                ValidityStage::Ending => warn!(
                     %not_after,
                     "the served certificate is in the last fifth of its life; renew it"
                 ),
-                Life::Expired => error!(
+                ValidityStage::Expired => error!(
                     %not_after,
                     "the served certificate has expired; API servers refuse it, renew it now"
                 ),
@@ -74,14 +74,14 @@ mod tests {
         let at = |second| Timestamp::from_second(second).unwrap();
         let validity = Validity { not_before: at(0), not_after: at(100) };
         let cases = [
-            (0, Life::Fresh),
-            (80, Life::Fresh),
-            (81, Life::Ending),
-            (100, Life::Ending),
-            (101, Life::Expired),
+            (0, ValidityStage::Fresh),
+            (80, ValidityStage::Fresh),
+            (81, ValidityStage::Ending),
+            (100, ValidityStage::Ending),
+            (101, ValidityStage::Expired),
         ];
         for (now, life) in cases {
-            assert_eq!(validity.life(at(now)), life, "at {now}");
+            assert_eq!(validity.stage(at(now)), life, "at {now}");
         }
     }
 }

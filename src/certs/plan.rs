@@ -35,7 +35,7 @@ pub struct Lifetimes {
     pub interval: Duration,
     /// How long a CA is seen published before it is relied on, and a token kept before it is
     /// published: longer than every replica and every API server needs to notice.
-    pub settle: Duration,
+    pub propagation: Duration,
     /// How far the clocks of replicas may differ.
     pub skew: Duration,
     /// How long a path token is the current one.
@@ -48,20 +48,20 @@ pub struct Lifetimes {
 const TOKEN_LIFE: Duration = Duration::from_hours(1);
 
 impl Lifetimes {
-    /// The pace that fits the lives: a look every 10 seconds and a minute to settle, less for
-    /// lives of hours or less.
+    /// The pace that fits the lifetimes: a look every 10 seconds and a minute for propagation, less if the
+    /// lifetimes are hours or less.
     pub fn new(cert: Duration, ca: Duration) -> Self {
         let interval = (cert / 60).min(Duration::from_secs(10));
         let skew = (cert / 10).min(Duration::from_mins(5));
-        let settle = interval * 6;
-        let (token, grace) = (TOKEN_LIFE, settle * 5);
-        Self { cert, ca, renew: (2, 3), interval, settle, skew, token, grace }
+        let propagation = interval * 6;
+        let (token, grace) = (TOKEN_LIFE, propagation * 5);
+        Self { cert, ca, renew: (2, 3), interval, propagation, skew, token, grace }
     }
 
-    /// When the first token of a Secret gives way. One that was `published` before does so as soon
-    /// as everybody knows the others.
+    /// When the first token of a Secret gives way. One that was `published` before gives way as
+    /// soon as all replicas know the others.
     pub fn first_rotation(&self, now: Timestamp, published: Option<&str>) -> Timestamp {
-        now + if published.is_some() { self.settle * 2 } else { self.token }
+        now + if published.is_some() { self.propagation * 2 } else { self.token }
     }
 
     /// Whether the next token takes over. `token_for`: for how long the current one was seen in
@@ -77,7 +77,7 @@ impl Lifetimes {
         let over = now >= tokens.rotate_at || tokens.rotate_at > now + self.token + self.skew;
         // A next token that is published already stems from a newer Secret: from one that is there,
         // and then the write is refused, or from one that somebody replaced by an older copy.
-        (over && token_for >= self.settle) || published.any_carries(&tokens.next)
+        (over && token_for >= self.propagation) || published.any_carries(&tokens.next)
     }
 
     /// Whether the previous token is still accepted. `token_for`: for how long the current one was
@@ -256,7 +256,7 @@ fn rotation(
         Some(next) if next.anchor.expired(now) => return Some(SecretChange::StageCa),
         Some(next) => {
             let seen_for = situation.published_for.get(&next.anchor.fingerprint);
-            if seen_for.is_some_and(|seen_for| *seen_for >= lives.settle) {
+            if seen_for.is_some_and(|seen_for| *seen_for >= lives.propagation) {
                 return Some(SecretChange::PromoteCa);
             }
         }
@@ -292,7 +292,7 @@ pub struct Serving {
 
 /// Whether to serve the Secret's leaf instead of what is served now.
 ///
-/// It needs its CA to be published; for `settle` if what is served now still works, because not
+/// It needs its CA to be published; for `propagation` if what is served now still works, because not
 /// every API server has seen the caBundle at once.
 pub fn serve(situation: Situation<'_>, serving: Option<Serving>) -> Option<Serving> {
     let secret = situation.secret?;
@@ -310,7 +310,7 @@ pub fn serve(situation: Situation<'_>, serving: Option<Serving>) -> Option<Servi
     let switch = match serving.filter(works) {
         Some(serving) if serving.leaf == candidate.leaf => false,
         Some(serving) if serving.ca == candidate.ca => true,
-        Some(_) => *published_for >= situation.lives.settle,
+        Some(_) => *published_for >= situation.lives.propagation,
         None => true,
     };
     switch.then_some(candidate)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 
 use super::clock::Clock;
-use super::expiry::Life;
+use super::expiry::ValidityStage;
 use super::resolver::CertResolver;
 
 /// Answers the certificate part of `/readyz`; clones share it.
@@ -53,7 +53,7 @@ impl Readiness {
         }
         match self.resolver.validity() {
             None => Err("certificates: none is served yet".to_owned()),
-            Some(validity) if validity.life(clock.now()) == Life::Expired => {
+            Some(validity) if validity.stage(clock.now()) == ValidityStage::Expired => {
                 Err(format!("certificates: the one served expired at {}", validity.not_after))
             }
             Some(_) => Ok(()),

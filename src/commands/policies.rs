@@ -47,15 +47,15 @@ impl PolicyArg {
     }
 }
 
-/// The policy of that name; `asked` says where it was named.
+/// The policy of that name; `by` says how it was named.
 ///
 /// # Errors
 /// When there is none, with the names there are.
-pub fn find<'a>(set: &'a PolicySet, name: &str, asked: &str) -> Result<&'a Policy, UsageError> {
+pub fn find<'a>(set: &'a PolicySet, name: &str, by: &str) -> Result<&'a Policy, UsageError> {
     set.get(name).ok_or_else(|| {
         let known: Vec<_> = set.names().collect();
         UsageError(format!(
-            "there is no policy {name:?}: choose one of {} with {asked}",
+            "there is no policy {name:?}: choose one of {} with {by}",
             known.join(", ")
         ))
     })

@@ -168,7 +168,7 @@ fn text(source: Source, sum: &Sum, unknown: &[String], now: Timestamp) -> String
         text.push_str(nothing(source));
     } else {
         text.push_str(&table(&rows(source, sum, now)));
-        let _ = writeln!(text, "\n{}", in_words(source, sum));
+        let _ = writeln!(text, "\n{}", describe(source, sum));
     }
     for what in unknown {
         let _ = writeln!(text, "not known: {}", plain(what));
@@ -233,7 +233,7 @@ fn because(row: &Row) -> String {
 }
 
 /// The summary line.
-fn in_words(source: Source, sum: &Sum) -> String {
+fn describe(source: Source, sum: &Sum) -> String {
     let Summary { jobs, requests, dry_runs, refused, unchecked, waits, replaced, unchanged } =
         Summary::of(sum);
     let jobs = plural(jobs, "Job");

@@ -83,11 +83,11 @@ pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
             "there is no job {name} in the namespace {namespace}: kubectl get jobs -n {namespace}"
         )
     };
-    let asked =
+    let change =
         json!({ "metadata": { "annotations": { keys::RERUN: Timestamp::now().to_string() } } });
     let target = format!("{path}?fieldManager={FIELD_MANAGER}");
     let dry_run =
-        connection.call(Method::PATCH, &format!("{target}&dryRun=All"), Some(&asked)).await?;
+        connection.call(Method::PATCH, &format!("{target}&dryRun=All"), Some(&change)).await?;
     let mut told = HashSet::new();
     warn(&dry_run, &mut told);
     if !dry_run.is_success() {
@@ -97,7 +97,7 @@ pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
         let why = why_not(&connection, &namespace, &old, &dry_run).await;
         bail!("nothing would run job {name} again: {}", plain(&why));
     }
-    let new = send(&connection, &target, &asked, &mut told).await?;
+    let new = send(&connection, &target, &change, &mut told).await?;
     let uid = Job::new(&new).uid().unwrap_or_default();
     if Job::new(&old).uid() == Some(uid) {
         bail!("job {name} was not replaced; try again");
@@ -166,12 +166,12 @@ fn warn(answer: &ApiAnswer, told: &mut HashSet<String>) {
 async fn send(
     connection: &UserConnection,
     path: &str,
-    asked: &Value,
+    change: &Value,
     told: &mut HashSet<String>,
 ) -> anyhow::Result<Value> {
     let mut tries = 0;
     loop {
-        let answer = connection.call(Method::PATCH, path, Some(asked)).await?;
+        let answer = connection.call(Method::PATCH, path, Some(change)).await?;
         warn(&answer, told);
         if answer.is_success() {
             return Ok(answer.body);

@@ -22,7 +22,7 @@ pub struct NeededRight {
 
 impl NeededRight {
     /// `delete jobs.batch in the namespace shop`.
-    pub fn in_words(&self) -> String {
+    pub fn describe(&self) -> String {
         let mut words = format!("{} {}", self.verb, self.resource);
         if !self.group.is_empty() {
             words = format!("{words}.{}", self.group);
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn words(settings: &Settings, replaces: bool) -> Vec<String> {
-        needed("sys", settings, replaces, replaces).iter().map(NeededRight::in_words).collect()
+        needed("sys", settings, replaces, replaces).iter().map(NeededRight::describe).collect()
     }
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
     fn reporting_takes_dry_runs_and_no_deletion() {
         let settings = Settings { configuration: Some("00-rejob".into()), ..Settings::default() };
         let rights: Vec<_> =
-            needed("sys", &settings, true, false).iter().map(NeededRight::in_words).collect();
+            needed("sys", &settings, true, false).iter().map(NeededRight::describe).collect();
         let expected = [
             "create subjectaccessreviews.authorization.k8s.io",
             "get jobs.batch",

@@ -177,18 +177,18 @@ where
     Some(refusal.status)
 }
 
-/// Tells a client, when it asks for something, that there are too many connections. Returns the
-/// status, if it asked.
+/// Answers a client, once it sends something, that there are too many connections. Returns the status
+/// of the answer, if there was one.
 pub(super) async fn too_many<S>(mut stream: S, limits: &Limits, drain: &Drain) -> Option<StatusCode>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut first = [0];
-    let asked = tokio::select! {
-        asked = tokio::time::timeout(limits.header_timeout, stream.read(&mut first)) => asked,
+    let sent = tokio::select! {
+        sent = tokio::time::timeout(limits.header_timeout, stream.read(&mut first)) => sent,
         () = drain.closing() => return None,
     };
-    if !matches!(asked, Ok(Ok(1))) {
+    if !matches!(sent, Ok(Ok(1))) {
         return None;
     }
     let status = StatusCode::SERVICE_UNAVAILABLE;

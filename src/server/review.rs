@@ -33,7 +33,7 @@ pub(super) struct Webhook<R> {
     pub tokens: AcceptedTokens,
     pub metrics: Metrics,
     pub drain: Drain,
-    pub slots: Arc<Semaphore>,
+    pub places: Arc<Semaphore>,
     pub bodies: Budget,
 }
 
@@ -110,8 +110,8 @@ impl<R: Reviewer> Webhook<R> {
         };
         let deadline = Deadline::new(received, timeout);
         let limit = self.limits.max_body_bytes;
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        let (Ok(slot), Some(share)) = (slot, self.bodies.share(body, limit)) else {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let (Ok(place), Some(share)) = (place, self.bodies.share(body, limit)) else {
             self.metrics.shed();
             return answer::shed();
         };
@@ -131,7 +131,7 @@ impl<R: Reviewer> Webhook<R> {
         let reviewer = Arc::clone(&self.reviewer);
         let review = async move {
             let outcome = reviewer.review(&policy, bytes, deadline.review).await;
-            drop((slot, share, values, in_flight));
+            drop((place, share, values, in_flight));
             outcome
         };
         self.finish(AssertUnwindSafe(review).catch_unwind(), deadline).await

@@ -3,14 +3,14 @@ The CEL conditions for what is left alone. Each condition is true when rejob is 
 same rules again. No expression may fail on any Job: with failurePolicy Fail an error refuses it.
 
 An object that has the label or annotation rejob.dev/dormant, before or after the change, is never
-left out for what else it carries: rejob has to take out a dormant mark that somebody forged.
+left out because of other fields: rejob has to remove a forged dormant mark.
 */}}
 
 {{- define "rejob.cel.dormant" -}}
 [object, oldObject].exists(o, o != null && ((has(o.metadata.labels) && 'rejob.dev/dormant' in o.metadata.labels) || (has(o.metadata.annotations) && 'rejob.dev/dormant' in o.metadata.annotations)))
 {{- end }}
 
-{{/* A stored Job that rejob has made dormant, as far as that can be seen: it sleeps, and has a record as rejob writes it. */}}
+{{/* A stored Job that rejob has made dormant, as far as that can be seen: its parallelism is 0, and it has a record as rejob writes it. */}}
 {{- define "rejob.cel.isDormant" -}}
 oldObject != null && has(oldObject.metadata.labels) && 'rejob.dev/dormant' in oldObject.metadata.labels && has(oldObject.spec.parallelism) && oldObject.spec.parallelism == 0 && has(oldObject.metadata.annotations) && 'rejob.dev/dormant' in oldObject.metadata.annotations && oldObject.metadata.annotations['rejob.dev/dormant'].contains('"parallelism":')
 {{- end }}

@@ -77,12 +77,12 @@ pub fn decide_or_ask(
     let mut draft = Draft::new(object);
     let mut warnings = Warnings::default();
 
-    marks::take_out_forged_marks(&mut draft, request, old);
+    marks::remove_forged_marks(&mut draft, request, old);
     // A dormant Job is rejob's own, whatever the request makes of it: a success for it would be
     // one for a Job that never starts.
     let dormant = old.is_some_and(|old| Record::of(old).is_some());
     if !dormant && let Some(reason) = left_alone::reason_from_job(job, old) {
-        marks::take_out_unrecorded_hash(&mut draft, old);
+        marks::remove_unrecorded_hash(&mut draft, old);
         return Ok(Decision::patched(reason, draft, warnings));
     }
     let (policy, invalid) = policy.for_job(job);
@@ -135,9 +135,9 @@ fn warn_of_unknown(job: Job<'_>, old: Option<Job<'_>>, warnings: &mut Warnings) 
 pub fn create_offline(job: &Value, policy: &Policy) -> Decision {
     let view = Job::new(job);
     let mut draft = Draft::new(job);
-    marks::take_out_marks(&mut draft);
+    marks::remove_marks(&mut draft);
     if let Some(reason) = left_alone::reason_from_job(view, None) {
-        marks::take_out_unrecorded_hash(&mut draft, None);
+        marks::remove_unrecorded_hash(&mut draft, None);
         return Decision::patched(reason, draft, Warnings::default());
     }
     let (policy, invalid) = policy.for_job(view);

@@ -28,14 +28,16 @@ pub use client::{Client, NameKeeper};
 pub use generated::{GENERATED_LABELS, UID_LABELS, generated_paths, take_generated};
 pub use hash::TemplateHash;
 pub use immutable::{IMMUTABLE_FIELDS, changes, immutable_part};
-pub use managed_fields::{Acting, acting_operation, entry_index, has_apply_entry, last_apply};
+pub use managed_fields::{
+    ActingOperation, acting_operation, entry_index, has_apply_entry, last_apply,
+};
 pub use name::{hashed_name, is_hashed_name};
 pub use progress::{Progress, pod_selector, pod_works, progress};
 pub use queue::{is_of_status, owners, suspended_by_a_queue, without_admission};
 pub use requested::{
     LAST_APPLIED_CONFIGURATION, asks_for_a_rerun, is_same_request, last_applied, manifest,
 };
-pub use run::run_in_words;
+pub use run::describe_run;
 
 /// Annotations and labels that rejob reads or writes.
 pub mod keys {

@@ -179,7 +179,7 @@ pub struct Policy {
     pub on_change: OnChange,
     /// What happens while the old Job works.
     pub while_running: WhileRunning,
-    /// How long Wait may hold a deploy, in seconds.
+    /// How long a deploy may have to wait under Wait, in seconds.
     pub wait_seconds: WaitSeconds,
     /// How a created Job is named.
     pub naming: Naming,

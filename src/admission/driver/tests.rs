@@ -9,7 +9,7 @@ use crate::reason::Reason;
 use crate::replacement::new_job;
 use crate::review::UserInfo;
 
-mod asked;
+mod checked;
 
 const TIME: Duration = Duration::from_secs(8);
 
@@ -50,7 +50,7 @@ fn plan(mode: Mode) -> Plan {
 /// Runs a plan; the outcome and how long it took.
 async fn outcome(fake: &Fake, plan: &Plan, time: Duration) -> (Outcome, Duration) {
     let begun = Instant::now();
-    let outcome = run(fake, plan, "replace", begun + time, Asked::default()).await;
+    let outcome = run(fake, plan, "replace", begun + time, Checked::default()).await;
     (outcome, begun.elapsed())
 }
 
@@ -162,7 +162,7 @@ async fn slow_admission_is_measured_before_anything_is_deleted() {
     }
     // It is known before the checks begin.
     let fake = Fake::new(well);
-    let slow = Asked { took: Duration::from_secs(3), accepted: true, checks: None };
+    let slow = Checked { took: Duration::from_secs(3), accepted: true, checks: None };
     let outcome = run(&fake, &plan(Mode::Recreate), "replace", Instant::now() + TIME, slow).await;
     let Outcome::Refused(Reason::NoTime, told) = outcome else { panic!("{outcome:?}") };
     assert!(told.contains("raise timeoutSeconds"), "{told}");

@@ -50,7 +50,7 @@ fn of(installation: &Installation, findings: &mut Vec<Finding>) {
             Ok(false) => findings.push(Finding::problem(
                 CHECK,
                 &subject,
-                format!("the service account may not {}", right.in_words()),
+                format!("the service account may not {}", right.describe()),
                 format!(
                     "{} && {}",
                     helm_upgrade(Some(installation)),

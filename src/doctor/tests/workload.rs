@@ -47,7 +47,7 @@ fn each_missing_right_is_a_problem_of_its_own() {
     assert_eq!(count, 8 + 5);
     for index in 0..count {
         let found = one(|facts| facts.installations[0].rights[index].1 = Ok(false));
-        let words = super::healthy().installations[0].rights[index].0.in_words();
+        let words = super::healthy().installations[0].rights[index].0.describe();
         assert_eq!((found.0, found.1, found.2.as_str()), (Level::Problem, "rights", "rejob/rejob"));
         assert_eq!(found.3, format!("the service account may not {words}"));
     }

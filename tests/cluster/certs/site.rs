@@ -50,7 +50,7 @@ pub fn lives() -> Lifetimes {
         ca: day * 300,
         renew: (1, 100),
         interval: Duration::from_millis(100),
-        settle: Duration::from_secs(4),
+        propagation: Duration::from_secs(4),
         skew: Duration::from_mins(5),
         token: day,
         grace: Duration::from_secs(8),

@@ -129,14 +129,14 @@ fn nothing_is_done_while_everything_is_in_order() {
 #[test]
 fn the_next_token_takes_over_every_hour_once_the_current_one_was_seen_published() {
     let mut case = Case::settled();
-    case.token_for = case.lives.settle;
+    case.token_for = case.lives.propagation;
     let state = case.secret().state.clone().unwrap();
     case.now += Duration::from_hours(1) - Duration::from_secs(1);
     assert_eq!(case.next(), Action::Wait(Waiting::Settled));
     case.now += Duration::from_secs(1);
     case.token_for -= Duration::from_secs(1);
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "not yet for long enough");
-    case.token_for = case.lives.settle;
+    case.token_for = case.lives.propagation;
     assert_eq!(case.next(), Action::Write(SecretChange::RotateToken));
     case.act(&SecretChange::RotateToken);
     let tokens = case.secret().state.clone().unwrap().tokens;
@@ -155,7 +155,7 @@ fn a_rotation_further_ahead_than_a_good_clock_writes_is_due() {
         case.secret().state.as_mut().unwrap().tokens.rotate_at = at;
         case.next()
     };
-    case.token_for = case.lives.settle;
+    case.token_for = case.lives.propagation;
     assert_eq!(rotate_at(&mut case, latest), Action::Wait(Waiting::Settled), "clocks differ");
     let second = Duration::from_secs(1);
     assert_eq!(rotate_at(&mut case, latest + second), Action::Write(SecretChange::RotateToken));
@@ -247,9 +247,9 @@ fn a_ca_is_staged_published_awaited_promoted_and_its_forerunner_dropped() {
     assert_eq!(case.next(), Action::Publish);
     case.publish();
     let ca = case.secret().next.as_ref().unwrap().anchor.fingerprint;
-    case.published_for.insert(ca, case.lives.settle / 2);
+    case.published_for.insert(ca, case.lives.propagation / 2);
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "not yet for long enough");
-    case.published_for.insert(ca, case.lives.settle);
+    case.published_for.insert(ca, case.lives.propagation);
     assert_eq!(case.next(), Action::Write(SecretChange::PromoteCa));
     case.act(&SecretChange::PromoteCa);
     assert_eq!(case.next(), Action::Wait(Waiting::Settled), "the bundle stays as it is");

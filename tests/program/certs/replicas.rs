@@ -23,7 +23,7 @@ pub fn lives() -> Lifetimes {
         ca: Duration::from_mins(15),
         renew: (2, 3),
         interval: Duration::from_secs(10),
-        settle: Duration::from_secs(40),
+        propagation: Duration::from_secs(40),
         skew: Duration::from_secs(30),
         token: Duration::from_secs(200),
         grace: Duration::from_mins(1),

@@ -201,7 +201,7 @@ fn a_clock_that_was_far_ahead_does_not_keep_a_token_for_long() {
     // The clock is right again.
     let mut replica = Replica::new(&cluster, 2, 0);
     replica.settle();
-    cluster.advance(lives().settle);
+    cluster.advance(lives().propagation);
     replica.settle();
     assert!(!published(&cluster.entries()).all_carry(&first));
     let rotate_at: Timestamp = secret(&cluster)["rotateAt"].as_str().unwrap().parse().unwrap();

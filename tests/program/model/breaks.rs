@@ -1,7 +1,7 @@
 //! Each rule is needed: without it, the checker finds a counterexample.
 
 use super::check::Checked;
-use super::job::{NEVER_ASLEEP, NEVER_AWAKE};
+use super::job::{NEVER_DORMANT, NEVER_RELEASED};
 use super::rules::Rule;
 use super::scenario::{FailurePolicy, Forgery, Kind, Scenario, Sender};
 
@@ -32,11 +32,11 @@ fn needs(rule: Rule) -> (Scenario, &'static str) {
             "a deletion hits the Job that was seen",
         ),
         Rule::DryRunCheck => (
-            Scenario::of(vec![Sender::new(Kind::Patch, "ada", &[NEVER_AWAKE])]),
+            Scenario::of(vec![Sender::new(Kind::Patch, "ada", &[NEVER_RELEASED])]),
             "nothing is deleted when the new one would be refused",
         ),
         Rule::DormantDryRunCheck => (
-            Scenario::of(vec![Sender::new(Kind::Patch, "ada", &[NEVER_ASLEEP])]),
+            Scenario::of(vec![Sender::new(Kind::Patch, "ada", &[NEVER_DORMANT])]),
             "nothing is deleted when the new one would be refused",
         ),
         Rule::RightsCheck => (

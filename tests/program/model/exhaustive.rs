@@ -1,7 +1,7 @@
 //! Every interleaving of small scenarios.
 
 use super::check::Checked;
-use super::job::{NEVER_ASLEEP, NEVER_AWAKE};
+use super::job::{NEVER_DORMANT, NEVER_RELEASED};
 use super::scenario::{FailurePolicy, Forgery, Kind, Scenario, Sender};
 
 const ALL: [Kind; 7] = [
@@ -186,9 +186,12 @@ fn a_job_that_makes_progress_is_waited_for() {
 #[test]
 fn a_refused_replacement_deletes_nothing() {
     for kind in ALL {
-        for (user, image) in
-            [("ada", "bad!"), ("ada", NEVER_ASLEEP), ("ada", NEVER_AWAKE), ("patch-only", "a:2")]
-        {
+        for (user, image) in [
+            ("ada", "bad!"),
+            ("ada", NEVER_DORMANT),
+            ("ada", NEVER_RELEASED),
+            ("patch-only", "a:2"),
+        ] {
             for as_user in [false, true] {
                 let senders =
                     vec![Sender::new(kind, user, &[image]), Sender::new(kind, "ada", &["a:3"])];

@@ -128,7 +128,7 @@ pub fn create(mut job: Value, uid: &str) -> Result<Value, Refusal> {
         return Err(INVALID);
     }
     valid(&job)?;
-    let refused = if parallelism(&job) == 0 { NEVER_ASLEEP } else { NEVER_AWAKE };
+    let refused = if parallelism(&job) == 0 { NEVER_DORMANT } else { NEVER_RELEASED };
     if image(&job) == refused {
         return Err(INVALID);
     }
@@ -156,9 +156,9 @@ pub fn create(mut job: Value, uid: &str) -> Result<Value, Refusal> {
 }
 
 /// A policy of the cluster refuses to create a Job of this image that starts no Pod.
-pub const NEVER_ASLEEP: &str = "awake:1";
+pub const NEVER_DORMANT: &str = "awake:1";
 /// Another one refuses to create a Job of this image that starts Pods.
-pub const NEVER_AWAKE: &str = "asleep:1";
+pub const NEVER_RELEASED: &str = "asleep:1";
 
 fn valid(job: &Value) -> Result<(), Refusal> {
     if image(job).is_empty() || image(job).contains('!') { Err(INVALID) } else { Ok(()) }

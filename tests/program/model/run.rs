@@ -66,8 +66,8 @@ pub fn carry_out(
     let broken = |rule| model.reviewer.broken == Some(rule);
     match effect {
         Effect::OptIn => Reply::OptIn(Ok(Some(POLICY.to_owned()))),
-        Effect::MayDelete | Effect::MayCreate => {
-            Reply::May(Ok(broken(Rule::RightsCheck) || may_replace(&plan.user)))
+        Effect::CanDelete | Effect::CanCreate => {
+            Reply::Can(Ok(broken(Rule::RightsCheck) || may_replace(&plan.user)))
         }
         Effect::DryRunCreate if broken(Rule::DryRunCheck) => {
             Reply::Created(Err(error(&job::EXISTS)))

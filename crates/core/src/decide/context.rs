@@ -11,10 +11,10 @@ pub struct Context<'a> {
     pub own_user: Option<&'a str>,
     /// The namespace that rejob runs in.
     pub own_namespace: Option<&'a str>,
-    /// The minor version of the API server, where known: later ones allow more by themselves.
+    /// The minor version of the API server, where known: later ones allow more changes.
     pub server_minor: Option<u32>,
-    /// Whether this replica held this very request (a PUT of an older resourceVersion) while the
-    /// Job ran, and only the status has changed since: then its revision is not stale.
+    /// Whether this replica told this very request to wait (a PUT of an older resourceVersion) while
+    /// the Job ran, and only the status has changed since: then its revision is not stale.
     pub was_told_to_wait: bool,
     /// Whether this replica refused the request that led to this dormant Job, since it gives another
     /// template in each turn: then this is another request.

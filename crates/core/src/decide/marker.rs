@@ -32,7 +32,7 @@ pub(super) fn answer(
         unchanged(old, job, described)
     };
     if job.resource_version().is_some() {
-        // A request that was held: its revision is not stale, see `Context::was_told_to_wait`.
+        // A request that was shown to wait: its revision is not stale, see `Context::was_told_to_wait`.
         draft.copy(&["metadata", "resourceVersion"], old.value());
     }
     if mode == Mode::Apply
@@ -73,19 +73,19 @@ fn shown<'a>(old: Job<'_>, job: Job<'a>, described: &str) -> Draft<'a> {
     put_back(&mut draft, old);
     // A gang's minimum, and the most Pods of a large Indexed Job, go with these.
     let sizes = ["completionMode", "completions", "backoffLimitPerIndex", "scheduling"];
-    let mut told = vec![described.to_owned()];
+    let mut shown = vec![described.to_owned()];
     if differ(old, job, &sizes) {
         if let Some(change) =
             messages::changed_number("spec.parallelism", old.parallelism(), job.parallelism())
         {
-            told.push(change);
+            shown.push(change);
         }
         draft.copy(&["spec", "parallelism"], old.value());
     }
-    told.extend(companions(old, job).map(|field| format!("spec.{field} changed")));
-    told.extend(metadata_in_words(old, job));
+    shown.extend(companions(old, job).map(|field| format!("spec.{field} changed")));
+    shown.extend(describe_metadata(old, job));
     put_back_metadata(&mut draft, old);
-    let marker = messages::cut(&told.join(", "), LONGEST);
+    let marker = messages::cut(&shown.join(", "), LONGEST);
     draft.set(&["metadata", "annotations", keys::REPLACING], json!(marker));
     draft
 }
@@ -98,13 +98,13 @@ fn put_back_metadata(draft: &mut Draft<'_>, old: Job<'_>) {
 
 /// The labels, with values, and the annotations, by key, that change; generated labels and kubectl's
 /// own record left out.
-fn metadata_in_words(old: Job<'_>, job: Job<'_>) -> Vec<String> {
+fn describe_metadata(old: Job<'_>, job: Job<'_>) -> Vec<String> {
     let is_own = |key: &str| {
         key == LAST_APPLIED_CONFIGURATION
             || keys::ALL.iter().any(|own| *own != keys::RERUN && *own == key)
     };
-    let asked = |(key, _): &(&str, &Value)| !GENERATED_LABELS.contains(key);
-    let labels = (old.labels().filter(asked), job.labels().filter(asked));
+    let by_client = |(key, _): &(&str, &Value)| !GENERATED_LABELS.contains(key);
+    let labels = (old.labels().filter(by_client), job.labels().filter(by_client));
     let labels = changed_keys(labels.0, labels.1, |key, old, new| {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
         let path = format!("metadata.labels[{key}]");
@@ -128,7 +128,7 @@ fn metadata_in_words(old: Job<'_>, job: Job<'_>) -> Vec<String> {
 fn changed_keys<'a>(
     old: impl Iterator<Item = (&'a str, &'a Value)>,
     new: impl Iterator<Item = (&'a str, &'a Value)>,
-    tell: impl Fn(&str, Option<&Value>, Option<&Value>) -> String,
+    describe: impl Fn(&str, Option<&Value>, Option<&Value>) -> String,
 ) -> Vec<String> {
     let old: std::collections::BTreeMap<_, _> = old.collect();
     let new: std::collections::BTreeMap<_, _> = new.collect();
@@ -136,6 +136,6 @@ fn changed_keys<'a>(
     all.into_iter()
         .map(|key| (key, old.get(key).copied(), new.get(key).copied()))
         .filter(|(_, old, new)| old != new)
-        .map(|(key, old, new)| tell(key, old, new))
+        .map(|(key, old, new)| describe(key, old, new))
         .collect()
 }

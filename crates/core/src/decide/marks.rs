@@ -23,17 +23,13 @@ const PARALLELISM: [&str; 2] = ["spec", "parallelism"];
 ///
 /// A dormant Job stays dormant whatever others write to it: what it holds was asked for in the
 /// name of its recorded user, and a forged review can name anyone.
-pub(super) fn take_out_forged_marks(
-    draft: &mut Draft<'_>,
-    request: &Request,
-    old: Option<Job<'_>>,
-) {
-    let Some(old) = old else { return take_out_marks(draft) };
+pub(super) fn remove_forged_marks(draft: &mut Draft<'_>, request: &Request, old: Option<Job<'_>>) {
+    let Some(old) = old else { return remove_marks(draft) };
     draft.remove(&MARKER);
     if let Some(record) = Record::of(old) {
         draft.copy(&LABEL, old.value());
         draft.copy(&RECORD, old.value());
-        if !record.was_made_for(request) && !request.dry_run {
+        if !record.is_for(request) && !request.dry_run {
             draft.copy(&PARALLELISM, old.value());
         }
     } else {
@@ -43,23 +39,23 @@ pub(super) fn take_out_forged_marks(
     draft.copy(&BASE_NAME, old.value());
 }
 
-/// Takes the marks of a replacement out of a Job that is not stored yet.
-pub(super) fn take_out_marks(draft: &mut Draft<'_>) {
+/// Removes the marks of a replacement from a Job that is not stored yet.
+pub(super) fn remove_marks(draft: &mut Draft<'_>) {
     draft.remove(&MARKER);
     remove_dormant_marks(draft);
 }
 
-/// Takes a hash that rejob did not record out of a created Job that is left alone. (Where it is
-/// not left alone, the recorded hash takes its place.)
-pub(super) fn take_out_unrecorded_hash(draft: &mut Draft<'_>, old: Option<Job<'_>>) {
+/// Removes a hash that rejob did not record from a created Job that is left alone. (In any other Job
+/// the recorded hash replaces it.)
+pub(super) fn remove_unrecorded_hash(draft: &mut Draft<'_>, old: Option<Job<'_>>) {
     if old.is_none() {
         draft.remove(&HASH);
     }
 }
 
-/// Gives the clients' own records, which a dormant Job carries in another spelling, their spelling
-/// back where the request brings none of its own.
-pub(super) fn settle_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
+/// Restores the spelling of the clients' own records, which a dormant Job carries with a space in front,
+/// unless the request brings its own.
+pub(super) fn restore_last_applied(draft: &mut Draft<'_>, old: Job<'_>) {
     for key in LAST_APPLIED {
         let path = ["metadata", "annotations", key];
         if let Some(stored) = old.annotation(key)

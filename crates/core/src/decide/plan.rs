@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use crate::job::{
-    Acting, Change, Client, Job, TemplateHash, acting_operation, applied_part, entry_index, owners,
-    pod_selector, run_in_words, suspended_by_a_queue, take_generated,
+    ActingOperation, Change, Client, Job, TemplateHash, acting_operation, applied_part,
+    describe_run, entry_index, owners, pod_selector, suspended_by_a_queue, take_generated,
 };
 use crate::replacement::{Mode, Plan, Record, new_job};
 
@@ -22,19 +22,19 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
     let (old, job, request) = (update.old, update.job, update.request);
     let manager = request.field_manager.as_deref();
     let mode = match acting_operation(old, job, manager) {
-        Acting::Apply => Mode::Apply,
-        Acting::Update | Acting::Unclear => Mode::Recreate,
+        ActingOperation::Apply => Mode::Apply,
+        ActingOperation::Update | ActingOperation::Unclear => Mode::Recreate,
     };
     let record = Record::of(old);
     let old_run = match &record {
         Some(_) => "never started".to_owned(),
-        None => run_in_words(old, obstacles::a_pod_works(update)),
+        None => describe_run(old, obstacles::a_pod_works(update)),
     };
     let parallelism = record
         .as_ref()
         .filter(|_| job.parallelism() == old.parallelism())
         .map_or(job.parallelism(), |record| record.parallelism);
-    let own = record.filter(|record| record.was_made_for(request) && !update.context.given_up);
+    let own = record.filter(|record| record.is_for(request) && !update.context.given_up);
     let (described, changed) = what_for(update, changes);
     let hash = asked_hash(update, changes);
     let mut new = new_job(Job::new(update.wanted), &hash, parallelism);

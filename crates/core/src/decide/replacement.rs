@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::job::{Acting, Change, Job, acting_operation};
+use crate::job::{ActingOperation, Change, Job, acting_operation};
 use crate::reason::Reason;
 use crate::replacement::{MARKS_ARE_LOST, Mode, Plan, Record};
 
@@ -59,7 +59,7 @@ pub(super) fn decide(
             .add(format!("job {name}: podReplacementPolicy is Failed beside a podFailurePolicy"));
     }
     let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
-    let told = [
+    let audit = [
         ("changed", messages::cut(&plan.changed, 256)),
         ("replaced-uid", plan.uid.clone()),
         ("replaced-run", plan.old_run.clone()),
@@ -73,7 +73,7 @@ pub(super) fn decide(
         ..Decision::admit(reason)
     }
     .audited();
-    decision.audit.extend(told);
+    decision.audit.extend(audit);
     Ok(decision)
 }
 
@@ -107,7 +107,7 @@ pub(super) fn plan(
 fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
     let (name, request) = (update.name(), update.request);
     let manager = request.field_manager.as_deref();
-    let is_unclear = acting_operation(update.old, update.job, manager) == Acting::Unclear;
+    let is_unclear = acting_operation(update.old, update.job, manager) == ActingOperation::Unclear;
     if is_unclear && update.context.applied_just_now && !update.only_checks() {
         return Some(Decision::retry(
             Reason::UnclearWriter,
@@ -117,7 +117,7 @@ fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
     }
     // Another user's change would be merged into the dormant Job's template. If that Job comes from a
     // forged review, nobody asked for this template. An apply brings a whole template of its own.
-    let others = Record::of(update.old).is_some_and(|record| !record.was_made_for(request));
+    let others = Record::of(update.old).is_some_and(|record| !record.is_for(request));
     if others && plan.mode == Mode::Recreate && !request.dry_run {
         return Some(meets_dormant(update));
     }

@@ -47,7 +47,7 @@ pub(super) fn whose(
         Fact::Unasked => {
             let plan = plan();
             let is_others =
-                Record::of(update.old).is_some_and(|record| !record.was_made_for(update.request));
+                Record::of(update.old).is_some_and(|record| !record.is_for(update.request));
             if is_others && plan.mode == Mode::Recreate {
                 return Ok(Difference::Callers); // It is not replaced, so nothing is asked.
             }

@@ -157,7 +157,7 @@ fn release(
     let Some(record) = Record::of(update.old) else {
         return Decision::patched(reason, draft, warnings);
     };
-    if !record.was_made_for(update.request) {
+    if !record.is_for(update.request) {
         if update.request.dry_run || update.is_being_deleted() {
             return Decision::patched(reason, draft, warnings);
         }
@@ -174,7 +174,7 @@ fn release(
     } else {
         marks::disown_hash(&mut draft);
     }
-    marks::settle_last_applied(&mut draft, update.old);
+    marks::restore_last_applied(&mut draft, update.old);
     // Where the request sets the parallelism itself, it stands already.
     if update.job.parallelism() == update.old.parallelism() {
         match record.parallelism {

@@ -49,7 +49,7 @@ impl Update<'_> {
         self.policy.on_change == OnChange::Replace
             && progress(self.old) == Progress::Finished
             && self.old.completions() != Some(0)
-            && Record::of(self.old).is_some_and(|record| record.was_made_for(self.request))
+            && Record::of(self.old).is_some_and(|record| record.is_for(self.request))
     }
 
     /// Whether the request drops what rejob has written: a PUT of a manifest.
@@ -62,7 +62,7 @@ impl Update<'_> {
     /// `parallelism` is put back, and changing it counts as no change.
     pub(super) fn stays_dormant(&self) -> bool {
         self.is_being_deleted()
-            && Record::of(self.old).is_some_and(|record| !record.was_made_for(self.request))
+            && Record::of(self.old).is_some_and(|record| !record.is_for(self.request))
     }
 
     /// Whether the request names another revision or uid than the stored one: its write cannot succeed.
@@ -78,7 +78,7 @@ impl Update<'_> {
     /// left out of that Job (a queue's).
     pub(super) fn is_sent_again(&self) -> bool {
         Record::of(self.old).is_some_and(|record| {
-            record.was_made_for(self.request)
+            record.is_for(self.request)
                 && record
                     .sent
                     .is_some_and(|sent| sent == TemplateHash::of(self.job.value()).as_str())

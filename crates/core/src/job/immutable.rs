@@ -59,7 +59,7 @@ fn normalized(job: &Value, manual_selector: bool) -> Fields<'_> {
     // `SetDefaults_Job`: without both, one Pod has to complete; with `parallelism` alone the Job
     // is a work queue.
     if part.get("parallelism").is_none() {
-        part.insert_missing("completions", Normal::made(Value::from(1)));
+        part.insert_missing("completions", Normal::owned(Value::from(1)));
     }
     part.retain(|name| IMMUTABLE_FIELDS.contains(&name));
     if !manual_selector {

@@ -20,7 +20,7 @@ pub fn has_apply_entry(job: Job<'_>) -> bool {
 
 /// What acted in an UPDATE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acting {
+pub enum ActingOperation {
     /// A server-side apply.
     Apply,
     /// A PUT or a patch.
@@ -34,24 +34,26 @@ pub enum Acting {
 /// The entry that owns the deepest changed leaf acted. (An entry that owns an empty object formally
 /// owns everything inside it.) If unsure, this assumes that it was no apply. That is the harmless
 /// mistake: a Job that was deleted for an apply that is none would not come back.
-pub fn acting_operation(old: Job<'_>, new: Job<'_>, manager: Option<&str>) -> Acting {
-    let Some(manager) = manager else { return Acting::Update };
-    let Some(applied) = entry(new, manager, "Apply") else { return Acting::Update };
+pub fn acting_operation(old: Job<'_>, new: Job<'_>, manager: Option<&str>) -> ActingOperation {
+    let Some(manager) = manager else { return ActingOperation::Update };
+    let Some(applied) = entry(new, manager, "Apply") else { return ActingOperation::Update };
     let depth =
         |entry: &Value| entry.get("fieldsV1").and_then(|fields| deepest_change(fields, old, new));
     let by_apply = depth(applied);
     let by_update = entry(new, manager, "Update").and_then(depth);
     if by_apply.is_some() || by_update.is_some() {
-        return if by_apply > by_update { Acting::Apply } else { Acting::Update };
+        return if by_apply > by_update { ActingOperation::Apply } else { ActingOperation::Update };
     }
     // Only removals: the Apply entry gets a new time when, and only when, it acts, in whole seconds.
     let time = |entry: &Value| entry.get("time").and_then(Value::as_str).map(str::to_owned);
     let before = entry(old, manager, "Apply");
     match before {
-        None => Acting::Apply,
-        Some(before) if time(applied) > time(before) => Acting::Apply,
-        Some(before) if before.get("fieldsV1") == applied.get("fieldsV1") => Acting::Update,
-        Some(_) => Acting::Unclear,
+        None => ActingOperation::Apply,
+        Some(before) if time(applied) > time(before) => ActingOperation::Apply,
+        Some(before) if before.get("fieldsV1") == applied.get("fieldsV1") => {
+            ActingOperation::Update
+        }
+        Some(_) => ActingOperation::Unclear,
     }
 }
 
@@ -85,7 +87,7 @@ fn operation(entry: &Value) -> Option<&str> {
 fn deepest_change(fields: &Value, old: Job<'_>, new: Job<'_>) -> Option<usize> {
     let of_spec = IMMUTABLE_FIELDS.iter().filter_map(|field| {
         let owned = fields.get("f:spec").and_then(|spec| spec.get(format!("f:{field}")))?;
-        touched(owned, old.spec(field), new.spec(field), 0)
+        deepest_leaf(owned, old.spec(field), new.spec(field), 0)
     });
     let rerun = || {
         fields
@@ -98,7 +100,12 @@ fn deepest_change(fields: &Value, old: Job<'_>, new: Job<'_>) -> Option<usize> {
 }
 
 /// How deep the deepest leaf below `owned` lies that is in `new` and not the same in `old`.
-fn touched(owned: &Value, old: Option<&Value>, new: Option<&Value>, depth: usize) -> Option<usize> {
+fn deepest_leaf(
+    owned: &Value,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    depth: usize,
+) -> Option<usize> {
     let new = new?;
     if old == Some(new) {
         return None;
@@ -114,11 +121,11 @@ fn touched(owned: &Value, old: Option<&Value>, new: Option<&Value>, depth: usize
         .filter_map(|(segment, below)| match segment.split_once(':') {
             None => found(old.is_none()), // ".": the item itself
             Some(("f", name)) => {
-                touched(below, old.and_then(|old| old.get(name)), new.get(name), below_it)
+                deepest_leaf(below, old.and_then(|old| old.get(name)), new.get(name), below_it)
             }
             Some(("k", _)) => {
                 let (old, new) = items.of_key(segment)?;
-                touched(below, old, new, below_it)
+                deepest_leaf(below, old, new, below_it)
             }
             Some(("v", value)) => {
                 let value = serde_json::from_str::<Value>(value).ok()?;
@@ -127,7 +134,7 @@ fn touched(owned: &Value, old: Option<&Value>, new: Option<&Value>, depth: usize
             }
             Some(("i", index)) => {
                 let index = index.parse::<usize>().ok()?;
-                touched(below, old.and_then(|old| old.get(index)), new.get(index), below_it)
+                deepest_leaf(below, old.and_then(|old| old.get(index)), new.get(index), below_it)
             }
             Some(_) => None,
         })
@@ -205,7 +212,7 @@ mod tests {
     }
 
     fn decided(old: &Value, new: &Value) -> bool {
-        acting_operation(Job::new(old), Job::new(new), Some("helm")) == Acting::Apply
+        acting_operation(Job::new(old), Job::new(new), Some("helm")) == ActingOperation::Apply
     }
 
     #[test]
@@ -248,12 +255,12 @@ mod tests {
         let mut same = job("a", &[], json!([entry("Apply", "t1", &["image"])]));
         same["spec"]["template"]["spec"]["containers"][0].as_object_mut().unwrap().remove("args");
         let acted = |new: &Value| acting_operation(Job::new(&with), Job::new(new), Some("helm"));
-        assert_eq!(acted(&same), Acting::Unclear);
+        assert_eq!(acted(&same), ActingOperation::Unclear);
         // A PUT can carry older managedFields, which are no sign of an apply.
         same["metadata"]["managedFields"] = json!([entry("Apply", "t0", &["image"])]);
-        assert_eq!(acted(&same), Acting::Unclear);
+        assert_eq!(acted(&same), ActingOperation::Unclear);
         same["metadata"]["managedFields"] = with["metadata"]["managedFields"].clone();
-        assert_eq!(acted(&same), Acting::Update);
+        assert_eq!(acted(&same), ActingOperation::Update);
     }
 
     #[test]
@@ -268,7 +275,10 @@ mod tests {
             json!({ "limits": { "cpu": "1" } });
         let applied = entry("Apply", "t1", &["image", "resources"]);
         new["metadata"]["managedFields"] = json!([applied, update]);
-        assert_eq!(acting_operation(Job::new(&old), Job::new(&new), Some("helm")), Acting::Update);
+        assert_eq!(
+            acting_operation(Job::new(&old), Job::new(&new), Some("helm")),
+            ActingOperation::Update
+        );
     }
 
     #[test]
@@ -277,9 +287,9 @@ mod tests {
         let (old, new) = (job("a:1", &[], entries.clone()), job("a:2", &[], entries));
         assert_eq!(
             acting_operation(Job::new(&old), Job::new(&new), Some("kubectl")),
-            Acting::Update
+            ActingOperation::Update
         );
-        assert_eq!(acting_operation(Job::new(&old), Job::new(&new), None), Acting::Update);
+        assert_eq!(acting_operation(Job::new(&old), Job::new(&new), None), ActingOperation::Update);
     }
 
     #[test]
@@ -306,7 +316,7 @@ mod tests {
     fn keys_sets_and_indices_are_followed() {
         let new = json!({ "ports": [{ "containerPort": 80, "hostPort": 1 }], "set": ["a", "b"], "list": [1, 2] });
         let old = json!({ "ports": [{ "containerPort": 80 }], "set": ["a"], "list": [1, 3] });
-        let owned = |fields: Value| touched(&fields, Some(&old), Some(&new), 0).is_some();
+        let owned = |fields: Value| deepest_leaf(&fields, Some(&old), Some(&new), 0).is_some();
         assert!(owned(
             json!({ "f:ports": { "k:{\"containerPort\":80,\"protocol\":\"TCP\"}": { "f:hostPort": {} } } })
         ));
@@ -324,7 +334,7 @@ mod tests {
         for fields in
             [json!({ "k:{": {} }), json!({ "v:{": {} }), json!({ "i:x": {} }), json!({ "z:": {} })]
         {
-            assert_eq!(touched(&fields, None, Some(&json!([1])), 0), None);
+            assert_eq!(deepest_leaf(&fields, None, Some(&json!([1])), 0), None);
         }
     }
 }

@@ -146,15 +146,15 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Takes out the directives that only queues own, or makes them what the manifest says.
+    /// Removes the directives that only queues own, or makes them what the manifest says.
     fn take_whole(&self, job: &mut Value, manifest: Option<&Value>) {
         for (parent, name) in WHOLE {
             if !self.owns(&format!("{}/f:{name}", parent.replace('/', "/f:"))) {
                 continue;
             }
-            let asked = manifest.and_then(|manifest| manifest.pointer(parent)?.get(name));
+            let wanted = manifest.and_then(|manifest| manifest.pointer(parent)?.get(name));
             if let Some(Value::Object(fields)) = job.pointer_mut(parent) {
-                match asked {
+                match wanted {
                     Some(value) => fields.insert(name.to_owned(), value.clone()),
                     None => fields.remove(name),
                 };

@@ -42,11 +42,11 @@ pub fn is_same_request(manifest: &Value, stored: &Value, request: &Value) -> boo
         return false; // No hook rewrites that much; every pair is looked at below.
     }
     let found = changes(manifest, request);
-    !found.iter().any(|found| made.iter().any(|made| touch(&found.path, &made.path)))
+    !found.iter().any(|found| made.iter().any(|made| overlap(&found.path, &made.path)))
 }
 
 /// Whether two paths are the same, or one is inside the other.
-fn touch(one: &str, other: &str) -> bool {
+fn overlap(one: &str, other: &str) -> bool {
     let (one, other) = (one.trim_end_matches(" (order)"), other.trim_end_matches(" (order)"));
     let inside = |outer: &str, inner: &str| {
         inner
@@ -91,11 +91,11 @@ mod tests {
 
     #[test]
     fn paths_touch_when_one_is_inside_the_other() {
-        assert!(touch("a.b", "a.b"));
-        assert!(touch("a.b", "a.b.c"));
-        assert!(touch("a.b[x]", "a.b"));
-        assert!(touch("a.b (order)", "a.b[x]"));
-        assert!(!touch("a.b", "a.bc"));
-        assert!(!touch("a.b", "a.c"));
+        assert!(overlap("a.b", "a.b"));
+        assert!(overlap("a.b", "a.b.c"));
+        assert!(overlap("a.b[x]", "a.b"));
+        assert!(overlap("a.b (order)", "a.b[x]"));
+        assert!(!overlap("a.b", "a.bc"));
+        assert!(!overlap("a.b", "a.c"));
     }
 }

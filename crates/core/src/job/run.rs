@@ -9,7 +9,7 @@ use super::{Job, Progress, progress};
 
 /// State, begin and length of a Job's run, from its status: `Complete, began 2026-01-01T00:00:00Z, took
 /// 42s`. `works`, which the status does not show: whether a Pod works that is not ready.
-pub fn run_in_words(job: Job<'_>, works: bool) -> String {
+pub fn describe_run(job: Job<'_>, works: bool) -> String {
     let time = |value: Option<&Value>| value?.as_str()?.parse::<Timestamp>().ok();
     let ended = ["Complete", "Failed"].into_iter().find_map(|kind| {
         let condition = job.condition(kind)?;
@@ -82,9 +82,9 @@ mod tests {
             (json!({ "startTime": "soon", "conditions": 1 }), false, "unfinished"),
         ] {
             let job = json!({ "spec": {}, "status": status });
-            assert_eq!(run_in_words(Job::new(&job), works), expected, "{status}");
+            assert_eq!(describe_run(Job::new(&job), works), expected, "{status}");
         }
         let suspended = json!({ "spec": { "suspend": true } });
-        assert_eq!(run_in_words(Job::new(&suspended), false), "suspended");
+        assert_eq!(describe_run(Job::new(&suspended), false), "suspended");
     }
 }

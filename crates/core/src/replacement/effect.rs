@@ -8,9 +8,9 @@ pub enum Effect {
     /// Read the live Namespace's opt-in label.
     OptIn,
     /// Ask whether the user may delete the Job.
-    MayDelete,
+    CanDelete,
     /// Ask whether the user may create Jobs.
-    MayCreate,
+    CanCreate,
     /// Ask whether the new Job would be accepted as it is to run.
     DryRunCreate,
     /// Ask whether the new Job would be accepted as it is made, dormant.
@@ -33,7 +33,7 @@ pub enum Reply {
     /// The opt-in label of the Namespace.
     OptIn(Result<Option<String>, ApiError>),
     /// Whether the user may.
-    May(Result<bool, ApiError>),
+    Can(Result<bool, ApiError>),
     /// The uid of the Job that a creation stored or would store.
     Created(Result<String, ApiError>),
     /// Whether some Pod of the old Job works.
@@ -47,7 +47,7 @@ impl Reply {
     pub fn failed(effect: Effect, error: ApiError) -> Self {
         match effect {
             Effect::OptIn => Self::OptIn(Err(error)),
-            Effect::MayDelete | Effect::MayCreate => Self::May(Err(error)),
+            Effect::CanDelete | Effect::CanCreate => Self::Can(Err(error)),
             Effect::DryRunCreate
             | Effect::DryRunDormant
             | Effect::DryRunCreateAsUser

@@ -33,14 +33,14 @@ impl Time {
 
 /// The checks, all at the same time.
 const CHECKS: [Effect; 4] =
-    [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunCreate];
+    [Effect::OptIn, Effect::CanDelete, Effect::CanCreate, Effect::DryRunCreate];
 
 /// The checks where rejob itself makes the new Job, and has not tried it. Both forms are tried: a
 /// policy may refuse a Job that starts no Pod, or one that starts too many.
 const CHECKS_OF_DORMANT: [Effect; 5] = [
     Effect::OptIn,
-    Effect::MayDelete,
-    Effect::MayCreate,
+    Effect::CanDelete,
+    Effect::CanCreate,
     Effect::DryRunCreate,
     Effect::DryRunDormant,
 ];
@@ -208,7 +208,7 @@ impl<'a> Execution<'a> {
                 ),
             )),
             // `Created`: the old Job is gone already, which the API server will find out.
-            (Effect::MayDelete | Effect::MayCreate, Reply::May(Ok(true)))
+            (Effect::CanDelete | Effect::CanCreate, Reply::Can(Ok(true)))
             | (
                 Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant,
                 Reply::Created(Ok(_)),
@@ -216,8 +216,8 @@ impl<'a> Execution<'a> {
             | (Effect::DryRunDeleteAsUser, Reply::Deleted(Ok(()))) => None,
             // The deletion itself finds that out.
             (Effect::DryRunDeleteAsUser, Reply::Deleted(Err(error))) if error.is_stale() => None,
-            (Effect::MayDelete, Reply::May(Ok(false))) => Some(self.plan.rights_denied("delete")),
-            (_, Reply::May(Ok(false))) => Some(self.plan.rights_denied("create")),
+            (Effect::CanDelete, Reply::Can(Ok(false))) => Some(self.plan.rights_denied("delete")),
+            (_, Reply::Can(Ok(false))) => Some(self.plan.rights_denied("create")),
             // The name is taken, by the old Job: everything else about the new one is accepted.
             (
                 Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant,
@@ -245,7 +245,7 @@ impl<'a> Execution<'a> {
             (
                 _,
                 Reply::OptIn(Err(error))
-                | Reply::May(Err(error))
+                | Reply::Can(Err(error))
                 | Reply::Created(Err(error))
                 | Reply::Works(Err(error))
                 | Reply::Deleted(Err(error)),
@@ -253,7 +253,7 @@ impl<'a> Execution<'a> {
             // A reply to another question.
             (
                 _,
-                Reply::May(Ok(true))
+                Reply::Can(Ok(true))
                 | Reply::Created(Ok(_))
                 | Reply::Works(Ok(_))
                 | Reply::Deleted(Ok(())),

@@ -72,7 +72,7 @@ impl Record {
     }
 
     /// Whether the request is the one, or an identical one, that the dormant Job was made for.
-    pub fn was_made_for(&self, request: &Request) -> bool {
+    pub fn is_for(&self, request: &Request) -> bool {
         self.user == identity(&request.user) && self.manager == request.field_manager
     }
 }

@@ -156,7 +156,7 @@ proptest! {
             prop_assert!(Record::of(old).is_some());
             prop_assert_eq!(after.label(keys::DORMANT), old.label(keys::DORMANT));
             prop_assert_eq!(after.annotation(keys::DORMANT), old.annotation(keys::DORMANT));
-            let theirs = Record::of(old).unwrap().was_made_for(&request);
+            let theirs = Record::of(old).unwrap().is_for(&request);
             prop_assert!(
                 theirs || request.dry_run || after.parallelism() == old.parallelism()
             );

@@ -25,12 +25,12 @@ pub(in crate::job) struct Fields<'a>(Vec<(&'a str, Normal<'a>)>);
 
 impl<'a> Normal<'a> {
     /// A value as it came.
-    pub fn kept(value: &'a Value) -> Self {
+    pub fn borrowed(value: &'a Value) -> Self {
         Self::Value(Cow::Borrowed(value))
     }
 
-    /// A value that was made.
-    pub fn made(value: Value) -> Self {
+    /// A value that the normal form makes.
+    pub fn owned(value: Value) -> Self {
         Self::Value(Cow::Owned(value))
     }
 

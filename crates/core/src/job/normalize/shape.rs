@@ -146,13 +146,13 @@ impl Shape {
     /// The normal form of a value. One that does not have this shape is kept as it is.
     pub(in crate::job) fn normalize(self, value: &Value) -> Normal<'_> {
         match (self, value) {
-            (Self::Text, Value::Null) => Normal::made(Value::from("")),
-            (Self::Int, Value::Null) => Normal::made(Value::from(0)),
+            (Self::Text, Value::Null) => Normal::owned(Value::from("")),
+            (Self::Int, Value::Null) => Normal::owned(Value::from(0)),
             (Self::Object(_), Value::Null) => Normal::Object(Fields::default()),
             (Self::Int | Self::IntOrString, Value::Number(_)) => Normal::Value(whole(value)),
-            (Self::Quantity, _) => Normal::made(quantity::canonical(value, quantity::NANO)),
+            (Self::Quantity, _) => Normal::owned(quantity::canonical(value, quantity::NANO)),
             (Self::Quantities, Value::Object(map)) => {
-                each_field(map, |value| Normal::made(quantity::canonical(value, quantity::MILLI)))
+                each_field(map, |value| Normal::owned(quantity::canonical(value, quantity::MILLI)))
             }
             (Self::TextMap, Value::Object(map)) => {
                 each_field(map, |value| Self::Text.normalize(value))
@@ -161,7 +161,7 @@ impl Shape {
             (Self::Ints, Value::Array(items)) => each_item(items, Self::Int),
             (Self::Objects(item, _), Value::Array(items)) => each_item(items, Self::Object(item)),
             (Self::Object(kind), Value::Object(map)) => Normal::Object(fields(kind, map)),
-            _ => Normal::kept(value),
+            _ => Normal::borrowed(value),
         }
     }
 }
@@ -182,7 +182,7 @@ pub(in crate::job) fn fields<'a>(kind: &Type, map: &'a Map<String, Value>) -> Fi
     let present = map.iter().filter(|(_, value)| !value.is_null());
     let mut normal: Fields<'a> = present
         .filter_map(|(name, value)| match kind.field(name) {
-            None => Some((name.as_str(), Normal::kept(value))),
+            None => Some((name.as_str(), Normal::borrowed(value))),
             Some(field) => {
                 let value = field.shape.normalize(value);
                 (!field.is_absent(&value)).then_some((name.as_str(), value))

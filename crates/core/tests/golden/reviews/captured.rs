@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use libtest_mimic::Trial;
 use rejob_core::decide::{Context, Decision, Verdict, decide};
-use rejob_core::job::{Acting, Job, acting_operation, changes};
+use rejob_core::job::{ActingOperation, Job, acting_operation, changes};
 use rejob_core::policy::PolicySet;
 use rejob_core::reason::Reason;
 use rejob_core::replacement::Mode;
@@ -118,7 +118,8 @@ fn applies() {
         let client = stem(&path).split('-').nth(1).unwrap();
         let expected = matches!(client, "ssa" | "helm4");
         let manager = request.field_manager.as_deref();
-        let told = acting_operation(Job::new(old), Job::new(new), manager) == Acting::Apply;
+        let told =
+            acting_operation(Job::new(old), Job::new(new), manager) == ActingOperation::Apply;
         assert_eq!(told, expected, "{version}/{}", stem(&path));
         seen += u32::from(told);
     }

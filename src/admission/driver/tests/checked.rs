@@ -8,8 +8,8 @@ async fn a_dormant_form_that_was_accepted_is_not_tried_again() {
         let mut fake = Fake::new(well);
         fake.as_user = as_user;
         let (plan, deadline) = (plan(Mode::Recreate), Instant::now() + TIME);
-        let asked = Asked { accepted, ..Asked::default() };
-        let outcome = run(&fake, &plan, "replace", deadline, asked).await;
+        let checked = Checked { accepted, ..Checked::default() };
+        let outcome = run(&fake, &plan, "replace", deadline, checked).await;
         assert!(matches!(outcome, Outcome::Replaced(_)), "{outcome:?}");
         assert_eq!(fake.count("dry-run-dormant"), usize::from(!accepted));
         assert_eq!(fake.count("dry-run") + fake.count("create-as-user"), 1);
@@ -33,8 +33,8 @@ async fn checks_that_were_made_of_the_same_job_are_not_made_again() {
         let deadline = Instant::now() + TIME;
         let checks = check(&fake, &planned, "replace", deadline).await;
         assert_eq!(fake.count("dry-run-dormant"), 0);
-        let asked = Asked { accepted, checks: Some(Box::new(checks)), ..Asked::default() };
-        let outcome = run(&fake, plan, "replace", deadline, asked).await;
+        let checked = Checked { accepted, checks: Some(Box::new(checks)), ..Checked::default() };
+        let outcome = run(&fake, plan, "replace", deadline, checked).await;
         assert!(matches!(outcome, Outcome::Replaced(_)), "{outcome:?}");
         for check in ["opt-in", "may-delete", "may-create", "dry-run"] {
             assert_eq!(fake.count(check), times, "{check}");
@@ -48,8 +48,8 @@ async fn a_check_that_failed_beside_the_question_refuses() {
         Fake::new(|name, _| (name == "may-delete").then_some((Duration::ZERO, Ok(json!(false)))));
     let (plan, deadline) = (plan(Mode::Recreate), Instant::now() + TIME);
     let checks = check(&fake, &plan, "replace", deadline).await;
-    let asked = Asked { accepted: true, checks: Some(Box::new(checks)), ..Asked::default() };
-    let outcome = run(&fake, &plan, "replace", deadline, asked).await;
+    let checked = Checked { accepted: true, checks: Some(Box::new(checks)), ..Checked::default() };
+    let outcome = run(&fake, &plan, "replace", deadline, checked).await;
     assert!(matches!(outcome, Outcome::Refused(Reason::RightsDenied, _)), "{outcome:?}");
     assert_eq!(fake.count("delete"), 0);
 }
