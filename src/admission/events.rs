@@ -99,6 +99,8 @@ pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, by: Re
             "rejob.dev/manager": manager.unwrap_or_default(),
             "rejob.dev/policy": policy,
             "rejob.dev/why-not": report.why_not.map_or("", Reason::label),
+            "rejob.dev/changed": report.described,
+            "rejob.dev/refusal": report.refusal.as_deref().unwrap_or_default(),
         }),
     };
     publish(cluster.as_ref(), event).await;
