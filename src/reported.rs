@@ -61,7 +61,7 @@ impl Expected {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reported {
     /// Which Job, by whom, and what Replace would have done.
-    pub key: Key,
+    pub key: ReportKey,
     /// When, by the API server's clock.
     pub time: Timestamp,
     /// Whether the request was a dry run.
@@ -75,7 +75,7 @@ pub struct Reported {
 /// What a row sums up. What needs work comes first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Key {
+pub struct ReportKey {
     /// What Replace would have done.
     #[serde(rename = "outcome")]
     pub expected: Expected,
@@ -94,10 +94,10 @@ pub struct Key {
 /// All that was reported of one key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Row {
+pub struct ReportRow {
     /// What it sums up.
     #[serde(flatten)]
-    pub key: Key,
+    pub key: ReportKey,
     /// How many requests, without dry runs. From Events: how many changes.
     pub requests: usize,
     /// How many dry runs.
@@ -114,13 +114,13 @@ pub struct Row {
 
 /// The sum.
 #[derive(Debug, Default)]
-pub struct Sum(BTreeMap<Key, Row>);
+pub struct Sum(BTreeMap<ReportKey, ReportRow>);
 
 impl Sum {
     /// Adds one request.
     pub fn add(&mut self, reported: Reported) {
         let Reported { key, time, dry_run, changed, refusal } = reported;
-        let row = self.0.entry(key).or_insert_with_key(|key| Row {
+        let row = self.0.entry(key).or_insert_with_key(|key| ReportRow {
             key: key.clone(),
             requests: 0,
             dry_runs: 0,
@@ -138,7 +138,7 @@ impl Sum {
     }
 
     /// The rows: what needs work first, then by namespace and Job.
-    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+    pub fn rows(&self) -> impl Iterator<Item = &ReportRow> {
         self.0.values()
     }
 
@@ -161,7 +161,7 @@ mod tests {
 
     fn reported(job: &str, why_not: Option<&str>, second: i64, dry_run: bool) -> Reported {
         Reported {
-            key: Key {
+            key: ReportKey {
                 expected: Expected::of(why_not),
                 namespace: "batch".into(),
                 job: job.into(),

@@ -25,13 +25,13 @@ const MOST_REQUESTS: usize = 10_000;
 const MOST_JOBS: usize = 512;
 
 /// A Job's uid, and the revision that a request carries.
-type Key = (String, String);
-type Fingerprint = [u8; 32];
+type WaitKey = (String, String);
+type ContentDigest = [u8; 32];
 
 /// What a replica remembers.
 #[derive(Debug, Default)]
 pub struct History {
-    waiting: Mutex<HashMap<Key, (Fingerprint, Instant)>>,
+    waiting: Mutex<HashMap<WaitKey, (ContentDigest, Instant)>>,
     /// The Jobs that this replica has deleted.
     pub deleted: Uids,
     /// Dormant Jobs whose request was refused because it gave another template each time. Any request
@@ -43,14 +43,14 @@ impl History {
     /// Remembers a request that was told to wait, and the Job as it is now.
     pub fn remember_wait(&self, request: &Request, now: Instant) {
         let Some((key, stored)) = key(request) else { return };
-        let fingerprint = fingerprint(stored);
+        let content_digest = content_digest(stored);
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= MOST_REQUESTS {
             waiting.retain(|_, (_, at)| now.saturating_duration_since(*at) < LIFE);
         }
         // If it is still full, a new one is not remembered: the API server then answers 409, as without rejob.
         if waiting.len() < MOST_REQUESTS {
-            waiting.entry(key).or_insert((fingerprint, now));
+            waiting.entry(key).or_insert((content_digest, now));
         }
     }
 
@@ -65,7 +65,7 @@ impl History {
         let Some((key, stored)) = key(request) else { return false };
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.get(&key).is_some_and(|(then, at)| {
-            now.saturating_duration_since(*at) < LIFE && *then == fingerprint(stored)
+            now.saturating_duration_since(*at) < LIFE && *then == content_digest(stored)
         })
     }
 }
@@ -90,14 +90,14 @@ impl Uids {
     }
 }
 
-fn key(request: &Request) -> Option<(Key, &Value)> {
+fn key(request: &Request) -> Option<(WaitKey, &Value)> {
     let stored = request.old_object.as_ref()?;
     let revision = request.object.as_ref().map(Job::new)?.resource_version()?;
     Some(((Job::new(stored).uid()?.to_owned(), revision.to_owned()), stored))
 }
 
 /// Everything of a Job but its status, its revision and who owns which field.
-fn fingerprint(job: &Value) -> Fingerprint {
+fn content_digest(job: &Value) -> ContentDigest {
     let mut job = job.clone();
     if let Some(root) = job.as_object_mut() {
         root.remove("status");

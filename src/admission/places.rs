@@ -21,8 +21,8 @@ const OF_A_NAMESPACE: usize = 4;
 const RETRY_AFTER: u32 = 2;
 
 /// A namespace; with a name, a Job of it. The last field: whether it is for a second turn.
-type Key = (String, Option<String>, bool);
-type Taken = Arc<Mutex<HashMap<Key, usize>>>;
+type PlaceKey = (String, Option<String>, bool);
+type Taken = Arc<Mutex<HashMap<PlaceKey, usize>>>;
 
 /// The places of one server.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(super) struct Places {
 /// A place that is taken; dropping it gives it back.
 #[derive(Debug)]
 pub(super) struct Place {
-    keys: [Key; 2],
+    keys: [PlaceKey; 2],
     taken: Taken,
 }
 

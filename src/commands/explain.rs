@@ -53,16 +53,16 @@ pub struct ExplainArgs {
 
 #[derive(Debug, Serialize)]
 struct Explanation {
-    jobs: Vec<Row>,
+    jobs: Vec<ExplainedJob>,
     /// What could not be found out, and what was assumed instead.
     unknown: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Row {
+struct ExplainedJob {
     namespace: Option<String>,
     name: String,
-    outcome: Outcome,
+    outcome: WouldBe,
     /// The label of the rule that decides, as metrics and logs name it; `null` where it is not known.
     rule: Option<&'static str>,
     /// What changes, or why not.
@@ -73,7 +73,7 @@ struct Row {
 /// What would become of a Job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Outcome {
+enum WouldBe {
     Created,
     Replaced,
     /// The stored Job stays, with what may be changed in it.
@@ -98,7 +98,7 @@ pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         Output::Json => json_line(&explanation),
     };
     super::print(text.as_bytes())?;
-    let refused = explanation.jobs.iter().any(|job| job.outcome == Outcome::Refused);
+    let refused = explanation.jobs.iter().any(|job| job.outcome == WouldBe::Refused);
     Ok(if refused { ExitCode::from(DENIED) } else { ExitCode::SUCCESS })
 }
 
@@ -125,8 +125,8 @@ fn offline(args: &ExplainArgs, jobs: &[Value]) -> anyhow::Result<Explanation> {
         let in_namespace = namespace.unwrap_or_default();
         let request = super::request(Operation::Create, in_namespace, job.clone(), None);
         let decision = decide(&request, &policy, &Context::default());
-        let outcome = if decision.is_allowed() { Outcome::Created } else { Outcome::Refused };
-        Row {
+        let outcome = if decision.is_allowed() { WouldBe::Created } else { WouldBe::Refused };
+        ExplainedJob {
             namespace: namespace.map(str::to_owned),
             name: job_name(job).to_owned(),
             outcome,
@@ -284,25 +284,25 @@ fn row(
     stored: Option<&Value>,
     answer: &ApiAnswer,
     decision: Option<Decision>,
-) -> Row {
+) -> ExplainedJob {
     let marker = Job::new(&answer.body).annotation(keys::REPLACING);
     let outcome = match stored {
-        _ if !answer.is_success() => Outcome::Refused,
-        None => Outcome::Created,
-        Some(_) if marker.is_some() => Outcome::Replaced,
-        Some(stored) if is_same(stored, &answer.body) => Outcome::Unchanged,
-        Some(_) => Outcome::Updated,
+        _ if !answer.is_success() => WouldBe::Refused,
+        None => WouldBe::Created,
+        Some(_) if marker.is_some() => WouldBe::Replaced,
+        Some(stored) if is_same(stored, &answer.body) => WouldBe::Unchanged,
+        Some(_) => WouldBe::Updated,
     };
     // The API server has the last word: it knows rights, other admission, and the policy of this moment.
     let decision = decision.filter(|decision| agrees(decision, outcome));
     let because = match (outcome, marker, &decision) {
-        (Outcome::Refused, ..) => answer.message(),
+        (WouldBe::Refused, ..) => answer.message(),
         (_, Some(marker), _) => marker.to_owned(),
         (_, None, Some(decision)) => because(decision),
         (_, None, None) => "The API server accepts it.".to_owned(),
     };
     let warnings = answer.warnings.iter().map(|header| warning(header)).collect();
-    Row {
+    ExplainedJob {
         namespace: Some(namespace.to_owned()),
         name: job_name(job).to_owned(),
         outcome,
@@ -313,18 +313,18 @@ fn row(
 }
 
 /// Whether the decision made here can be the one that the API server was told.
-fn agrees(decision: &Decision, outcome: Outcome) -> bool {
+fn agrees(decision: &Decision, outcome: WouldBe) -> bool {
     match &decision.verdict {
-        Verdict::Replace(_) => outcome == Outcome::Replaced,
-        Verdict::Deny(_) => outcome == Outcome::Refused,
-        Verdict::Admit if outcome == Outcome::Refused => {
+        Verdict::Replace(_) => outcome == WouldBe::Replaced,
+        Verdict::Deny(_) => outcome == WouldBe::Refused,
+        Verdict::Admit if outcome == WouldBe::Refused => {
             decision.reason.is_left_alone()
                 || matches!(
                     decision.reason,
                     Reason::NotOptedIn | Reason::Ignored | Reason::Reported
                 )
         }
-        Verdict::Admit => outcome != Outcome::Replaced,
+        Verdict::Admit => outcome != WouldBe::Replaced,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::replacement::Record;
 #[serde(rename_all = "camelCase")]
 pub struct JobRun {
     /// Where it stands.
-    pub state: State,
+    pub state: RunState,
     /// Why it failed: `BackoffLimitExceeded: Job has reached the specified backoff limit`.
     pub failure: Option<String>,
     /// Pods that are pending or run.
@@ -34,7 +34,7 @@ pub struct JobRun {
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum State {
+pub enum RunState {
     /// It has succeeded.
     Complete,
     /// It has failed.
@@ -64,17 +64,17 @@ impl JobRun {
         };
         let failure = condition("Failed");
         let state = if condition("Complete").is_some() {
-            State::Complete
+            RunState::Complete
         } else if failure.is_some() {
-            State::Failed
+            RunState::Failed
         } else if Record::of(Job::new(job)).is_some() {
-            State::Dormant
+            RunState::Dormant
         } else if Job::new(job).is_suspended() {
-            State::Suspended
+            RunState::Suspended
         } else if count("active") > 0 {
-            State::Running
+            RunState::Running
         } else {
-            State::Waiting
+            RunState::Waiting
         };
         let text = |field| {
             let text = failure.and_then(|one| one.get(field)).and_then(Value::as_str);
@@ -98,7 +98,7 @@ impl JobRun {
 
     /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
-        matches!(self.state, State::Complete | State::Failed)
+        matches!(self.state, RunState::Complete | RunState::Failed)
     }
 
     /// Its Pods in words: `0/1 done, 1 active`.

@@ -19,7 +19,7 @@ use crate::doctor::checks::span;
 use crate::doctor::finding::plural;
 use crate::kubernetes::items;
 use crate::reason::Reason;
-use crate::reported::{Expected, Row, Sum, audit, events};
+use crate::reported::{Expected, ReportRow, Sum, audit, events};
 use crate::review::requester;
 
 /// The flags of `rejob report`.
@@ -43,15 +43,15 @@ pub struct ReportArgs {
 /// Where the reports come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Source {
+enum ReportSource {
     Events,
     Audit,
 }
 
 #[derive(Debug, Serialize)]
-struct Document<'a> {
-    source: Source,
-    rows: Vec<&'a Row>,
+struct ReportDocument<'a> {
+    source: ReportSource,
+    rows: Vec<&'a ReportRow>,
     summary: Summary,
     /// What could not be read.
     unknown: &'a [String],
@@ -102,17 +102,17 @@ pub async fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
             bail!("{}{way_out}", plain(&answer.message()));
         }
         items(answer.body).iter().filter_map(events::read).for_each(|reported| sum.add(reported));
-        Source::Events
+        ReportSource::Events
     } else {
         let mut seen = BTreeSet::new();
         for file in &args.files {
             unknown.extend(add_log(file, args.namespace.as_deref(), &mut seen, &mut sum)?);
         }
-        Source::Audit
+        ReportSource::Audit
     };
     let text = match args.output {
         Output::Text => text(source, &sum, &unknown, Timestamp::now()),
-        Output::Json => json_line(&Document {
+        Output::Json => json_line(&ReportDocument {
             source,
             rows: sum.rows().collect(),
             summary: Summary::of(&sum),
@@ -162,7 +162,7 @@ fn add_log(
     }))
 }
 
-fn text(source: Source, sum: &Sum, unknown: &[String], now: Timestamp) -> String {
+fn text(source: ReportSource, sum: &Sum, unknown: &[String], now: Timestamp) -> String {
     let mut text = String::new();
     if sum.jobs() == 0 {
         text.push_str(nothing(source));
@@ -176,16 +176,16 @@ fn text(source: Source, sum: &Sum, unknown: &[String], now: Timestamp) -> String
     text
 }
 
-fn nothing(source: Source) -> &'static str {
+fn nothing(source: ReportSource) -> &'static str {
     match source {
-        Source::Events => {
+        ReportSource::Events => {
             "\
 nothing was reported: no Event says so, and Kubernetes keeps Events for an hour by default
 is a namespace under onChange: Report? rejob status --all-namespaces
 the audit log has a longer time, and dry runs, after which Flux stops: rejob report AUDIT_LOG
 "
         }
-        Source::Audit => {
+        ReportSource::Audit => {
             "\
 nothing was reported in this audit log
 is a namespace under onChange: Report? rejob status --all-namespaces
@@ -195,13 +195,13 @@ does the audit policy log update and patch of jobs.batch, at level Metadata or a
     }
 }
 
-fn rows(source: Source, sum: &Sum, now: Timestamp) -> Vec<Vec<String>> {
+fn rows(source: ReportSource, sum: &Sum, now: Timestamp) -> Vec<Vec<String>> {
     let ago =
         |time: Timestamp| format!("{} ago", span((now.as_second() - time.as_second()).max(0)));
     let mut header = vec!["OUTCOME", "NAMESPACE", "JOB"];
     header.extend(match source {
-        Source::Events => &["CHANGES"][..],
-        Source::Audit => &["REQUESTS", "DRY RUNS"],
+        ReportSource::Events => &["CHANGES"][..],
+        ReportSource::Audit => &["REQUESTS", "DRY RUNS"],
     });
     header.extend(["FIRST", "LAST", "BY", "BECAUSE"]);
     let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
@@ -210,7 +210,7 @@ fn rows(source: Source, sum: &Sum, now: Timestamp) -> Vec<Vec<String>> {
         let mut cells =
             vec![key.expected.label().to_owned(), key.namespace.clone(), key.job.clone()];
         cells.push(row.requests.to_string());
-        cells.extend((source == Source::Audit).then(|| row.dry_runs.to_string()));
+        cells.extend((source == ReportSource::Audit).then(|| row.dry_runs.to_string()));
         cells.extend([
             ago(row.first),
             ago(row.last),
@@ -222,8 +222,8 @@ fn rows(source: Source, sum: &Sum, now: Timestamp) -> Vec<Vec<String>> {
     rows
 }
 
-fn because(row: &Row) -> String {
-    let Row { changed, refusal, .. } = row;
+fn because(row: &ReportRow) -> String {
+    let ReportRow { changed, refusal, .. } = row;
     match (refusal, row.key.why_not.as_deref().and_then(Reason::from_label)) {
         (Some(refusal), _) => refusal.clone(),
         (None, Some(Reason::BeingDeletedWait)) => format!("until it is gone: {changed}"),
@@ -233,14 +233,14 @@ fn because(row: &Row) -> String {
 }
 
 /// The summary line.
-fn describe(source: Source, sum: &Sum) -> String {
+fn describe(source: ReportSource, sum: &Sum) -> String {
     let Summary { jobs, requests, dry_runs, refused, unchecked, waits, replaced, unchanged } =
         Summary::of(sum);
     let jobs = plural(jobs, "Job");
     let mut text = match source {
         // An Event tells a change once, however often the client asks again.
-        Source::Events => format!("{jobs}, {}", plural(requests, "change")),
-        Source::Audit => {
+        ReportSource::Events => format!("{jobs}, {}", plural(requests, "change")),
+        ReportSource::Audit => {
             format!("{jobs}, {} and {}", plural(requests, "request"), plural(dry_runs, "dry run"))
         }
     };
@@ -260,7 +260,7 @@ fn describe(source: Source, sum: &Sum) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reported::{Key, Reported};
+    use crate::reported::{ReportKey, Reported};
 
     fn sum() -> Sum {
         let mut sum = Sum::default();
@@ -271,7 +271,7 @@ mod tests {
             (Some("rights_denied"), Some("user \"anna\" may not delete jobs"), false),
         ] {
             sum.add(Reported {
-                key: Key {
+                key: ReportKey {
                     expected: Expected::of(why_not),
                     namespace: "batch".into(),
                     job: "nightly".into(),
@@ -301,15 +301,15 @@ replaced   batch       nightly   1          1          90 s ago   90 s ago   ann
 1 Job, 3 requests and 1 dry run: 1 would have been refused, 1 would have waited, 2 would have replaced a Job
 not known: 2 lines
 ";
-        assert_eq!(text(Source::Audit, &sum(), &unknown, now), expected);
-        let events = text(Source::Events, &sum(), &[], now);
+        assert_eq!(text(ReportSource::Audit, &sum(), &unknown, now), expected);
+        let events = text(ReportSource::Events, &sum(), &[], now);
         assert!(events.contains("CHANGES") && !events.contains("DRY RUNS"), "{events}");
         assert!(events.contains("1 Job, 3 changes: 1 would have been refused"), "{events}");
     }
 
     #[test]
     fn where_nothing_was_reported_it_says_where_to_look() {
-        for source in [Source::Events, Source::Audit] {
+        for source in [ReportSource::Events, ReportSource::Audit] {
             let text = text(source, &Sum::default(), &[], Timestamp::UNIX_EPOCH);
             assert!(text.starts_with("nothing was reported"), "{text}");
             assert!(text.contains("rejob status --all-namespaces"), "{text}");

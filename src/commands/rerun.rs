@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{ClusterArg, NamespaceArg, UserConnection};
-use super::job_run::{JobRun, State};
+use super::job_run::{JobRun, RunState};
 use super::{plain, warning};
 use crate::decide::{self, SAME_USER_WARNING, decide};
 use crate::job::{Job, keys};
@@ -108,7 +108,7 @@ pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
     }
     let logs = if args.logs { Some(Logs::new(&connection, &namespace, uid)?) } else { None };
     let run = follow(&connection, &path, uid, logs).await?;
-    if run.state == State::Failed {
+    if run.state == RunState::Failed {
         match run.failure {
             Some(why) => bail!("job {name} failed: {}", plain(&why)),
             None => bail!("job {name} failed"),
@@ -194,7 +194,7 @@ async fn follow(
     uid: &str,
     mut logs: Option<Logs>,
 ) -> anyhow::Result<JobRun> {
-    let mut line = Progress::new(logs.is_none());
+    let mut line = ProgressLine::new(logs.is_none());
     let mut failures = 0;
     loop {
         let job = match connection.get(path).await {
@@ -228,12 +228,12 @@ async fn follow(
 }
 
 /// The line about a run on standard error: rewritten in place on a terminal, else one for each change.
-struct Progress {
+struct ProgressLine {
     in_place: bool,
     last: String,
 }
 
-impl Progress {
+impl ProgressLine {
     fn new(alone: bool) -> Self {
         Self { in_place: alone && std::io::stderr().is_terminal(), last: String::new() }
     }

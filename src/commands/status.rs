@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::connection::{ClusterArg, NamespaceArg, UserConnection};
-use super::job_run::{JobRun, State};
+use super::job_run::{JobRun, RunState};
 use super::text_at;
 use super::{Output, json_line, plain, table};
 use crate::doctor::checks::span;
@@ -39,7 +39,7 @@ pub struct StatusArgs {
 #[derive(Debug, Serialize)]
 struct Status {
     namespaces: Vec<Namespace>,
-    jobs: Vec<Row>,
+    jobs: Vec<JobStatus>,
     /// What could not be found out, and why.
     unknown: Vec<String>,
 }
@@ -55,7 +55,7 @@ struct Namespace {
 }
 
 #[derive(Debug, Serialize)]
-struct Row {
+struct JobStatus {
     namespace: String,
     name: String,
     run: JobRun,
@@ -122,8 +122,8 @@ async fn look(connection: &UserConnection, namespace: Option<&str>) -> anyhow::R
             (Job::new(value), text_at(value, "/metadata/namespace").unwrap_or_default());
         let run = JobRun::of(value);
         // One that was left behind is shown wherever it is.
-        if is_shown(&job, namespace) || run.state == State::Dormant {
-            rows.push(Row {
+        if is_shown(&job, namespace) || run.state == RunState::Dormant {
+            rows.push(JobStatus {
                 namespace: namespace.to_owned(),
                 name: job.name().unwrap_or_default().to_owned(),
                 run,
@@ -190,7 +190,7 @@ fn text(status: &Status, now: Timestamp) -> String {
         vec![header(&["NAMESPACE", "POLICY", "ON CHANGE", "WHILE RUNNING", "JOBS", "DORMANT"])];
     for namespace in &status.namespaces {
         let here = status.jobs.iter().filter(|job| job.namespace == namespace.name);
-        let dormant = here.clone().filter(|job| job.run.state == State::Dormant).count();
+        let dormant = here.clone().filter(|job| job.run.state == RunState::Dormant).count();
         rows.push(vec![
             namespace.name.clone(),
             namespace.policy.clone().unwrap_or_else(dash),
@@ -229,7 +229,7 @@ fn text(status: &Status, now: Timestamp) -> String {
     {
         hints.push(format!("namespace {name} does not opt in: kubectl label namespace {name} {POLICY_LABEL}=replace"));
     }
-    if status.jobs.iter().any(|job| job.run.state == State::Dormant) {
+    if status.jobs.iter().any(|job| job.run.state == RunState::Dormant) {
         hints.push("a dormant Job is being replaced, or was left behind: rejob doctor".to_owned());
     }
     hints.extend(status.unknown.iter().map(|what| format!("not known: {what}")));

@@ -7,7 +7,7 @@ use std::io::{self, BufRead};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::{Expected, Key, Reported};
+use super::{Expected, ReportKey, Reported};
 use crate::reason::Reason;
 
 /// What was in a log.
@@ -117,7 +117,7 @@ impl Event {
         let why_not = told("why-not");
         let user = self.impersonated_user.as_ref().or(self.user.as_ref());
         Some(Reported {
-            key: Key {
+            key: ReportKey {
                 expected: Expected::of(why_not.as_deref()),
                 namespace: namespace.clone(),
                 job: name.clone(),

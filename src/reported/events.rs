@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Expected, Key, Reported};
+use super::{Expected, ReportKey, Reported};
 use crate::kubernetes::job_events_path;
 
 /// The path of the list of these Events, in one namespace or in all.
@@ -18,7 +18,7 @@ pub fn read(event: &Value) -> Option<Reported> {
     let (user, manager) = (annotation("rejob.dev/user")?, annotation("rejob.dev/manager")?);
     let why_not = given("rejob.dev/why-not");
     Some(Reported {
-        key: Key {
+        key: ReportKey {
             expected: Expected::of(why_not.as_deref()),
             namespace: text("/involvedObject/namespace").to_owned(),
             job: text("/involvedObject/name").to_owned(),

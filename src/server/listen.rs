@@ -63,7 +63,7 @@ const WARNING_PAUSE: Duration = Duration::from_mins(1);
 
 /// The place of a connection; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     /// Whether the connection is over the limit: then the client gets a refusal and nothing else.
     pub over: bool,
     _permit: OwnedSemaphorePermit,
@@ -75,7 +75,7 @@ pub(super) async fn accept<F>(
     listener: TcpListener,
     max: usize,
     drain: Drain,
-    serve: impl Fn(TcpStream, Place) -> F,
+    serve: impl Fn(TcpStream, ConnectionPlace) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -97,8 +97,8 @@ pub(super) async fn accept<F>(
                 // Answers are one write each; waiting to fill a segment only adds delay.
                 let _ = stream.set_nodelay(true);
                 let place = match Arc::clone(&served).try_acquire_owned() {
-                    Ok(permit) => Place { over: false, _permit: permit },
-                    Err(_) => Place { over: true, _permit: spare },
+                    Ok(permit) => ConnectionPlace { over: false, _permit: permit },
+                    Err(_) => ConnectionPlace { over: true, _permit: spare },
                 };
                 if place.over && warned.is_none_or(|last| last.elapsed() >= WARNING_PAUSE) {
                     warned = Some(Instant::now());
