@@ -62,7 +62,7 @@ pub enum Naming {
     TemplateHash,
 }
 
-/// How long Wait may hold a deploy, in seconds: 1 to 3600, 60 by default (`waitSeconds`).
+/// How long a deploy may wait under Wait, in seconds: 1 to 3600, 60 by default (`waitSeconds`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 pub struct WaitSeconds(u32);
@@ -179,7 +179,7 @@ pub struct Policy {
     pub on_change: OnChange,
     /// What happens while the old Job works.
     pub while_running: WhileRunning,
-    /// How long a deploy may have to wait under Wait, in seconds.
+    /// How long a deploy may wait under Wait, in seconds.
     pub wait_seconds: WaitSeconds,
     /// How a created Job is named.
     pub naming: Naming,

@@ -57,7 +57,7 @@ pub const KNOBS: &[Knob] = &[
         annotation: "rejob.dev/while-running",
         values: Values::OneOf(&["Wait", "Replace", "Deny"]),
         effects: &[
-            "What happens if the old Job works: [hold the client](waiting.md), replace at once, or refuse",
+            "What happens if the old Job works: [tell the client to wait](waiting.md), replace at once, or refuse",
         ],
         set: |policy, value| put(&mut policy.while_running, value),
     },
@@ -65,7 +65,7 @@ pub const KNOBS: &[Knob] = &[
         name: "waitSeconds",
         annotation: "rejob.dev/wait-seconds",
         values: Values::Number { least: WaitSeconds::MIN, greatest: WaitSeconds::MAX },
-        effects: &["How long Wait holds a deploy"],
+        effects: &["How long a deploy may wait under Wait"],
         set: |policy, value| put(&mut policy.wait_seconds, value),
     },
     Knob {
