@@ -1,6 +1,6 @@
 {{/*
 The CEL conditions for what is left alone. Each condition is true when rejob is to be called; the server applies the
-same rules again. No expression may fail on any Job: with failurePolicy Fail an error refuses it.
+same rules again (crates/core/src/decide/left_alone.rs). No expression may fail on any Job: with failurePolicy Fail an error refuses it.
 
 An object that has the label or annotation rejob.dev/dormant, before or after the change, is never
 left out because of other fields: rejob has to remove a forged dormant mark.

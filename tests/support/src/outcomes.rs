@@ -58,7 +58,7 @@ test compares this page; `UPDATE_DOCS=1 cargo test --test cluster matrix` writes
 
 - *new run*: exit status 0, the Job has a new uid and the new template, and its Pod is started.
 - *no run*: exit status 0, and nothing runs again.
-- *waits, new run*: the client waits by itself while the old Job works, then as *new run*.
+- *waits, new run*: the client waits automatically while the old Job works, then as *new run*.
 - *429, then new run*: the same for a request without a client's retries: 429 with `Retry-After`,
   and the request sent again after the old Job has finished is a new run.
 - *shows the change*: the dry run's answer says which field would change from what to what.

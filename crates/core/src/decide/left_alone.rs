@@ -1,5 +1,6 @@
-//! Who is left alone: each for a reason of its own. As much of it as possible also stands in the
-//! webhook configuration as CEL `matchConditions`, so that the API server does not even call.
+//! Who is left alone: each for a reason of its own. As many of these rules as possible are also CEL
+//! `matchConditions` of the webhook configuration, so that the API server does not even call:
+//! `charts/rejob/templates/_conditions.tpl`.
 
 use crate::job::{Job, keys};
 use crate::reason::Reason;
