@@ -15,7 +15,7 @@ pub const BOM: &str = "\u{feff}";
 
 /// Why a document is not written.
 const UNWRITABLE: &str = "the changed document would read as another one because of what stands \
-    before and after its content: end each line with a newline alone, and take the comments out";
+    before and after its content: end each line with a newline alone, and remove the comments";
 
 /// A document of a stream.
 #[derive(Debug, Clone)]

@@ -24,7 +24,7 @@ fn a_capability_to_do_anything_goes_with_no_limit_of_privileges() {
     for name in ["SYS_ADMIN", "CAP_SYS_ADMIN"] {
         refused(
             &format!("securityContext: {{capabilities: {{add: [{name}]}}}}"),
-            &[&format!("securityContext.capabilities.add has {name}"), "take it out"],
+            &[&format!("securityContext.capabilities.add has {name}"), "remove it"],
         );
     }
     renders("securityContext: {capabilities: {add: [NET_BIND_SERVICE]}}");

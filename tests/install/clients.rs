@@ -71,7 +71,7 @@ fn replaced(plane: &ControlPlane, team: &Namespace, name: &str, old: &str) {
 
 /// A Job as a replacement leaves it behind that was cut off: dormant, with the record.
 pub fn left_dormant(plane: &ControlPlane) -> Namespace {
-    // Made before the namespace opts in: rejob would take the mark out again.
+    // Made before the namespace opts in: rejob would remove the mark again.
     let team = plane.namespace("team", &[]);
     team.create_job(&manifest::left_dormant("cut-off")).ok();
     let label = json!({ "metadata": { "labels": { "rejob.dev/policy": "replace" } } });

@@ -29,7 +29,7 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- end -}}
 {{- range $v.rbac.namespaces -}}
 {{- if or (eq . "kube-system") (eq . $.Release.Namespace) (has . $v.webhook.excludedNamespaces) -}}
-{{- fail (printf "rbac.namespaces lists %s, which can never opt in: take it out" .) -}}
+{{- fail (printf "rbac.namespaces lists %s, which can never opt in: remove it" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

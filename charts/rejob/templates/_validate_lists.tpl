@@ -9,7 +9,7 @@
 {{- include "rejob.validate.arguments" $v.server.extraArgs -}}
 {{- include "rejob.validate.variables" $v.server.extraEnv -}}
 {{- if hasKey $v.podAnnotations "checksum/policies" -}}
-{{- fail "podAnnotations has checksum/policies, which the chart sets itself: take it out" -}}
+{{- fail "podAnnotations has checksum/policies, which the chart sets itself: remove it" -}}
 {{- end -}}
 {{- end }}
 
@@ -21,7 +21,7 @@
 {{- fail (printf "%s has the key %s with the operator %s and no values: list values, or use Exists or DoesNotExist" $where .key .operator) -}}
 {{- end -}}
 {{- if and (has .operator (list "Exists" "DoesNotExist")) .values -}}
-{{- fail (printf "%s has the key %s with the operator %s and values: take the values out, or use In or NotIn" $where .key .operator) -}}
+{{- fail (printf "%s has the key %s with the operator %s and values: remove the values, or use In or NotIn" $where .key .operator) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -83,7 +83,7 @@
 {{- $inside = and (ge $beyond 0) (lt $beyond (include "rejob.addresses" (last $block) | int64)) -}}
 {{- end -}}
 {{- if not $inside -}}
-{{- fail (printf "%s has the block %s without %s, which is no part of it: take it out" $where $cidr .) -}}
+{{- fail (printf "%s has the block %s without %s, which is no part of it: remove it" $where $cidr .) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -95,10 +95,10 @@
 {{- fail (printf "%s and an operator that is not Exists: name the key, or set the operator to Exists to tolerate every taint" $what) -}}
 {{- end -}}
 {{- if and (eq (default "" .operator) "Exists") .value -}}
-{{- fail (printf "%s, the operator Exists and a value: take the value out, or set the operator to Equal" $what) -}}
+{{- fail (printf "%s, the operator Exists and a value: remove the value, or set the operator to Equal" $what) -}}
 {{- end -}}
 {{- if and (hasKey . "tolerationSeconds") (ne (default "" .effect) "NoExecute") -}}
-{{- fail (printf "%s and tolerationSeconds, which go with the effect NoExecute only: set the effect, or take them out" $what) -}}
+{{- fail (printf "%s and tolerationSeconds, which go with the effect NoExecute only: set the effect, or remove them" $what) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
@@ -160,7 +160,7 @@ ca-life cert-life drain-grace handshake-timeout header-timeout idle-timeout kube
 {{- $seen := list -}}
 {{- range . -}}
 {{- if eq .name "POD_NAMESPACE" -}}
-{{- fail "server.extraEnv has POD_NAMESPACE, which the chart sets itself: take it out" -}}
+{{- fail "server.extraEnv has POD_NAMESPACE, which the chart sets itself: remove it" -}}
 {{- end -}}
 {{- if hasPrefix "REJOB_" .name -}}
 {{- $name := .name -}}

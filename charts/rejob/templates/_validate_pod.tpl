@@ -18,7 +18,7 @@
 {{- if and (hasKey .Values.securityContext "allowPrivilegeEscalation") (not .Values.securityContext.allowPrivilegeEscalation) -}}
 {{- range list "SYS_ADMIN" "CAP_SYS_ADMIN" -}}
 {{- if has . (default list $capabilities.add) -}}
-{{- fail (printf "securityContext.capabilities.add has %s, which does not go with allowPrivilegeEscalation: false: take it out, since rejob needs no capability" .) -}}
+{{- fail (printf "securityContext.capabilities.add has %s, which does not go with allowPrivilegeEscalation: false: remove it, since rejob needs no capability" .) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -32,7 +32,7 @@
 {{- fail (printf "%s.%s has the type Localhost and no localhostProfile: name the profile of the node" $context $kind) -}}
 {{- end -}}
 {{- if and (ne .type "Localhost") .localhostProfile -}}
-{{- fail (printf "%s.%s has a localhostProfile and the type %s: set the type to Localhost, or take the profile out" $context $kind .type) -}}
+{{- fail (printf "%s.%s has a localhostProfile and the type %s: set the type to Localhost, or remove the profile" $context $kind .type) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -122,7 +122,7 @@ fn an_entry_for_all_namespaces() {
 fn a_dormant_job_that_nobody_releases() {
     let turn = turn();
     let (_release, rejob) = installed(&turn);
-    // Where the namespace opts in, rejob itself would take the label out again.
+    // Where the namespace opts in, rejob itself would remove the label again.
     let namespace = rejob.unlabeled_namespace();
     let mut left = job("nightly", "app:1");
     let record = json!({

@@ -221,7 +221,7 @@ fn kubectl_replace_of_what_kubectl_get_shows_is_refused_until_the_uid_is_taken_o
         (!said.stderr.contains("the object has been modified")).then_some(said)
     });
     refused.warns("job nightly cannot be replaced by a manifest with a metadata.uid");
-    refused.warns("take metadata.uid and metadata.resourceVersion out and send it again");
+    refused.warns("remove metadata.uid and metadata.resourceVersion and send it again");
     assert!(rejob.metrics().contains("reason=\"uid_denied\""));
     assert_eq!((place.uid(), image(&place.job())), (uid, "app:1"));
     super::deploy::assert_unmarked(&place.job());

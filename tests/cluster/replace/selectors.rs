@@ -140,7 +140,7 @@ fn an_apply_with_the_uid_that_was_read_is_told_to_leave_it_out() {
         }
         assert_eq!(answer.status, 409, "{}", answer.body);
         assert!(answer.message().contains("uid mismatch"), "{}", answer.body);
-        let told = |warning: &String| warning.contains("take metadata.uid out");
+        let told = |warning: &String| warning.contains("remove metadata.uid from");
         assert!(answer.warnings.iter().any(told), "{:?}", answer.warnings);
         let again = apply(&place, query, &with_image(sent_without(sent, fields), "app:2"));
         assert_eq!(again.status, 201, "{}", again.body);

@@ -50,7 +50,7 @@ pub(super) fn decide(
         if plan.was_read_back {
             // Whether it names the uid, too, is not to be seen; the API server then creates nothing.
             warnings.add(format!(
-                "job {name}: where this apply fails, take metadata.uid out of the manifest, and apply it again"
+                "job {name}: if this apply fails, remove metadata.uid from the manifest and apply it again"
             ));
         }
     }
@@ -132,7 +132,7 @@ fn uid_denied(name: &str) -> Decision {
         Reason::UidDenied,
         format!(
             "job {name} cannot be replaced by a manifest with a metadata.uid, which is the old \
-             Job's; take metadata.uid and metadata.resourceVersion out and send it again"
+             Job's; remove metadata.uid and metadata.resourceVersion and send it again"
         ),
     )
 }

@@ -2,7 +2,7 @@
 //! speaks before anything is deleted, and the API server itself checks the user's rights.
 //!
 //! The dormant form is tried in rejob's own name, as it is created: in anybody else's, rejob's own
-//! webhook takes the marks out of it.
+//! webhook removes the marks from it.
 
 use crate::reason::Reason;
 

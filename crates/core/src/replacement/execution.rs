@@ -367,7 +367,7 @@ fn out_of_time(plan: &Plan) -> State {
 /// What to do about a refusal of the API server's that does not say it.
 fn way_out(message: &str) -> &'static str {
     if message.contains("auto-generated") {
-        "; take spec.selector out of the manifest, or set manualSelector: true"
+        "; remove spec.selector from the manifest, or set manualSelector: true"
     } else {
         ""
     }
