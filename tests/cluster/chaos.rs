@@ -1,9 +1,9 @@
 //! Chaos: writers of all kinds deploy Jobs while everything around rejob fails, and what happened is
 //! checked afterwards against what rejob promises (docs/design/protocol.md).
 //!
-//! All choices follow from one seed, which is printed: `REJOB_CHAOS_SEED` gives it, and
-//! `REJOB_CHAOS_COMMANDS` the number of commands. When a process is scheduled is not in the seed's hand, so a
-//! seed that failed makes the same commands and troubles again, not the same interleaving.
+//! All choices of a run follow from its seed. `REJOB_CHAOS_SEED` gives the first one, `REJOB_CHAOS_RUNS` how
+//! many follow, and `REJOB_CHAOS_COMMANDS` the commands of each. When a process is scheduled is not in the
+//! seed's hand, so a seed that failed makes the same commands and troubles again, not the same interleaving.
 
 mod checker;
 mod history;
@@ -16,28 +16,32 @@ mod writers;
 
 use std::env;
 use std::fs;
+use std::ops::{AddAssign, Range};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use support::hook::{self, Hook};
 use support::plane::{ControlPlane, Options};
 use support::wait;
 
-use history::{JobHistory, Pod};
+use history::{Event, JobHistory, Pod, Seen};
 use random::Random;
 use site::Site;
 use writers::{DEPLOYS, JOB, Target, Writer};
 
 /// Jobs with one client each, and the clients of one more, which they share.
-const JOBS: u64 = 6;
-const SHARING: u64 = 3;
+const JOBS: u64 = 3;
+const SHARING: u64 = 2;
 /// One trouble follows the other after so many answers.
-const ANSWERS_PER_TROUBLE: u64 = 5;
-/// The commands of a run that is a test among others.
-const COMMANDS: u64 = 90;
+const ANSWERS_PER_TROUBLE: u64 = 4;
+/// Runs among the other tests.
+const RUNS: u64 = 12;
+/// The commands of a run.
+const COMMANDS: u64 = 25;
+/// So many runs share a control plane, which grows slow with what they leave.
+const RUNS_OF_A_CONTROL_PLANE: usize = 50;
 
 /// A number from the environment.
 fn setting(name: &str, default: u64) -> u64 {
@@ -45,46 +49,84 @@ fn setting(name: &str, default: u64) -> u64 {
     text.parse().unwrap_or_else(|_| panic!("{name}={text}: give a whole number"))
 }
 
+/// How much happened.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    commands: u64,
+    answers: u64,
+    troubles: usize,
+    pods: usize,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.commands += more.commands;
+        self.answers += more.answers;
+        self.troubles += more.troubles;
+        self.pods += more.pods;
+    }
+}
+
+impl std::fmt::Display for Counts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { commands, answers, troubles, pods } = self;
+        write!(f, "{commands} commands, {answers} answers, {troubles} troubles, {pods} Pods")
+    }
+}
+
 #[test]
-#[ignore = "a run takes minutes: just chaos"]
 fn promises_hold_in_chaos() {
-    let seed = setting("REJOB_CHAOS_SEED", 1);
+    let first = setting("REJOB_CHAOS_SEED", 1);
+    let runs = setting("REJOB_CHAOS_RUNS", RUNS);
     let commands = setting("REJOB_CHAOS_COMMANDS", COMMANDS);
-    println!("chaos: REJOB_CHAOS_SEED={seed} REJOB_CHAOS_COMMANDS={commands}");
-    let options = Options { audit: true, ..Options::default() };
-    let plane = ControlPlane::start(&options);
+    let seeds: Range<u64> = first..first + runs;
+    let seeds: Vec<_> = seeds.collect();
+    let mut all = Counts::default();
+    for seeds in seeds.chunks(RUNS_OF_A_CONTROL_PLANE) {
+        let plane = ControlPlane::start(&Options { audit: true, ..Options::default() });
+        let mut site = Site::start(&plane, 3);
+        for &seed in seeds {
+            let begun = Instant::now();
+            let counts = run(&mut site, seed, commands);
+            println!("seed {seed}: {counts}, {:.1} s", begun.elapsed().as_secs_f64());
+            all += counts;
+        }
+    }
+    println!("{runs} runs from seed {first} on: {all}");
+}
+
+/// One run, in namespaces of its own; panics when a promise is broken.
+fn run(site: &mut Site<'_>, seed: u64, commands: u64) -> Counts {
     // Both promise the same.
-    let failure_policy = if seed.is_multiple_of(2) { "Ignore" } else { "Fail" };
-    let mut site = Site::start(&plane, 3, failure_policy);
-    let targets: Vec<_> = (0..=JOBS).map(|n| target(&site, n == JOBS)).collect();
-    let hooked = &targets[0].seen[0];
-    let hook = hook::Options {
-        operations: &["CREATE"],
-        rewrite: troubles::stamp,
-        takes: troubles::takes,
-        failure_policy: "Ignore",
-        ..hook::Options::default()
-    };
-    let _hook = Hook::in_namespace(&plane, hooked, &hook);
+    site.begin_run(if seed.is_multiple_of(2) { "Ignore" } else { "Fail" });
+    let targets: Vec<_> = (0..=JOBS).map(|n| target(site, n)).collect();
     let answers = Answers::default();
     let over = AtomicBool::new(false);
     let troubles = std::thread::scope(|scope| {
         let _over = Over(&over);
         scope.spawn(|| kubelet::run(&targets, Random::part(seed, 1000), &over));
-        let troubles = run(&mut site, &targets, &answers, seed, commands);
-        settle(&mut site, &targets, seed);
+        let troubles = work(site, &targets, &answers, seed, commands);
+        troubles::end(site);
+        settle(&targets, seed);
         troubles
     });
-    let histories: Vec<_> = targets.into_iter().map(|t| t.history.into_inner().unwrap()).collect();
+    let audit = site.more_of_the_audit_log();
+    let histories: Vec<_> = targets
+        .into_iter()
+        .map(|target| {
+            let pods = pods(&audit, target.seen[0].name());
+            JobHistory { pods, ..target.history.into_inner().unwrap() }
+        })
+        .collect();
     let found: Vec<_> = histories.iter().flat_map(checker::violations).collect();
-    let told: usize = histories.iter().map(|history| history.events.len()).sum();
-    let pods: usize = histories.iter().map(|history| history.pods.len()).sum();
+    if !found.is_empty() {
+        let file = site.plane.dir().join("chaos-history.txt");
+        fs::write(&file, format!("{troubles:#?}\n{histories:#?}\n")).unwrap();
+        panic!("seed {seed}, history in {}:\n{}", file.display(), found.join("\n"));
+    }
+    let pods = histories.iter().map(|history| history.pods.len()).sum();
     let answers = answers.count.load(SeqCst);
-    println!("{commands} commands, {answers} answers, {} troubles, {pods} Pods", troubles.len());
-    let file = plane.dir().join("chaos-history.txt");
-    fs::write(&file, format!("{troubles:#?}\n{histories:#?}\n")).unwrap();
-    let file = file.display();
-    assert!(found.is_empty(), "seed {seed}, {told} events in {file}:\n{}", found.join("\n"));
+    Counts { commands, answers, troubles: troubles.len(), pods }
 }
 
 /// Says that it is over, also when the test fails.
@@ -125,8 +167,11 @@ impl Answers {
     }
 }
 
-fn target(site: &Site<'_>, shared: bool) -> Target {
-    let namespace = site.namespace();
+/// The namespaces of a run: of the first one's Job another webhook changes the template, the last one's
+/// has several clients.
+fn target(site: &Site<'_>, number: u64) -> Target {
+    let namespace = site.namespace(number == 0);
+    let shared = number == JOBS;
     let job = format!("{}{}", namespace.name(), if shared { " (shared)" } else { "" });
     let seen = site.admins.iter().map(|admin| namespace.seen_by(admin.clone())).collect();
     let history = JobHistory { job, shared, ..JobHistory::default() };
@@ -134,7 +179,7 @@ fn target(site: &Site<'_>, shared: bool) -> Target {
 }
 
 /// The commands, and the troubles meanwhile, which it tells.
-fn run(
+fn work(
     site: &mut Site<'_>,
     targets: &[Target],
     answers: &Answers,
@@ -151,7 +196,7 @@ fn run(
                 let target = &targets[usize::try_from(n.min(JOBS)).unwrap()];
                 let share = commands / writers + u64::from(n < commands % writers);
                 let (random, name) = (Random::part(seed, n), format!("w{n}"));
-                let mut writer = Writer { target, random, name, made: 0, answered: &answered };
+                let mut writer = Writer::new(target, random, name, &answered);
                 scope.spawn(move || writer.work(share))
             })
             .collect();
@@ -172,37 +217,35 @@ fn run(
     troubles
 }
 
-/// All trouble ends: every Job can be deployed once more, and none is left half replaced. Then the
-/// Pods are counted.
-fn settle(site: &mut Site<'_>, targets: &[Target], seed: u64) {
-    troubles::end(site);
-    let mut random = Random::part(seed, 3000);
-    for target in targets {
-        let mut history = target.history.lock().unwrap();
-        let shared = std::mem::replace(&mut history.shared, false);
-        drop(history);
-        let (way, random) = (random.pick(&DEPLOYS), random.clone());
-        let mut last =
-            Writer { target, random, name: "last".to_owned(), made: 0, answered: &|| {} };
-        let image = last.new_image();
-        last.send(image, way);
-        let job = target.seen[0].job(JOB).expect("a Job that was deployed");
-        last.wait_for_a_pod(Some(history::Seen::of(&job)));
-        target.history.lock().unwrap().shared = shared;
-    }
-    wait::until("no Job is dormant", || {
-        let selector = "/apis/batch/v1/jobs?labelSelector=rejob.dev%2Fdormant";
-        let dormant = site.admins[0].get(selector).ok();
-        dormant["items"].as_array().is_some_and(Vec::is_empty).then_some(())
+/// No Job is left half replaced, also where its client does not come back, and each can be deployed once
+/// more.
+fn settle(targets: &[Target], seed: u64) {
+    std::thread::scope(|scope| {
+        for (n, target) in (3000..).zip(targets) {
+            scope.spawn(move || {
+                let ended = wait::poll(wait::DEADLINE, || {
+                    let job = target.seen[0].job(JOB);
+                    (!job.is_some_and(|job| Seen::of(&job).dormant)).then_some(())
+                });
+                let mut history = target.history.lock().unwrap();
+                if ended.is_none() {
+                    history.events.push(Event::StaysDormant);
+                }
+                // From now on it has one client.
+                let shared = std::mem::replace(&mut history.shared, false);
+                drop(history);
+                let mut random = Random::part(seed, n);
+                let way = random.pick(&DEPLOYS);
+                let mut last = Writer::new(target, random, "last".to_owned(), &|| {});
+                let image = last.new_image();
+                last.send_until_done(image, way);
+                target.history.lock().unwrap().shared = shared;
+            });
+        }
     });
-    let audit = site.plane.audit_log();
-    for target in targets {
-        let namespace = target.seen[0].name();
-        target.history.lock().unwrap().pods = pods(&audit, namespace);
-    }
 }
 
-/// The Pods made in that namespace: the audit log has those that are long gone as well.
+/// The Pods made in that namespace: this part of the audit log has those that are long gone as well.
 fn pods(audit: &str, namespace: &str) -> Vec<Pod> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let made = audit.lines().filter(|line| line.contains(namespace)).filter_map(|line| {

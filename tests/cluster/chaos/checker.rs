@@ -35,6 +35,7 @@ impl Checker<'_> {
             match event {
                 Event::Answered(wish, Ok(Some(seen))) => self.is_as_asked(wish, seen),
                 Event::NeverStarted(uid) => self.tell(format!("{uid} never started a Pod")),
+                Event::StaysDormant => self.tell("it stays dormant"),
                 _ => {}
             }
         }
@@ -65,7 +66,9 @@ impl Checker<'_> {
             match event {
                 Event::Asked(wish, _) => command = Some((wish, false)),
                 Event::Answered(_, Ok(_)) => command = command.map(|(wish, _)| (wish, true)),
-                Event::Answered(_, Err(_)) | Event::NeverStarted(_) => {}
+                // What is there then is only known after the next command.
+                Event::GaveUp => (stands, command) = (None, None),
+                Event::Answered(_, Err(_)) | Event::NeverStarted(_) | Event::StaysDormant => {}
                 Event::Read(None) => {
                     self.tell(format!("the Job is lost; it was {stands:?}, then {command:?}"));
                 }

@@ -53,10 +53,14 @@ pub enum Event {
     Asked(Wish, String),
     /// The answer to a try of it: the Job in the answer, if it is a success that shows one.
     Answered(Wish, Result<Option<Seen>, String>),
+    /// The client does not send the command again after an error, so that it may have taken effect or not.
+    GaveUp,
     /// The Job, or its absence, while nobody writes to it.
     Read(Option<Seen>),
     /// A success was about this Job, and it started no Pod.
     NeverStarted(String),
+    /// The Job is still dormant long after all trouble has ended and all clients have gone.
+    StaysDormant,
 }
 
 /// All that happened to a Job, and the Pods that were made for it.

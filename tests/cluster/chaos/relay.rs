@@ -1,12 +1,13 @@
-//! A relay of TCP connections from the API servers to the replicas, which delays and cuts them.
+//! A relay of TCP connections, which delays and cuts them: from the API servers to the replicas, and from
+//! a replica to its API server.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use support::net;
+use super::random::Random;
 
 /// The relay; dropping it ends it.
 pub struct Relay {
@@ -14,10 +15,11 @@ pub struct Relay {
     shared: Arc<Shared>,
 }
 
+/// Connects to where the relay leads; `None` closes the connection.
+type Connect = dyn Fn() -> Option<TcpStream> + Send + Sync;
+
 struct Shared {
-    /// The ports of the replicas: of the webhook, and of `/readyz`.
-    replicas: Vec<(u16, u16)>,
-    next: AtomicUsize,
+    connect: Box<Connect>,
     /// How long each piece is held, in milliseconds.
     delay: AtomicU64,
     /// After so many bytes the connection that carries them is cut; below zero, none is.
@@ -27,12 +29,11 @@ struct Shared {
 }
 
 impl Relay {
-    pub fn start(replicas: Vec<(u16, u16)>) -> Self {
+    pub fn start(connect: impl Fn() -> Option<TcpStream> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("bind a loopback port");
         let port = listener.local_addr().expect("the port of a listener").port();
         let shared = Arc::new(Shared {
-            replicas,
-            next: AtomicUsize::new(0),
+            connect: Box::new(connect),
             delay: AtomicU64::new(0),
             budget: AtomicI64::new(-1),
             open: Mutex::default(),
@@ -54,14 +55,18 @@ impl Relay {
         self.port
     }
 
-    /// Holds each piece of every connection for so long.
-    pub fn delay(&self, milliseconds: u64) {
+    /// Holds each piece of every connection for some milliseconds less than that: how many.
+    pub fn delay_up_to(&self, random: &mut Random, bound: u64) -> u64 {
+        let milliseconds = random.below(bound);
         self.shared.delay.store(milliseconds, SeqCst);
+        milliseconds
     }
 
-    /// Cuts the connection that carries that byte from now on.
-    pub fn cut_after(&self, bytes: i64) {
-        self.shared.budget.store(bytes, SeqCst);
+    /// Cuts the connection that carries some byte below that from now on: which.
+    pub fn cut_later(&self, random: &mut Random, bound: u64) -> u64 {
+        let bytes = random.below(bound);
+        self.shared.budget.store(i64::try_from(bytes).unwrap(), SeqCst);
+        bytes
     }
 
     /// Cuts every connection.
@@ -73,8 +78,8 @@ impl Relay {
 
     /// Neither delays nor cuts any more.
     pub fn calm(&self) {
-        self.delay(0);
-        self.cut_after(-1);
+        self.shared.delay.store(0, SeqCst);
+        self.shared.budget.store(-1, SeqCst);
     }
 }
 
@@ -89,16 +94,7 @@ impl Drop for Relay {
 
 impl Shared {
     fn accept(self: &Arc<Self>, from: TcpStream) {
-        let first = self.next.fetch_add(1, SeqCst);
-        let count = self.replicas.len();
-        let replica = (0..count).find_map(|n| {
-            let (port, admin) = self.replicas[(first + n) % count];
-            // As a Service does, but without the delay with which it learns of it.
-            net::get(admin, "/readyz").filter(|(status, _)| *status == 200)?;
-            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()
-        });
-        // Without a replica the connection is closed.
-        let Some(to) = replica else { return };
+        let Some(to) = (self.connect)() else { return };
         let copy = |stream: &TcpStream| stream.try_clone().expect("share a connection");
         self.open.lock().unwrap().extend([copy(&from), copy(&to)]);
         for (from, to) in [(copy(&from), copy(&to)), (to, from)] {

@@ -51,22 +51,33 @@ pub struct Target {
 
 /// One client.
 pub struct Writer<'t> {
-    pub target: &'t Target,
-    pub random: Random,
-    pub name: String,
+    target: &'t Target,
+    random: Random,
+    name: String,
     /// How many templates it has made up.
-    pub made: u64,
+    made: u64,
     /// Called after each answer.
-    pub answered: &'t (dyn Fn() + Sync),
+    answered: &'t (dyn Fn() + Sync),
 }
 
-impl Writer<'_> {
-    /// Sends so many commands.
+impl<'t> Writer<'t> {
+    /// A client of that Job, which tells of each answer.
+    pub fn new(
+        target: &'t Target,
+        random: Random,
+        name: String,
+        answered: &'t (dyn Fn() + Sync),
+    ) -> Self {
+        Self { target, random, name, made: 0, answered }
+    }
+
+    /// Sends so many commands, and gives some of them up after an error.
     pub fn work(&mut self, commands: u64) {
         for _ in 0..commands {
             let wish = self.choose();
             let way = self.way(&wish);
-            self.send(wish, way);
+            let gives_up = self.random.below(6) == 0;
+            self.send(wish, way, gives_up);
         }
     }
 
@@ -77,12 +88,14 @@ impl Writer<'_> {
         if images.is_empty() || shared {
             return self.new_image();
         }
-        match self.random.below(12) {
+        // There may be no Job to label, or another template than the last.
+        let kinds = if self.is_unsure() { 4 } else { 12 };
+        match self.random.below(kinds) {
             0 | 1 => Wish::Image(images[images.len() - 1].clone()),
             2 => Wish::Image(self.random.pick(&images.iter().collect::<Vec<_>>()).clone()),
-            3 => Wish::Rerun,
-            4 => Wish::Label(format!("l{}", self.random.below(1000))),
-            5 => Wish::Parallelism(i64::from(self.random.below(2) == 0) + 1),
+            4 => Wish::Rerun,
+            5 => Wish::Label(format!("l{}", self.random.below(1000))),
+            6 => Wish::Parallelism(i64::from(self.random.below(2) == 0) + 1),
             _ => self.new_image(),
         }
     }
@@ -107,6 +120,11 @@ impl Writer<'_> {
         self.target.history.lock().unwrap().shared
     }
 
+    /// Whether it has given its last command up, so that it does not know what is there.
+    fn is_unsure(&self) -> bool {
+        self.target.history.lock().unwrap().events.last() == Some(&Event::GaveUp)
+    }
+
     /// The templates asked for so far.
     fn images(&self) -> Vec<String> {
         let history = self.target.history.lock().unwrap();
@@ -121,30 +139,44 @@ impl Writer<'_> {
         self.target.history.lock().unwrap().events.push(event);
     }
 
-    /// Sends a command until it succeeds.
-    pub fn send(&mut self, wish: Wish, way: Way) {
+    /// Sends a command until it succeeds, and waits until the Job has started a Pod.
+    pub fn send_until_done(&mut self, wish: Wish, way: Way) {
+        if let Some(stored) = self.send(wish, way, false) {
+            self.wait_for_a_pod(stored.uid);
+        }
+    }
+
+    /// Sends a command until it succeeds or is given up. The Job that is stored then, if nobody else
+    /// writes to it.
+    fn send(&mut self, wish: Wish, way: Way, gives_up: bool) -> Option<Seen> {
         let shared = self.is_shared();
-        if !shared && !self.images().is_empty() {
+        if !shared && !self.is_unsure() && !self.images().is_empty() {
             self.read();
         }
         self.record(Event::Asked(wish.clone(), format!("{way:?}")));
         let value = self.random.below(1 << 32).to_string();
         let mut tries = 0;
-        let answered = wait::poll(wait::DEADLINE, || {
+        let success = wait::poll(wait::DEADLINE, || {
             let server = self.random.pick(&[0, 1]);
             let answer = self.try_once(&self.target.seen[server], &wish, way, &value);
             let success = answer.is_ok();
             self.record(Event::Answered(wish.clone(), answer));
             (self.answered)();
             tries += 1;
-            (success || (shared && tries == TRIES_WHEN_SHARED)).then_some(success)
+            let ends = success || gives_up || (shared && tries == TRIES_WHEN_SHARED);
+            ends.then_some(success)
         });
-        if !shared {
-            let stored = self.read();
-            if answered == Some(true) && self.random.below(2) == 0 {
-                self.wait_for_a_pod(stored);
-            }
+        if success == Some(false) {
+            self.record(Event::GaveUp);
         }
+        if shared || success == Some(false) {
+            return None;
+        }
+        let stored = self.read()?;
+        if success == Some(true) && self.random.below(4) == 0 {
+            self.wait_for_a_pod(stored.uid.clone());
+        }
+        Some(stored)
     }
 
     /// Looks at the Job while nobody writes to it.
@@ -166,8 +198,7 @@ impl Writer<'_> {
     }
 
     /// A success is about a Job that starts.
-    pub fn wait_for_a_pod(&self, stored: Option<Seen>) {
-        let Some(Seen { uid, .. }) = stored else { return };
+    fn wait_for_a_pod(&self, uid: String) {
         let namespace = &self.target.seen[0];
         let path = format!("/api/v1/namespaces/{}/events", namespace.name());
         let path =

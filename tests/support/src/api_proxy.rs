@@ -51,6 +51,8 @@ pub enum Call {
 pub enum Fault {
     /// It is held until rejob has given it up, and carried out then.
     Late,
+    /// As [`Self::Late`], but only when the test lets it go ([`ApiProxy::let_go`]).
+    Stray,
     /// The connection is cut; the call does not reach the API server.
     CutBefore,
     /// It is carried out, and the connection is cut instead of the answer.
@@ -71,6 +73,8 @@ struct Shared {
     armed: Mutex<BTreeMap<String, (Call, Fault)>>,
     // Namespaces in which a late call has not been carried out yet.
     late: Mutex<BTreeSet<String>>,
+    // What a stray call of a namespace waits for; dropping it lets it go.
+    held: Mutex<BTreeMap<String, oneshot::Sender<Infallible>>>,
 }
 
 impl ApiProxy {
@@ -80,6 +84,7 @@ impl ApiProxy {
             upstream: User::outsider(plane, &plane.url()).client(),
             armed: Mutex::default(),
             late: Mutex::default(),
+            held: Mutex::default(),
         });
         let tls = tls::acceptor(plane.pki());
         let listener = runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
@@ -115,6 +120,11 @@ impl ApiProxy {
     /// Whether the fault has happened.
     pub fn has_happened(&self, namespace: &str) -> bool {
         !lock(&self.shared.armed).contains_key(namespace)
+    }
+
+    /// Lets the stray call of the namespace go.
+    pub fn let_go(&self, namespace: &str) {
+        lock(&self.shared.held).remove(namespace);
     }
 
     /// Whether no call of the namespace is still to be carried out late.
@@ -158,7 +168,7 @@ async fn serve(
         if wanted != *call {
             return None;
         }
-        if fault == Fault::Late {
+        if matches!(fault, Fault::Late | Fault::Stray) {
             lock(&shared.late).insert(namespace.clone());
         }
         armed.remove(namespace);
@@ -172,12 +182,19 @@ async fn serve(
             Err(Cut)
         }
         Some(Fault::Status(code)) => Ok(refusal(code)),
-        Some(Fault::Late) => {
+        Some(fault @ (Fault::Late | Fault::Stray)) => {
             // Dropped with this future, which is when the caller has closed the connection.
             let (_waits, given_up) = oneshot::channel::<Infallible>();
+            let (hold, let_go) = oneshot::channel::<Infallible>();
             let namespace = told.map(|(namespace, _)| namespace).unwrap_or_default();
+            if fault == Fault::Stray {
+                lock(&shared.held).insert(namespace.clone(), hold);
+            } else {
+                drop(hold);
+            }
             tokio::spawn(async move {
                 let _ = given_up.await;
+                let _ = let_go.await;
                 let _ = forward(&shared, head, body).await;
                 lock(&shared.late).remove(&namespace);
             });

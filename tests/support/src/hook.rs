@@ -73,15 +73,23 @@ impl Hook {
 
     /// Serves the namespaces of that rejob. Returns when the API server calls it for a creation.
     pub fn with(plane: &ControlPlane, rejob: &Rejob<'_>, options: &Options<'_>) -> Self {
-        Self::of(plane, &rejob.instance_label(), &rejob.unlabeled_namespace(), options)
+        Self::in_namespaces(plane, &rejob.instance_label(), &rejob.unlabeled_namespace(), options)
     }
 
     /// Serves that namespace. Returns when the API server calls it for a creation.
     pub fn in_namespace(plane: &ControlPlane, served: &Namespace, options: &Options<'_>) -> Self {
-        Self::of(plane, &json!({ "kubernetes.io/metadata.name": served.name() }), served, options)
+        let labels = json!({ "kubernetes.io/metadata.name": served.name() });
+        Self::in_namespaces(plane, &labels, served, options)
     }
 
-    fn of(plane: &ControlPlane, labels: &Value, served: &Namespace, options: &Options<'_>) -> Self {
+    /// Serves the namespaces with these labels, of which `served` is one. Returns when the API server
+    /// calls it for a creation.
+    pub fn in_namespaces(
+        plane: &ControlPlane,
+        labels: &Value,
+        served: &Namespace,
+        options: &Options<'_>,
+    ) -> Self {
         let configuration = format!("{}-{}", options.name, plane::unique());
         let calls = Arc::new(AtomicUsize::new(0));
         let behavior =

@@ -146,3 +146,31 @@ fn a_command_that_never_succeeds_is_found() {
     history.events.push(Event::Read(Some(seen("2", "b"))));
     assert_finds(&history, "never succeeded");
 }
+
+#[test]
+fn after_a_command_that_was_given_up_either_job_may_be_there() {
+    for run in [true, false] {
+        let mut history = good();
+        history.events.extend([
+            Event::Asked(image("c"), "Put".to_owned()),
+            Event::Answered(image("c"), Err("500".to_owned())),
+            Event::GaveUp,
+        ]);
+        history.events.extend(done(image("d"), seen("4", "d")));
+        history.pods.push(pod("4", "d"));
+        if run {
+            history.pods.push(pod("3", "c"));
+        }
+        assert_eq!(violations(&history), [""; 0]);
+        history.pods.push(pod("5", "c"));
+        history.pods.push(pod("6", "c"));
+        assert_finds(&history, "asked for 1");
+    }
+}
+
+#[test]
+fn a_job_that_stays_dormant_is_found() {
+    let mut history = good();
+    history.events.push(Event::StaysDormant);
+    assert_finds(&history, "it stays dormant");
+}
