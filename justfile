@@ -57,7 +57,7 @@ fuzz target="review" seconds="600":
     RUSTC_BOOTSTRAP=1 cargo fuzz run -s none {{ target }} fuzz/corpus/{{ target }} "$seeds" -- -max_total_time={{ seconds }}
 
 # Deploy while everything around rejob fails, run after run from that seed on, until one fails or all are done
-chaos seed="1" runs="1000" commands="25":
+chaos seed="1" runs="1000" commands="20":
     REJOB_CHAOS_SEED={{ seed }} REJOB_CHAOS_RUNS={{ runs }} REJOB_CHAOS_COMMANDS={{ commands }} \
         cargo test --quiet --test cluster -- chaos::promises_hold_in_chaos --exact --nocapture
 

@@ -35,11 +35,11 @@ use writers::{DEPLOYS, JOB, Target, Writer};
 const JOBS: u64 = 3;
 const SHARING: u64 = 2;
 /// One trouble follows the other after so many answers.
-const ANSWERS_PER_TROUBLE: u64 = 4;
+const ANSWERS_PER_TROUBLE: u64 = 3;
 /// Runs among the other tests.
 const RUNS: u64 = 12;
 /// The commands of a run.
-const COMMANDS: u64 = 25;
+const COMMANDS: u64 = 20;
 /// So many runs share a control plane, which grows slow with what they leave.
 const RUNS_OF_A_CONTROL_PLANE: usize = 50;
 

@@ -17,7 +17,7 @@ pub fn run(targets: &[Target], mut random: Random, over: &AtomicBool) {
             let path = format!("/api/v1/namespaces/{}/pods", namespace.name());
             let pods = namespace.user().get(&path).body;
             for pod in pods["items"].as_array().into_iter().flatten() {
-                let status = match (pod["status"]["phase"].as_str(), random.below(10)) {
+                let status = match (pod["status"]["phase"].as_str(), random.below(6)) {
                     (Some("Running"), _) | (Some("Pending"), 1) => json!({ "phase": "Succeeded" }),
                     (Some("Pending"), 0) => json!({
                         "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }],
@@ -30,6 +30,6 @@ pub fn run(targets: &[Target], mut random: Random, over: &AtomicBool) {
                 namespace.user().patch("merge", &path, &json!({ "status": status }));
             }
         }
-        std::thread::sleep(Duration::from_millis(100));
+        std::thread::sleep(Duration::from_millis(200));
     }
 }

@@ -250,7 +250,7 @@ fn relay_to_replicas(ports: Vec<(u16, u16)>) -> Relay {
 fn other_webhook(plane: &ControlPlane) -> Hook {
     let options = hook::Options {
         operations: &["CREATE"],
-        rewrite: troubles::stamp,
+        rewrite: troubles::rewrite,
         takes: troubles::takes,
         failure_policy: "Ignore",
         ..hook::Options::default()

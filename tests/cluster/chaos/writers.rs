@@ -76,7 +76,7 @@ impl<'t> Writer<'t> {
         for _ in 0..commands {
             let wish = self.choose();
             let way = self.way(&wish);
-            let gives_up = self.random.below(6) == 0;
+            let gives_up = self.random.below(4) == 0;
             self.send(wish, way, gives_up);
         }
     }
@@ -89,13 +89,13 @@ impl<'t> Writer<'t> {
             return self.new_image();
         }
         // There may be no Job to label, or another template than the last.
-        let kinds = if self.is_unsure() { 4 } else { 12 };
+        let kinds = if self.is_unsure() { 6 } else { 10 };
         match self.random.below(kinds) {
-            0 | 1 => Wish::Image(images[images.len() - 1].clone()),
-            2 => Wish::Image(self.random.pick(&images.iter().collect::<Vec<_>>()).clone()),
-            4 => Wish::Rerun,
-            5 => Wish::Label(format!("l{}", self.random.below(1000))),
-            6 => Wish::Parallelism(i64::from(self.random.below(2) == 0) + 1),
+            0..=2 => Wish::Image(images[images.len() - 1].clone()),
+            3 => Wish::Image(self.random.pick(&images.iter().collect::<Vec<_>>()).clone()),
+            6 => Wish::Rerun,
+            7 => Wish::Label(format!("l{}", self.random.below(1000))),
+            8 => Wish::Parallelism(i64::from(self.random.below(2) == 0) + 1),
             _ => self.new_image(),
         }
     }
@@ -286,10 +286,12 @@ impl<'t> Writer<'t> {
     }
 }
 
-/// The Job of that image. It has no second try, so that a run is a run.
+/// The Job of that image. It has no second try, so that a run is a run, and a field that another webhook
+/// changes.
 fn manifest(image: &str) -> Value {
     let mut job = job(JOB, image);
     job["spec"]["backoffLimit"] = json!(0);
+    job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(10);
     job
 }
 
