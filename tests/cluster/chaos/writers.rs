@@ -71,13 +71,14 @@ impl<'t> Writer<'t> {
         Self { target, random, name, made: 0, answered }
     }
 
-    /// Sends so many commands, and gives some of them up after an error.
+    /// Sends so many commands, and gives some of them up after an error, the last one always: what it
+    /// leaves is nobody's then.
     pub fn work(&mut self, commands: u64) {
-        for _ in 0..commands {
+        for number in 1..=commands {
             let wish = self.choose();
             let way = self.way(&wish);
             let gives_up = self.random.below(4) == 0;
-            self.send(wish, way, gives_up);
+            self.send(wish, way, gives_up || number == commands);
         }
     }
 
