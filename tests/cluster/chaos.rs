@@ -37,7 +37,7 @@ const SHARING: u64 = 2;
 /// One trouble follows the other after so many answers.
 const ANSWERS_PER_TROUBLE: u64 = 3;
 /// Runs among the other tests.
-const RUNS: u64 = 12;
+const RUNS: u64 = 8;
 /// The commands of a run.
 const COMMANDS: u64 = 20;
 /// So many runs share a control plane, which grows slow with what they leave.
