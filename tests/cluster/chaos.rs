@@ -16,7 +16,7 @@ mod writers;
 
 use std::env;
 use std::fs;
-use std::ops::{AddAssign, Range};
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -79,8 +79,7 @@ fn promises_hold_in_chaos() {
     let first = setting("REJOB_CHAOS_SEED", 1);
     let runs = setting("REJOB_CHAOS_RUNS", RUNS);
     let commands = setting("REJOB_CHAOS_COMMANDS", COMMANDS);
-    let seeds: Range<u64> = first..first + runs;
-    let seeds: Vec<_> = seeds.collect();
+    let seeds: Vec<_> = (first..first + runs).collect();
     let mut all = Counts::default();
     for seeds in seeds.chunks(RUNS_OF_A_CONTROL_PLANE) {
         let plane = ControlPlane::start(&Options { audit: true, ..Options::default() });

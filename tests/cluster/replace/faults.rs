@@ -134,11 +134,11 @@ fn meets(rejob: &Rejob<'_>, proxy: &ApiProxy, client: Client, call: Call, fault:
         (said.is_ok() || proxy.has_happened(namespace)).then_some(said)
     });
     assert!(proxy.has_happened(namespace), "{what}: the call was not made: {said:?}");
-    let settled = || {
-        wait::until("what was late is carried out", || proxy.is_settled(namespace).then_some(()))
+    let settle = || {
+        wait::until("what was late is carried out", || proxy.is_settled(namespace).then_some(()));
     };
     if fault != Fault::Stray {
-        settled();
+        settle();
     }
     assert_promises(&place, &old, client, call, &said, &what);
     let mut last = String::new();
@@ -149,7 +149,7 @@ fn meets(rejob: &Rejob<'_>, proxy: &ApiProxy, client: Client, call: Call, fault:
     assert_second_ran_once(&place);
     let uid = place.uid();
     proxy.let_go(namespace);
-    settled();
+    settle();
     place.assert_runs(SECOND);
     assert_eq!(place.uid(), uid, "{what}: what was late changed something");
     place.deploy(client, SECOND);
