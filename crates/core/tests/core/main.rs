@@ -11,10 +11,12 @@
 use std::path::{Path, PathBuf};
 
 mod decide;
+mod execution;
 mod hash_changes;
 mod hash_laws;
 mod hash_rules;
 mod knobs_doc;
+mod plan;
 mod reasons_doc;
 
 /// The root of the repository.
