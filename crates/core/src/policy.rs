@@ -275,9 +275,40 @@ mod tests {
     }
 
     #[test]
+    fn a_ttl_is_what_kubernetes_can_store() {
+        for seconds in [0, Ttl::MAX] {
+            assert_eq!(Ttl::try_from(seconds).map(Ttl::seconds), Ok(seconds));
+        }
+        let refused = Ttl::try_from(Ttl::MAX + 1).unwrap_err();
+        assert!(refused.ends_with("is 2147483648: allowed are 0 to 2147483647"), "{refused}");
+    }
+
+    #[test]
+    fn only_replace_and_report_ask_the_cluster() {
+        for (on_change, replaces, checks) in [
+            (OnChange::Replace, true, true),
+            (OnChange::Report, false, true),
+            (OnChange::Keep, false, false),
+            (OnChange::Deny, false, false),
+            (OnChange::Ignore, false, false),
+        ] {
+            let policy = |on_change| Policy { on_change, ..Policy::default() };
+            assert_eq!(policy(on_change).replaces(), replaces);
+            assert_eq!(policy(on_change).checks(), checks);
+            let set = PolicySet::from(BTreeMap::from([
+                ("a".to_owned(), policy(OnChange::Ignore)),
+                ("b".to_owned(), policy(on_change)),
+            ]));
+            assert_eq!((set.replaces(), set.checks()), (replaces, checks));
+        }
+    }
+
+    #[test]
     fn built_in_policies_all_replace() {
         let set = PolicySet::builtin();
         assert_eq!(set.names().collect::<Vec<_>>(), ["hash-name", "replace", "ttl"]);
         assert!(set.iter().all(|(_, policy)| policy.replaces()));
+        let ttl = |name| set.get(name).unwrap().ttl_seconds_after_finished.map(Ttl::seconds);
+        assert_eq!(["hash-name", "replace", "ttl"].map(ttl), [Some(86_400), None, Some(3600)]);
     }
 }

@@ -200,6 +200,43 @@ mod tests {
     }
 
     #[test]
+    fn a_knob_that_cannot_be_set_is_told_with_what_is_allowed() {
+        let long = "é".repeat(50);
+        for (knob, value, problem) in [
+            ("onchange", json!("Keep"), format!("is no field; allowed: {}", names())),
+            ("onChange", json!("keep"), format!(r#"is "keep"; allowed: {}"#, KNOBS[0].values)),
+            (
+                "onChange",
+                json!({ "Keep": null }),
+                format!("is a map; allowed: {}", KNOBS[0].values),
+            ),
+            ("onChange", json!([]), format!("is a list; allowed: {}", KNOBS[0].values)),
+            (
+                "onChange",
+                json!(long),
+                format!(r#"is "{}…; allowed: {}"#, "é".repeat(39), KNOBS[0].values),
+            ),
+            ("waitSeconds", json!(0), "is 0; allowed: a whole number from 1 to 3600".to_owned()),
+        ] {
+            let knobs = Map::from_iter([(knob.to_owned(), value)]);
+            let refused = Policy::default().set_all(&knobs).unwrap_err();
+            assert_eq!(refused.to_string(), format!("{knob} {problem}"));
+        }
+        assert!(names().starts_with("onChange, whileRunning, "), "{}", names());
+        assert!(KNOBS[0].values.to_string().starts_with("Replace, "), "{}", KNOBS[0].values);
+    }
+
+    #[test]
+    fn an_annotations_number_has_digits_only() {
+        let number = Values::Number { least: 1, greatest: 9 };
+        assert_eq!(number.of_text("07"), json!(7));
+        for text in ["+7", " 7", "7.0", "", "99999999999"] {
+            assert_eq!(number.of_text(text), json!(text));
+        }
+        assert_eq!(Values::OneOf(&["7"]).of_text("7"), json!("7"));
+    }
+
+    #[test]
     fn the_allowed_values_are_all_there_are() {
         let schema = serde_json::to_value(schemars::schema_for!(Policy)).unwrap();
         for knob in KNOBS {
