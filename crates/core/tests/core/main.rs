@@ -17,6 +17,7 @@ mod hash_laws;
 mod hash_rules;
 mod knobs_doc;
 mod plan;
+mod questions;
 mod reasons_doc;
 
 /// The root of the repository.
