@@ -13,14 +13,6 @@
     reason = "it shares its stage with the tests, and ends where a test would"
 )]
 
-#[path = "../../tests/install/pod.rs"]
-mod pod;
-#[path = "../../tests/install/replica.rs"]
-mod replica;
-#[path = "../../tests/install/service.rs"]
-mod service;
-#[path = "../../tests/install/site.rs"]
-mod site;
 mod stage;
 
 use std::process::Command;

@@ -13,10 +13,9 @@ use support::binaries::Binaries;
 use support::helm::Helm;
 use support::kubelet::{State, status};
 use support::paths;
+use support::service::Service;
+use support::site::{self, Site};
 use support::user::User;
-
-use crate::service::Service;
-use crate::site::{self, Site};
 
 /// The namespace that the story creates.
 const NAMESPACE: &str = "rejob-demo";

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::clients::uid;
-use super::service::Service;
-use super::site::{self, Site};
 use support::helm::Helm;
 use support::manifest::job;
+use support::service::Service;
+use support::site::{self, Site};
 
 #[test]
 fn the_charts_rights_are_enough_to_check_in_the_users_name() {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::site::{RELEASE, Site};
+use support::site::{RELEASE, Site};
 
 /// The rights that every user has; rejob asks who it is and how old the API server is.
 const OF_EVERYBODY: [&str; 2] = ["get /version", "create selfsubjectreviews.authentication.k8s.io"];

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::site::team_chart;
 use support::helm::Helm;
 use support::manifest::{self, annotation, image, job};
 use support::namespace::Namespace;
 use support::plane::ControlPlane;
+use support::site::team_chart;
 use support::wait;
 
 /// The Job's uid.

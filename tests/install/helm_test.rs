@@ -3,12 +3,12 @@
 
 use serde_json::{Value, json};
 
-use super::pod;
-use super::service::Service;
-use super::site::{self, CONFIGURATION, Site};
 use support::helm::Helm;
 use support::namespace::Namespace;
 use support::output::Output;
+use support::pod;
+use support::service::Service;
+use support::site::{self, CONFIGURATION, Site};
 use support::wait;
 
 const PROFILE: &str =

@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::replica::Replica;
-use super::service::Service;
-use super::site::{self, OFTEN, RELEASE, Site};
 use super::{audit, clients};
 use support::helm::Helm;
 use support::manifest::{annotation, job};
 use support::namespace::Namespace;
+use support::replica::Replica;
+use support::service::Service;
+use support::site::{self, OFTEN, RELEASE, Site};
 use support::wait;
 
 #[test]

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use super::clients::uid;
 use super::self_guard::wait_until_guarded;
-use super::service::Service;
-use super::site::{self, RELEASE, Site};
 use support::helm::Helm;
 use support::hook::{self, Hook};
 use support::manifest::{annotation, image, job};
 use support::namespace::Namespace;
 use support::output::Output;
+use support::service::Service;
+use support::site::{self, RELEASE, Site};
 use support::user::User;
 use support::wait;
 

@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::clients::{self, uid};
 use super::lifecycle::wait_until_plain;
-use super::service::Service;
-use super::site::{self, OFTEN, Site};
 use support::helm::Helm;
 use support::manifest::{annotation, job};
 use support::namespace::Namespace;
+use support::service::Service;
+use support::site::{self, OFTEN, Site};
 use support::user::Answer;
 use support::wait;
 

@@ -5,13 +5,13 @@ use serde_json::{Value, json};
 
 use super::clients::{self, uid};
 use super::lifecycle::{secret_is_good, spoil_secret};
-use super::replica::Replica;
-use super::service::Service;
-use super::site::{self, CONFIGURATION, OFTEN, RELEASE, Site};
 use support::helm::Helm;
 use support::manifest::job;
 use support::namespace::Namespace;
 use support::plane;
+use support::replica::Replica;
+use support::service::Service;
+use support::site::{self, CONFIGURATION, OFTEN, RELEASE, Site};
 use support::user::User;
 use support::wait;
 

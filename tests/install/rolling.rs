@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::load::Load;
-use super::replica::Replica;
-use super::service::Service;
-use super::site::{self, Site};
 use support::helm::Helm;
 use support::namespace::Namespace;
+use support::replica::Replica;
+use support::service::Service;
+use support::site::{self, Site};
 
 const FAIL: [&str; 1] = ["webhook.failurePolicy=Fail"];
 

@@ -4,12 +4,12 @@
 use serde_json::{Value, json};
 
 use super::clients::{self, uid};
-use super::service::Service;
-use super::site::{self, OFTEN, RELEASE, Site};
 use support::helm::Helm;
 use support::manifest::{image, job, left_dormant};
 use support::namespace::Namespace;
 use support::plane::{self, ControlPlane};
+use support::service::Service;
+use support::site::{self, OFTEN, RELEASE, Site};
 use support::user::{Answer, User};
 use support::wait;
 

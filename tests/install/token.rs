@@ -10,13 +10,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::load::Load;
-use super::replica::Replica;
-use super::service::Service;
-use super::site::{self, CONFIGURATION, RELEASE, Site, status};
 use support::helm::Helm;
 use support::manifest::job;
 use support::namespace::Namespace;
 use support::output::Output;
+use support::replica::Replica;
+use support::service::Service;
+use support::site::{self, CONFIGURATION, RELEASE, Site, status};
 use support::wait;
 
 /// A token changes at a time that the Secret names. This test sets it to now; how long a token is

@@ -13,14 +13,14 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
+use super::helm::Helm;
+use super::manifest::job;
+use super::namespace::Namespace;
+use super::output::Output;
+use super::plane::{self, ControlPlane, Options};
 use super::replica::Replica;
 use super::service;
-use support::helm::Helm;
-use support::manifest::job;
-use support::namespace::Namespace;
-use support::output::Output;
-use support::plane::{self, ControlPlane, Options};
-use support::{net, wait};
+use super::{net, wait};
 
 /// The release, and with it the Deployment, the Service and the ServiceAccount.
 pub const RELEASE: &str = "rejob";
@@ -178,7 +178,7 @@ impl<'p> Site<'p> {
 
     /// `rejob doctor`, asked by the admin.
     pub fn doctor(&self) -> Output {
-        let mut command = Command::new(support::paths::rejob());
+        let mut command = Command::new(super::paths::rejob());
         let kubeconfig = self.plane.admin().kubeconfig().to_owned();
         command.env_clear().args(["doctor", "--kubeconfig"]).arg(kubeconfig);
         Output::of(&mut command, "")
@@ -234,7 +234,7 @@ fn connect(
 
 /// The chart; where port 443 is not ours to bind, a copy in which the Service has another one.
 fn chart(plane: &ControlPlane) -> PathBuf {
-    let chart = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/charts/rejob"));
+    let chart = super::paths::sources().join("charts/rejob");
     if service::may_bind(443) {
         return chart;
     }

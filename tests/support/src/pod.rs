@@ -35,13 +35,13 @@ pub fn command(site: &Site<'_>, account: &str, dir: &Path) -> Command {
         file("ca.crt", &site.plane.pki().ca());
         file("namespace", site.namespace.name());
         command = in_namespace();
-        command.arg(&folder).arg(support::paths::rejob()).env_clear();
+        command.arg(&folder).arg(super::paths::rejob()).env_clear();
         let url = site.plane.url();
         let (host, port) = url.trim_start_matches("https://").split_once(':').expect("a port");
         command.env("KUBERNETES_SERVICE_HOST", host).env("KUBERNETES_SERVICE_PORT", port);
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     } else {
-        command = Command::new(support::paths::rejob());
+        command = Command::new(super::paths::rejob());
         command.env_clear().env("REJOB_KUBECONFIG", user.kubeconfig());
     }
     command

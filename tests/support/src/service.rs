@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::replica::{Ports, Replica};
 use super::site::{RELEASE, Site};
-use support::{net, wait};
+use super::{net, wait};
 
 /// Whether this process may listen on that port.
 pub fn may_bind(port: u16) -> bool {

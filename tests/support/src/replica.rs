@@ -5,6 +5,7 @@
 //! policy file. The ServiceAccount's token is where the kubelet mounts it, see `pod`.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -12,15 +13,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use super::plane::{self, ControlPlane};
 use super::pod;
 use super::site::Site;
-use support::plane::{self, ControlPlane};
-use support::{guard, net, wait};
+use super::{guard, net, wait};
 
 /// A running `rejob serve`; dropping it kills it.
 pub struct Replica<'p> {
     plane: &'p ControlPlane,
     child: Child,
+    dir: PathBuf,
     log: PathBuf,
     readiness: String,
     /// Where it listens, once it has said so.
@@ -55,7 +57,15 @@ impl<'p> Replica<'p> {
         let child = output.spawn().expect("run rejob");
         guard::note(site.plane.dir(), child.id());
         let readiness = container["readinessProbe"]["httpGet"]["path"].as_str().expect("a path");
-        Self { plane: site.plane, child, log, readiness: readiness.to_owned(), ports: None }
+        let readiness = readiness.to_owned();
+        Self { plane: site.plane, child, dir, log, readiness, ports: None }
+    }
+
+    /// Mounts what the cluster holds now, as the kubelet does from time to time.
+    pub fn remount(&self, site: &Site<'p>) {
+        let deployment = site.deployment();
+        let pod = &deployment["spec"]["template"]["spec"];
+        mounts(site, pod, &pod["containers"][0], &self.dir);
     }
 
     /// Waits until the readiness probe passes.
@@ -165,13 +175,20 @@ fn secret_files(
 ) -> Vec<(String, String)> {
     let secret = site.plane.admin().get(&site.path("/api/v1", "secrets", secret)).ok();
     let data = secret["data"].as_object().expect("data");
+    // All files change at once: a link to their folder takes the place of the old one.
+    let name = format!("..{}", plane::unique());
+    let folder = dir.join(&name);
+    fs::create_dir(&folder).expect("create a folder");
     let file = |(key, value): (&String, &Value)| {
-        let file = dir.join(key);
+        let file = folder.join(key);
         let content = STANDARD.decode(value.as_str().expect("a text")).expect("base64");
         fs::write(&file, content).expect("write a file");
-        (format!("{mount}/{key}"), file.display().to_string())
+        (format!("{mount}/{key}"), dir.join("..data").join(key).display().to_string())
     };
-    data.iter().map(file).collect()
+    let files = data.iter().map(file).collect();
+    symlink(name, dir.join("..new")).expect("make a link");
+    fs::rename(dir.join("..new"), dir.join("..data")).expect("put the link in place");
+    files
 }
 
 fn argument(arg: &str, mounts: &[(String, String)]) -> String {
