@@ -24,7 +24,7 @@ const CONTROLLER: Program = Program {
     name: "kustomize-controller",
     version: "1.9.6",
     module: "github.com/fluxcd/kustomize-controller",
-    main: "",
+    package: "github.com/fluxcd/kustomize-controller",
 };
 const GROUP: &str = "source.toolkit.fluxcd.io";
 

@@ -16,8 +16,12 @@ use super::neighbor::{Neighbor, Program, apply};
 use super::play::{IMAGES, Kubectl, WELL, deploy, deploys};
 use super::table::Table;
 
-const KUEUE: Program =
-    Program { name: "kueue", version: "0.17.0", module: "sigs.k8s.io/kueue", main: "/cmd/kueue" };
+const KUEUE: Program = Program {
+    name: "kueue",
+    version: "0.17.0",
+    module: "sigs.k8s.io/kueue",
+    package: "sigs.k8s.io/kueue/cmd/kueue",
+};
 const QUEUE_NAME: &str = "kueue.x-k8s.io/queue-name";
 
 /// Kueue's own manifests, less those of its Pods and rights.

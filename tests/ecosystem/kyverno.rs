@@ -19,7 +19,7 @@ const KYVERNO: Program = Program {
     name: "kyverno",
     version: "1.19.1",
     module: "github.com/kyverno/kyverno",
-    main: "/cmd/kyverno",
+    package: "github.com/kyverno/kyverno/cmd/kyverno",
 };
 
 /// What its chart installs, as far as a controller outside the cluster needs it.

@@ -15,18 +15,18 @@ use support::{guard, paths};
 pub struct Program {
     pub name: &'static str,
     pub version: &'static str,
+    /// The module of its sources.
     pub module: &'static str,
-    /// The folder of its `main` in the module.
-    pub main: &'static str,
+    /// The package of its `main`.
+    pub package: &'static str,
 }
 
 impl Program {
     /// The program; built when it is not there yet.
     pub fn get(self) -> PathBuf {
-        let Self { name, version, .. } = self;
+        let Self { name, version, package, .. } = self;
         let into = gobuild::root().join(format!("{name}-{version}"));
         let title = format!("{name} {version}");
-        let package: &'static str = format!("{}{}", self.module, self.main).leak();
         Build { go: "go", title: &title, module: &self.folder(), into: &into, ldflags: "-s -w" }
             .ensure(&[gobuild::Program { name, package }])
             .unwrap_or_else(|sentence| panic!("no {title} to test with: {sentence}"));

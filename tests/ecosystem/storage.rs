@@ -14,8 +14,12 @@ use support::user::User;
 use super::neighbor::Program;
 use super::table::Table;
 
-const KINE: Program =
-    Program { name: "kine", version: "0.17.5", module: "github.com/k3s-io/kine", main: "" };
+const KINE: Program = Program {
+    name: "kine",
+    version: "0.17.5",
+    module: "github.com/k3s-io/kine",
+    package: "github.com/k3s-io/kine",
+};
 
 /// A client whose deploys go to two API servers in turn.
 struct InTurn {
