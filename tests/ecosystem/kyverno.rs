@@ -41,7 +41,10 @@ fn start(plane: &ControlPlane) -> Neighbor {
         "--caSecretName=kyverno-ca".to_owned(),
         "--tlsSecretName=kyverno-tls".to_owned(),
         "--controllerRuntimeMetricsAddress=0".to_owned(),
-        "--disableMetrics=true".to_owned(),
+        // `--disableMetrics` would leave the port open on all addresses.
+        "--metricsHost=127.0.0.1".to_owned(),
+        format!("--metricsPort={}", net::free_port()),
+        "--webhookTimeout=25".to_owned(),
         "--admissionReports=false".to_owned(),
     ];
     let user = plane.user("kyverno", Some("system:masters"));
