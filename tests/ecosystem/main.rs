@@ -14,6 +14,7 @@
 )]
 
 mod flux;
+mod gatekeeper;
 mod kueue;
 mod kyverno;
 mod neighbor;
