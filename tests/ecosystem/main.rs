@@ -13,6 +13,7 @@
     reason = "tests may"
 )]
 
+mod cert_manager;
 mod flux;
 mod gatekeeper;
 mod kueue;
