@@ -54,7 +54,9 @@ fn renew(site: &Site<'_>) {
 fn wait_until_served(site: &Site<'_>, replicas: &[Replica<'_>], leaf: &[u8]) {
     let name = format!("{RELEASE}.{}.svc", site.namespace.name());
     wait::until("the replicas serve the certificate", || {
-        replicas.iter().for_each(|replica| replica.remount(site));
+        for replica in &replicas {
+            replica.remount(site);
+        }
         let bundle = site.ca_bundle()?;
         let mut ports = replicas.iter().map(|replica| replica.ports.expect("it is ready").webhook);
         let served = |port| site::certificate(port, &bundle, &name).is_ok_and(|it| it == leaf);

@@ -31,7 +31,7 @@ fn forbidden(verb: &str) -> ApiError {
 fn yes(effect: Effect) -> Reply {
     match effect {
         Effect::OptIn => Reply::OptIn(Ok(Some("replace".into()))),
-        Effect::MayDelete | Effect::MayCreate => Reply::May(Ok(true)),
+        Effect::CanDelete | Effect::CanCreate => Reply::Can(Ok(true)),
         Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunCreateAsUser => {
             Reply::Created(Err(taken()))
         }
@@ -67,13 +67,13 @@ fn course(plan: &Plan, as_user: bool) -> (Vec<&'static [Effect]>, Outcome) {
 #[test]
 fn nothing_is_deleted_before_the_checks_and_nothing_created_before_the_deletion() {
     use Effect::{
-        Create, Delete, DryRunCreate, DryRunCreateAsUser, DryRunDeleteAsUser, DryRunDormant, Look,
-        MayCreate, MayDelete, OptIn,
+        CanCreate, CanDelete, Create, Delete, DryRunCreate, DryRunCreateAsUser, DryRunDeleteAsUser,
+        DryRunDormant, Look, OptIn,
     };
     let (apply, recreate) = (plan(Mode::Apply), plan(Mode::Recreate));
     let made = Outcome::Replaced(Some("u2".into()));
-    let own: &[Effect] = &[OptIn, MayDelete, MayCreate, DryRunCreate];
-    let dormant: &[Effect] = &[OptIn, MayDelete, MayCreate, DryRunCreate, DryRunDormant];
+    let own: &[Effect] = &[OptIn, CanDelete, CanCreate, DryRunCreate];
+    let dormant: &[Effect] = &[OptIn, CanDelete, CanCreate, DryRunCreate, DryRunDormant];
     let users: &[Effect] = &[OptIn, DryRunDeleteAsUser, DryRunCreateAsUser];
     let users_dormant: &[Effect] = &[OptIn, DryRunDeleteAsUser, DryRunCreateAsUser, DryRunDormant];
     let left = Outcome::Replaced(None);
@@ -124,8 +124,8 @@ fn each_check_can_refuse() {
         refuses(outcome, Reason::NotOptedIn, "rejob.dev/policy: replace");
     }
     let denied = Reason::RightsDenied;
-    refuses(check(Effect::MayDelete, Reply::May(Ok(false))), denied, "may not delete jobs");
-    refuses(check(Effect::MayCreate, Reply::May(Ok(false))), denied, "may not create jobs");
+    refuses(check(Effect::CanDelete, Reply::Can(Ok(false))), denied, "may not delete jobs");
+    refuses(check(Effect::CanCreate, Reply::Can(Ok(false))), denied, "may not create jobs");
 
     for effect in [Effect::DryRunCreate, Effect::DryRunDormant] {
         assert_eq!(check(effect, Reply::Created(Ok("u2".into()))), None);
@@ -151,30 +151,30 @@ fn each_check_can_refuse() {
 
 #[test]
 fn a_check_without_an_answer_may_be_sent_again() {
-    for effect in [Effect::OptIn, Effect::MayDelete, Effect::MayCreate, Effect::DryRunDormant] {
+    for effect in [Effect::OptIn, Effect::CanDelete, Effect::CanCreate, Effect::DryRunDormant] {
         let failed = |error| checked(false, effect, Reply::failed(effect, error));
         for code in [0, 429, 500, 599] {
             is_busy(failed(error(code, "", "not now")), "failed a check (not now); try again");
         }
     }
     for (effect, reply) in [
-        (Effect::OptIn, Reply::May(Ok(true))),
+        (Effect::OptIn, Reply::Can(Ok(true))),
         (Effect::OptIn, Reply::Created(Ok("u2".into()))),
-        (Effect::MayDelete, Reply::Works(Ok(false))),
-        (Effect::MayCreate, Reply::Deleted(Ok(()))),
-        (Effect::DryRunCreate, Reply::May(Ok(true))),
+        (Effect::CanDelete, Reply::Works(Ok(false))),
+        (Effect::CanCreate, Reply::Deleted(Ok(()))),
+        (Effect::DryRunCreate, Reply::Can(Ok(true))),
     ] {
         is_busy(checked(false, effect, reply), "another question was answered");
     }
     let never = error(403, "Forbidden", "no");
-    for effect in [Effect::OptIn, Effect::MayDelete] {
+    for effect in [Effect::OptIn, Effect::CanDelete] {
         let outcome = checked(false, effect, Reply::failed(effect, never.clone()));
         refuses(outcome, Reason::ClusterError, "failed a check (no)");
     }
     let plan = plan(Mode::Apply);
     let mut execution = Execution::new(&plan, "replace", ENOUGH);
     execution.resume(vec![(Effect::OptIn, yes(Effect::OptIn))], ENOUGH);
-    is_busy(execution.outcome().cloned(), "no reply to MayDelete");
+    is_busy(execution.outcome().cloned(), "no reply to CanDelete");
 }
 
 #[test]
