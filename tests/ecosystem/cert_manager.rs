@@ -54,7 +54,7 @@ fn renew(site: &Site<'_>) {
 fn wait_until_served(site: &Site<'_>, replicas: &[Replica<'_>], leaf: &[u8]) {
     let name = format!("{RELEASE}.{}.svc", site.namespace.name());
     wait::until("the replicas serve the certificate", || {
-        for replica in &replicas {
+        for replica in replicas {
             replica.remount(site);
         }
         let bundle = site.ca_bundle()?;

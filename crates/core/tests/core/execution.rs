@@ -139,7 +139,7 @@ fn each_check_can_refuse() {
     }
     let invalid = Reason::InvalidDenied;
     let selector = error(422, "Invalid", "`selector` not auto-generated");
-    let said = "take spec.selector out";
+    let said = "remove spec.selector";
     refuses(check(Effect::DryRunCreate, created(selector)), invalid, said);
     let no = || error(422, "Invalid", "no");
     refuses(check(Effect::DryRunDormant, created(no())), invalid, "with parallelism 0");
