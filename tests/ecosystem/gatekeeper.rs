@@ -9,7 +9,7 @@ use support::rejob::Rejob;
 use support::situation::POLICIES;
 use support::{manifest, net, wait};
 
-use super::neighbor::{Neighbor, Program, apply};
+use super::neighbor::{Neighbor, Program, apply, mount};
 use super::play::{IMAGES, WELL, deploy, deploys};
 use super::table::Table;
 
@@ -40,11 +40,12 @@ fn start(plane: &ControlPlane) -> Neighbor {
     let path = "/api/v1/namespaces/gatekeeper-system/services/gatekeeper-webhook-service";
     let service = plane.admin().get(path).ok();
     let host = service["spec"]["clusterIP"].as_str().expect("an address").to_owned();
+    let certificates = plane.dir().join("gatekeeper-certs");
     let user = plane.user("gatekeeper", Some("system:masters"));
     let args = [
         format!("--host={host}"),
         "--port=443".to_owned(),
-        format!("--cert-dir={}", plane.dir().join("gatekeeper-certs").display()),
+        format!("--cert-dir={}", certificates.display()),
         format!("--health-addr=127.0.0.1:{}", net::free_port()),
         "--metrics-addr=0".to_owned(),
         // Its default backend listens on all addresses; this one sends, and nobody listens there.
@@ -63,6 +64,8 @@ fn start(plane: &ControlPlane) -> Neighbor {
         ("CONTAINER_NAME", "manager"),
     ];
     let mut neighbor = Neighbor::start(plane, &user, GATEKEEPER, &args, &env);
+    let secret = "/api/v1/namespaces/gatekeeper-system/secrets/gatekeeper-webhook-server-cert";
+    mount(plane, &mut neighbor, secret, &certificates);
     // Its check of the labels of Namespaces fails closed.
     let probe = json!({ "metadata": { "name": "probe" } });
     wait::until("Gatekeeper is called", || {

@@ -12,7 +12,7 @@ use support::rejob::Rejob;
 use support::situation::POLICIES;
 use support::{manifest, net, wait};
 
-use super::neighbor::{Neighbor, Program, apply};
+use super::neighbor::{Neighbor, Program, apply, mount};
 use super::play::{IMAGES, Kubectl, WELL, deploy, deploys};
 use super::table::Table;
 
@@ -47,6 +47,7 @@ fn start(plane: &ControlPlane) -> Neighbor {
     install(plane);
     let path = "/api/v1/namespaces/kueue-system/services/kueue-webhook-service";
     let service = plane.admin().get(path).ok();
+    let certificates = plane.dir().join("kueue-certs");
     let config = json!({
         "apiVersion": "config.kueue.x-k8s.io/v1beta2",
         "kind": "Configuration",
@@ -56,7 +57,7 @@ fn start(plane: &ControlPlane) -> Neighbor {
         "webhook": {
             "host": service["spec"]["clusterIP"],
             "port": 443,
-            "certDir": plane.dir().join("kueue-certs"),
+            "certDir": certificates,
         },
         "leaderElection": { "leaderElect": false },
         "internalCertManagement": {
@@ -74,7 +75,10 @@ fn start(plane: &ControlPlane) -> Neighbor {
         format!("--kubeconfig={}", user.kubeconfig().display()),
         "--feature-gates=VisibilityOnDemand=false".to_owned(),
     ];
-    Neighbor::start(plane, &user, KUEUE, &args, &[])
+    let mut neighbor = Neighbor::start(plane, &user, KUEUE, &args, &[]);
+    let secret = "/api/v1/namespaces/kueue-system/secrets/kueue-webhook-server-cert";
+    mount(plane, &mut neighbor, secret, &certificates);
+    neighbor
 }
 
 /// A queue of the cluster with room for four processors.

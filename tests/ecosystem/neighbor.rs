@@ -1,14 +1,16 @@
 //! A program of somebody else, built from the Go module proxy and run beside the control plane.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use support::gobuild::{self, Build};
 use support::output::Output;
 use support::plane::ControlPlane;
 use support::user::User;
-use support::{guard, paths};
+use support::{guard, paths, wait};
 
 /// What is built: the folder in tests/ecosystem, which is also the program's name.
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +90,21 @@ impl Neighbor {
             panic!("{} ended: {status}\n{}", self.log.display(), lines.join("\n"));
         }
     }
+}
+
+/// Mounts a Secret that the program writes itself, once it has, as the kubelet does.
+pub fn mount(plane: &ControlPlane, neighbor: &mut Neighbor, secret: &str, dir: &Path) {
+    let data = wait::until("the program has written its Secret", || {
+        neighbor.assert_runs();
+        plane.admin().get(secret).body["data"].as_object().cloned()
+    });
+    let unfinished = dir.with_added_extension("unfinished");
+    fs::create_dir_all(&unfinished).expect("create a folder");
+    for (key, value) in data {
+        let content = STANDARD.decode(value.as_str().expect("a text")).expect("base64");
+        fs::write(unfinished.join(key), content).expect("write a file");
+    }
+    fs::rename(unfinished, dir).expect("put the folder in place");
 }
 
 impl Drop for Neighbor {
