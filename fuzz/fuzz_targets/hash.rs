@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rejob::job::{TemplateHash, changes, immutable_part};
+use rejob_core::job::{TemplateHash, changes, immutable_part};
 use serde_json::{Value, json};
 
 fuzz_target!(|bytes: &[u8]| {

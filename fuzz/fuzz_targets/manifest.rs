@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rejob::manifest::{BOM, Input, Node};
+use rejob_fuzz::manifest::{BOM, Input, Node};
 
 fuzz_target!(|text: &str| {
     let input = Input::new("fuzz".to_owned(), text.as_bytes().to_vec()).expect("it is UTF-8");

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    match rejob::policy_file::parse(text, "policies.yaml") {
+    match rejob_fuzz::policy_file::parse(text, "policies.yaml") {
         Ok(set) => assert!(set.names().next().is_some()),
         Err(error) => assert!(error.to_string().contains("policies.yaml")),
     }

@@ -5,10 +5,10 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use rejob::decide::{Context, Verdict, create_offline, decide};
-use rejob::policy::PolicySet;
-use rejob::answer::answer;
-use rejob::review::parse;
+use rejob_core::decide::{Context, Verdict, create_offline, decide};
+use rejob_core::policy::PolicySet;
+use rejob_core::answer::answer;
+use rejob_core::review::parse;
 
 static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
     let file = "policies:
@@ -17,7 +17,7 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
   c: { onChange: Deny }
   d: { onChange: Ignore, whileRunning: Deny }
 ";
-    rejob::policy_file::parse(file, "fuzz").expect("the policies are valid")
+    rejob_fuzz::policy_file::parse(file, "fuzz").expect("the policies are valid")
 });
 
 fuzz_target!(|bytes: &[u8]| {
