@@ -44,17 +44,15 @@ soak minutes="10":
 
 # Fuzz a target (review, hash, policy_file, manifest) for so many seconds
 fuzz target="review" seconds="600":
-    #!/usr/bin/env bash
-    set -euo pipefail
-    case {{ target }} in
-        review) seeds=tests/cases/reviews/captured ;;
-        hash) seeds=tests/cases/hash ;;
-        policy_file) seeds=src/commands/generate ;;
-        manifest) seeds=tests/cases/mutate ;;
-        *) echo "no fuzz target {{ target }}: review, hash, policy_file or manifest" >&2 && exit 2 ;;
-    esac
-    mkdir -p fuzz/corpus/{{ target }}
-    RUSTC_BOOTSTRAP=1 cargo fuzz run -s none {{ target }} fuzz/corpus/{{ target }} "$seeds" -- -max_total_time={{ seconds }}
+    fuzz/run {{ target }} {{ seconds }}
+
+# Measure which lines of the core its own tests run: at least 95 %. It takes cargo-llvm-cov and LLVM's tools, 22 for Rust 1.95
+coverage *args:
+    cargo llvm-cov --package rejob-core --fail-under-lines 95 {{ args }}
+
+# Change the core in small ways, one after the other, and see whether its own tests notice: `just mutants --shard 0/8`
+mutants *args:
+    cargo mutants --package rejob-core {{ args }}
 
 # Deploy while everything around rejob fails, run after run from that seed on, until one fails or all are done
 chaos seed="1" runs="1000" commands="20":
