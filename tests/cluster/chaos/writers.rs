@@ -161,10 +161,14 @@ impl<'t> Writer<'t> {
             let server = self.random.pick(&[0, 1]);
             let answer = self.try_once(&self.target.seen[server], &wish, way, &value);
             let success = answer.is_ok();
+            // A rerun that deleted the Job and then failed: it cannot create the Job by itself.
+            let is_gone = wish == Wish::Rerun
+                && tries > 0
+                && answer.as_ref().is_err_and(|error| error.contains("not found"));
             self.record(Event::Answered(wish.clone(), answer));
             (self.answered)();
             tries += 1;
-            let ends = success || gives_up || (shared && tries == TRIES_WHEN_SHARED);
+            let ends = success || gives_up || is_gone || (shared && tries == TRIES_WHEN_SHARED);
             ends.then_some(success)
         });
         if success == Some(false) {
