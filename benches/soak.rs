@@ -81,30 +81,41 @@ fn line(name: &str, measured: &Summary, target: &Target) {
     println!("{name:<34} {rate:>9.0} {p50:>9.1?} {p99:>9.1?} {max:>9.1?} {resident:>7.1} MB");
 }
 
-/// Sends a byte a second in the handshake, the headers and the body, on connections of their own.
+/// Sends a byte a second in the handshake, the headers and the body, on connections of their own. One
+/// that the server has closed is opened anew.
 fn be_slow(target: &Target, request: &Request, ended: &AtomicBool) {
     // The beginning of a ClientHello: a record that never ends.
     let hello = [&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &[7; 400]].concat();
-    let mut handshakes: Vec<_> =
-        (0..SLOW).map(|_| TcpStream::connect(&target.address).unwrap()).collect();
-    let mut headers: Vec<_> = (0..SLOW).map(|_| target.connect()).collect();
-    let mut bodies: Vec<_> = (0..SLOW).map(|_| target.connect()).collect();
     let body = request.bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
-    for connection in &mut bodies {
-        connection.send(&request.bytes[..body]);
-    }
-    for second in 0..300 {
-        if ended.load(Ordering::Relaxed) {
-            return;
+    let begin_a_body = || {
+        let mut connection = target.connect();
+        connection.send(&request.bytes[..body]).map(|()| connection)
+    };
+    let open = || TcpStream::connect(&target.address).unwrap();
+    let mut handshakes: Vec<_> = (0..SLOW).map(|_| (open(), 0)).collect();
+    let mut headers: Vec<_> = (0..SLOW).map(|_| (target.connect(), 0)).collect();
+    let mut bodies: Vec<_> = (0..SLOW).map(|_| (begin_a_body().unwrap(), body)).collect();
+    while !ended.load(Ordering::Relaxed) {
+        for (stream, sent) in &mut handshakes {
+            let gone = stream.write_all(&hello[*sent..=*sent]).is_err();
+            *sent += 1;
+            if gone {
+                (*stream, *sent) = (open(), 0);
+            }
         }
-        for stream in &mut handshakes {
-            stream.write_all(&hello[second..=second]).unwrap();
+        for (connection, sent) in &mut headers {
+            let gone = connection.send(&request.bytes[*sent..=*sent]).is_err();
+            *sent += 1;
+            if gone {
+                (*connection, *sent) = (target.connect(), 0);
+            }
         }
-        for connection in &mut headers {
-            connection.send(&request.bytes[second..=second]);
-        }
-        for connection in &mut bodies {
-            connection.send(&request.bytes[body + second..=body + second]);
+        for (connection, sent) in &mut bodies {
+            let gone = connection.send(&request.bytes[*sent..=*sent]).is_err();
+            *sent += 1;
+            if gone {
+                (*connection, *sent) = (begin_a_body().unwrap(), body);
+            }
         }
         std::thread::sleep(Duration::from_secs(1));
     }

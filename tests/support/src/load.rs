@@ -4,7 +4,7 @@
 //! them. The load comes from this process, so on a small machine server and load share the
 //! processors.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Barrier};
@@ -170,9 +170,12 @@ pub struct Connection {
 
 impl Connection {
     /// Sends a part of a request.
-    pub fn send(&mut self, part: &[u8]) {
-        self.stream.write_all(part).unwrap();
-        self.stream.flush().unwrap();
+    ///
+    /// # Errors
+    /// When the server has closed the connection.
+    pub fn send(&mut self, part: &[u8]) -> io::Result<()> {
+        self.stream.write_all(part)?;
+        self.stream.flush()
     }
 
     /// Sends the request, and reads the answer to its end.
