@@ -140,7 +140,7 @@ impl<C: Cluster> Admission<C> {
                 Err(question) => question,
             };
             let unasked = match facts.take_place(&self.places) {
-                Ok(()) => facts.ask(self.cluster.as_deref(), policy, question).await,
+                Ok(()) => facts.ask(self.cluster.as_deref(), question).await,
                 Err(crowded) => Some(*crowded),
             };
             match unasked {
@@ -195,20 +195,10 @@ impl<C: Cluster> Admission<C> {
     /// work meanwhile, the facts are reset so that its Pods are asked.
     async fn under_lock(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.deadline;
-        // If it is decided again, everything is checked again.
-        let mut checked = std::mem::take(&mut facts.checked);
         if plan.dry_run {
-            return run(cluster, plan, facts.policy, deadline, checked).await;
+            return run(cluster, plan, facts.policy, deadline, facts.probe).await;
         }
-        let mut waits = false;
-        let may_wait = async {
-            waits = true;
-            facts.opts_in(cluster).await
-        };
-        let _lock = self.locks.wait(plan, deadline, may_wait).await;
-        if waits {
-            checked.checks = None;
-        }
+        let _lock = self.locks.wait(plan, deadline, facts.opts_in(cluster)).await;
         if self.history.deleted.contains(&plan.uid) {
             return Outcome::StaleView;
         }
@@ -225,7 +215,7 @@ impl<C: Cluster> Admission<C> {
             facts.look_at_pods(cluster).await;
             return Outcome::Working;
         }
-        let outcome = run(cluster, plan, facts.policy, deadline, checked).await;
+        let outcome = run(cluster, plan, facts.policy, deadline, facts.probe).await;
         match outcome {
             Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.uid),
             Outcome::Working => facts.context.pods = Fact::Unasked,

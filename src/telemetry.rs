@@ -120,9 +120,9 @@ pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
     install(args, std::io::stderr)
 }
 
-/// As [`init`], for a server: a thread of its own writes the lines, so that no request waits for
-/// standard error, and lines that come together are one write. None is dropped; those that wait are
-/// written when the guard is dropped.
+/// As [`init`], for a server: a thread of its own writes the lines, and lines that come together are
+/// one write. A request waits for standard error only while [`LINES`] lines are waiting. Dropping the
+/// guard writes those that wait, for up to a second.
 ///
 /// # Errors
 /// As [`init`].

@@ -16,79 +16,30 @@ use crate::replacement::{
 /// The first pause before a creation is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
-/// What is already known from the dry run that asked whose difference it is.
-#[derive(Debug, Clone, Default)]
-pub struct Checked {
-    /// What the creation under another name took; zero without one.
+/// What the dry run under another name, made before the plan was carried out, has shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Probe {
+    /// What it took; zero without one.
     pub took: Duration,
     /// Whether it was accepted.
     pub accepted: bool,
-    /// The checks of the replacement that were made at the same time.
-    pub checks: Option<Box<Checks>>,
 }
 
-/// The checks of a plan, made before it is carried out.
-#[derive(Debug, Clone)]
-pub struct Checks {
-    plan: Plan,
-    begun: Time,
-    replies: Vec<(Effect, Reply)>,
-    /// What the slowest creation in a dry run took.
-    creation: Duration,
-}
-
-impl Checks {
-    /// Whether that plan would be asked about in the same way: what was learned of the old Job's Pods
-    /// meanwhile makes no difference.
-    fn ask_about(&self, plan: &Plan) -> bool {
-        self.plan.mode == plan.mode
-            && self.plan.accepted() == plan.accepted()
-            && (&self.plan.uid, &self.plan.resource_version) == (&plan.uid, &plan.resource_version)
-    }
-}
-
-/// Makes the checks of a plan whose dormant form is just being tried. Never later than `deadline`.
-pub async fn check<C: Cluster>(
-    cluster: &C,
-    plan: &Plan,
-    policy: &str,
-    deadline: Instant,
-) -> Checks {
-    let begun = Time { left: left(deadline), creation: Duration::ZERO };
-    let effects = begin(cluster, plan, policy, begun, true).effects();
-    let (replies, creation) =
-        carry_out_all(cluster, plan, &Value::Null, effects, begun, deadline).await;
-    Checks { plan: plan.clone(), begun, replies, creation }
-}
-
-fn begin<'a, C: Cluster>(
-    cluster: &C,
-    plan: &'a Plan,
-    policy: &'a str,
-    time: Time,
-    dormant_tried: bool,
-) -> Execution<'a> {
-    let execution = Execution::new(plan, policy, time);
-    let execution = if cluster.checks_as_user() { execution.as_user() } else { execution };
-    if dormant_tried { execution.dormant_tried() } else { execution }
-}
-
-/// Carries a plan out and returns how it ended. Never later than `deadline`. Checks that were made for
-/// the same plan are not repeated.
+/// Carries a plan out and returns how it ended. Never later than `deadline`.
 pub async fn run<C: Cluster>(
     cluster: &C,
     plan: &Plan,
     policy: &str,
     deadline: Instant,
-    checked: Checked,
+    probe: Probe,
 ) -> Outcome {
-    let mut time = Time { left: left(deadline), creation: checked.took };
-    let checks = checked.checks.filter(|checks| checked.accepted && checks.ask_about(plan));
-    let begun = checks.as_ref().map_or(time, |checks| checks.begun);
-    let mut execution = begin(cluster, plan, policy, begun, checked.accepted);
-    if let Some(checks) = checks {
-        time.creation = time.creation.max(checks.creation);
-        execution.resume(checks.replies, time);
+    let mut time = Time { left: left(deadline), creation: probe.took };
+    let mut execution = Execution::new(plan, policy, time);
+    if probe.accepted {
+        execution = execution.dormant_tried();
+    }
+    if cluster.checks_as_user() {
+        execution = execution.as_user();
     }
     let dormant = match plan.mode {
         Mode::Recreate => plan.dormant(policy),
@@ -105,51 +56,40 @@ pub async fn run<C: Cluster>(
             sleep_until(deadline.min(Instant::now() + pause)).await;
             pause *= 2;
         }
-        let (replies, slowest) =
-            carry_out_all(cluster, plan, &dormant, effects, time, deadline).await;
+        // What hangs before the creation must leave time for it.
+        let spared = time.reserve().max(left(deadline) / 2);
+        let before_the_creation = deadline.checked_sub(spared).unwrap_or(deadline);
+        let done = join_all(effects.iter().map(async |effect| {
+            fail_point::hit(*effect, Step::Before);
+            let begun = Instant::now();
+            let until = match effect {
+                Effect::Look | Effect::Delete => before_the_creation,
+                _ => deadline,
+            };
+            let reply = timeout_at(until, carry_out(cluster, plan, &dormant, *effect)).await;
+            // An effect that did not happen has no other side: a stale view comes again.
+            let refused = match &reply {
+                Ok(Reply::Deleted(result)) => result.is_err(),
+                Ok(Reply::Created(result)) => *effect == Effect::Create && result.is_err(),
+                _ => false,
+            };
+            if !refused {
+                fail_point::hit(*effect, Step::After);
+            }
+            let took = begun.elapsed();
+            (took, (*effect, reply.unwrap_or_else(|_| unanswered(*effect))))
+        }))
+        .await;
+        let dry_runs = done.iter().filter(|(_, (effect, _))| {
+            matches!(
+                effect,
+                Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant
+            )
+        });
+        let slowest = dry_runs.map(|(took, _)| *took).max().unwrap_or_default();
         time = Time { left: left(deadline), creation: time.creation.max(slowest) };
-        execution.resume(replies, time);
+        execution.resume(done.into_iter().map(|(_, replied)| replied).collect(), time);
     }
-}
-
-/// Carries effects out at the same time; the replies, and what the slowest creation in a dry run took.
-async fn carry_out_all<C: Cluster>(
-    cluster: &C,
-    plan: &Plan,
-    dormant: &Value,
-    effects: &'static [Effect],
-    time: Time,
-    deadline: Instant,
-) -> (Vec<(Effect, Reply)>, Duration) {
-    // What hangs before the creation must leave time for it.
-    let spared = time.reserve().max(left(deadline) / 2);
-    let before_the_creation = deadline.checked_sub(spared).unwrap_or(deadline);
-    let done = join_all(effects.iter().map(async |effect| {
-        fail_point::hit(*effect, Step::Before);
-        let begun = Instant::now();
-        let until = match effect {
-            Effect::Look | Effect::Delete => before_the_creation,
-            _ => deadline,
-        };
-        let reply = timeout_at(until, carry_out(cluster, plan, dormant, *effect)).await;
-        // No `after` point for an effect that failed: it will be tried again.
-        let refused = match &reply {
-            Ok(Reply::Deleted(result)) => result.is_err(),
-            Ok(Reply::Created(result)) => *effect == Effect::Create && result.is_err(),
-            _ => false,
-        };
-        if !refused {
-            fail_point::hit(*effect, Step::After);
-        }
-        let took = begun.elapsed();
-        (took, (*effect, reply.unwrap_or_else(|_| unanswered(*effect))))
-    }))
-    .await;
-    let dry_runs = done.iter().filter(|(_, (effect, _))| {
-        matches!(effect, Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant)
-    });
-    let slowest = dry_runs.map(|(took, _)| *took).max().unwrap_or_default();
-    (done.into_iter().map(|(_, replied)| replied).collect(), slowest)
 }
 
 fn left(deadline: Instant) -> Duration {

@@ -1,13 +1,12 @@
 //! Facts that only the cluster knows, asked for when a decision lacks them.
 
-use futures::future::join;
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::driver::{self, Checked};
+use super::driver::Probe;
 use super::places::{Place, Places};
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
-use crate::job::{Job, Progress, pod_selector, progress};
+use crate::job::{Job, pod_selector};
 use crate::kubernetes::Cluster;
 use crate::policy::{OnChange, Policy};
 use crate::replacement::{ApiError, Record, no_time};
@@ -20,8 +19,8 @@ pub(super) struct RequestFacts<'a> {
     pub policy: &'a str,
     pub request: &'a Request,
     pub deadline: Instant,
-    /// What the dry run that asked whose difference it is has shown.
-    pub checked: Checked,
+    /// The creation in a dry run, where there was one.
+    pub probe: Probe,
     place: Option<Place>,
 }
 
@@ -32,7 +31,7 @@ impl<'a> RequestFacts<'a> {
         request: &'a Request,
         deadline: Instant,
     ) -> Self {
-        Self { context, policy, request, deadline, checked: Checked::default(), place: None }
+        Self { context, policy, request, deadline, probe: Probe::default(), place: None }
     }
 
     /// The stored Job.
@@ -58,13 +57,6 @@ impl<'a> RequestFacts<'a> {
             && policy.for_job(Job::new(object)).0.on_change == OnChange::Report
     }
 
-    /// Whether a change of the Job is a replacement, and no matter of waiting for it.
-    fn leads_to_a_replacement(&self, policy: &Policy) -> bool {
-        let object = self.request.object.as_ref().unwrap_or(&Value::Null);
-        policy.for_job(Job::new(object)).0.on_change == OnChange::Replace
-            && progress(self.old()) != Progress::Working
-    }
-
     /// Nothing is asked, for this reason.
     pub fn fail(&mut self, why: &str) {
         self.context.creation = Fact::Failed(why.to_owned());
@@ -81,31 +73,18 @@ impl<'a> RequestFacts<'a> {
     pub async fn ask<C: Cluster>(
         &mut self,
         cluster: Option<&C>,
-        policy: &Policy,
         question: Question,
     ) -> Option<Decision> {
         match (question, cluster) {
             (Question::Creation(plan), Some(cluster)) => {
+                let begun = Instant::now();
                 let (probe, manager) = (plan.probe(self.policy), plan.field_manager.as_deref());
-                let create = async {
-                    let begun = Instant::now();
-                    let created = cluster.create(&plan.namespace, &probe, manager, true).await;
-                    (created, begun.elapsed())
-                };
-                // Most such requests replace the Job: what that takes is asked at the same time.
-                let check = async {
-                    if !self.leads_to_a_replacement(policy) {
-                        return None;
-                    }
-                    let checks = driver::check(cluster, &plan, self.policy, self.deadline).await;
-                    Some(Box::new(checks))
-                };
-                let answers = timeout_at(self.deadline, join(create, check)).await;
-                let Ok(((created, took), checks)) = answers else {
+                let created = cluster.create(&plan.namespace, &probe, manager, true);
+                let Ok(created) = timeout_at(self.deadline, created).await else {
                     let (reason, message) = no_time(&plan);
                     return Some(super::refused(reason, message));
                 };
-                self.checked = Checked { took, accepted: created.is_ok(), checks };
+                self.probe = Probe { took: begun.elapsed(), accepted: created.is_ok() };
                 self.context.creation = fact(created);
             }
             (Question::Pods, Some(cluster)) => {

@@ -309,7 +309,7 @@ async fn an_unknown_policy_names_the_known_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_deletion() {
+async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
     let script = |name: &str, _: usize| {
         let well = match name {
             "opt-in" => json!("replace"),
@@ -334,8 +334,8 @@ async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_deletion() {
     assert_eq!(two["auditAnnotations"], Value::Null, "{two}");
     let marker = &patched(&two, &job("a:3"))["metadata"]["annotations"]["rejob.dev/replacing"];
     assert!(marker.is_string(), "{two}");
-    for call in ["delete", "create"] {
-        assert_eq!(fake.count(call), 1, "{call}");
+    for (call, times) in [("may-delete", 1), ("dry-run", 1), ("delete", 1), ("create", 1)] {
+        assert_eq!(fake.count(call), times, "{call}");
     }
 }
 

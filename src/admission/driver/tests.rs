@@ -9,8 +9,6 @@ use crate::reason::Reason;
 use crate::replacement::new_job;
 use crate::review::UserInfo;
 
-mod checked;
-
 const TIME: Duration = Duration::from_secs(8);
 
 fn plan(mode: Mode) -> Plan {
@@ -50,7 +48,7 @@ fn plan(mode: Mode) -> Plan {
 /// Runs a plan; the outcome and how long it took.
 async fn outcome(fake: &Fake, plan: &Plan, time: Duration) -> (Outcome, Duration) {
     let begun = Instant::now();
-    let outcome = run(fake, plan, "replace", begun + time, Checked::default()).await;
+    let outcome = run(fake, plan, "replace", begun + time, Probe::default()).await;
     (outcome, begun.elapsed())
 }
 
@@ -162,11 +160,27 @@ async fn slow_admission_is_measured_before_anything_is_deleted() {
     }
     // It is known before the checks begin.
     let fake = Fake::new(well);
-    let slow = Checked { took: Duration::from_secs(3), accepted: true, checks: None };
+    let slow = Probe { took: Duration::from_secs(3), accepted: true };
     let outcome = run(&fake, &plan(Mode::Recreate), "replace", Instant::now() + TIME, slow).await;
     let Outcome::Refused(Reason::NoTime, told) = outcome else { panic!("{outcome:?}") };
     assert!(told.contains("raise timeoutSeconds"), "{told}");
     assert_eq!(fake.names(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dormant_form_that_was_accepted_is_not_tried_again() {
+    for as_user in [false, true] {
+        for accepted in [true, false] {
+            let mut fake = Fake::new(well);
+            fake.as_user = as_user;
+            let probe = Probe { took: Duration::ZERO, accepted };
+            let deadline = Instant::now() + TIME;
+            let outcome = run(&fake, &plan(Mode::Recreate), "replace", deadline, probe).await;
+            assert!(matches!(outcome, Outcome::Replaced(_)), "{outcome:?}");
+            assert_eq!(fake.count("dry-run-dormant"), usize::from(!accepted));
+            assert_eq!(fake.count("dry-run") + fake.count("create-as-user"), 1);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,8 @@ fn calls(client: Client) -> Vec<Call> {
     if client.applies() {
         calls.push(Call::Probe);
     } else {
-        calls.extend([Call::ProbeDormant, Call::DryRunDormant]);
+        // Accepted, it is the dry run of the dormant form, too.
+        calls.push(Call::ProbeDormant);
     }
     calls.extend([Call::Pods, Call::Delete]);
     if !client.applies() {

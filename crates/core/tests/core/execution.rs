@@ -51,10 +51,11 @@ fn step(execution: &mut Execution<'_>, effect: Effect, reply: Reply, time: Time)
 
 /// Everything is answered with yes: the steps, and how it ends.
 fn course(plan: &Plan, as_user: bool) -> (Vec<&'static [Effect]>, Outcome) {
-    let mut execution = Execution::new(plan, "replace", ENOUGH);
-    if as_user {
-        execution = execution.as_user();
-    }
+    let execution = Execution::new(plan, "replace", ENOUGH);
+    course_of(if as_user { execution.as_user() } else { execution })
+}
+
+fn course_of(mut execution: Execution<'_>) -> (Vec<&'static [Effect]>, Outcome) {
     let mut steps = Vec::new();
     while execution.outcome().is_none() {
         steps.push(execution.effects());
@@ -80,7 +81,10 @@ fn nothing_is_deleted_before_the_checks_and_nothing_created_before_the_deletion(
     assert_eq!(course(&apply, false), (vec![own, &[Delete]], left.clone()));
     assert_eq!(course(&recreate, false), (vec![dormant, &[Delete], &[Create]], made.clone()));
     assert_eq!(course(&apply, true), (vec![users, &[Delete]], left.clone()));
-    assert_eq!(course(&recreate, true), (vec![users_dormant, &[Delete], &[Create]], made));
+    assert_eq!(course(&recreate, true), (vec![users_dormant, &[Delete], &[Create]], made.clone()));
+    let tried = || Execution::new(&recreate, "replace", ENOUGH).dormant_tried();
+    assert_eq!(course_of(tried()), (vec![own, &[Delete], &[Create]], made.clone()));
+    assert_eq!(course_of(tried().as_user()), (vec![users, &[Delete], &[Create]], made));
     let looks = Plan { pods: Some("a=b".into()), ..plan(Mode::Apply) };
     assert_eq!(course(&looks, false), (vec![own, &[Look], &[Delete]], left));
     let dry_run = Plan { dry_run: true, ..looks };
