@@ -19,24 +19,24 @@ pub mod trust;
 
 pub use collect::{collect, served_policies};
 pub use facts::Facts;
-pub use finding::{Finding, Level, Report};
+pub use finding::{Diagnosis, Finding, Level};
 
 /// Judges the facts: every check, in the order in which things depend on one another.
-pub fn examine(facts: &Facts) -> Report {
+pub fn examine(facts: &Facts) -> Diagnosis {
     let mut findings = Vec::new();
     for check in checks::ALL {
         check(facts, &mut findings);
     }
-    Report::new(&facts.server, facts.version.as_ref().ok().cloned(), findings)
+    Diagnosis::new(&facts.server, facts.version.as_ref().ok().cloned(), findings)
 }
 
 /// The report on an API server that does not answer, or does not know the caller.
-pub fn unreachable(server: &str, why: &str) -> Report {
+pub fn unreachable(server: &str, why: &str) -> Diagnosis {
     let finding = Finding::problem(
         "api-server",
         server,
         format!("the API server cannot be asked: {why}"),
         "check --kubeconfig and the network: kubectl version",
     );
-    Report::new(server, None, vec![finding])
+    Diagnosis::new(server, None, vec![finding])
 }

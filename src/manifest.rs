@@ -16,6 +16,6 @@ pub mod yaml;
 
 pub use input::Input;
 pub use node::{Mapping, Node, Number};
-pub use places::Places;
+pub use places::Lines;
 pub use problem::{ManifestError, Problem};
 pub use split::{BOM, Document};

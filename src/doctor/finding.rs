@@ -77,7 +77,7 @@ impl Finding {
         let remedy = if why.contains("is forbidden: User") {
             "have a cluster admin grant you the rights listed in docs/doctor.md"
         } else {
-            "run rejob doctor again once that is mended, or from a Pod where it is a matter of reach"
+            "fix that and run rejob doctor again; if the address cannot be reached from here, run it in a Pod"
         };
         let remedy = Some(remedy.to_owned());
         Self::new(Level::Hint, check, subject, message, remedy)
@@ -99,7 +99,7 @@ impl Finding {
 
 /// All findings about a cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Report {
+pub struct Diagnosis {
     /// Whether there is no problem.
     pub healthy: bool,
     /// The API server's address.
@@ -110,7 +110,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
 }
 
-impl Report {
+impl Diagnosis {
     /// A report; it is healthy when no finding is a problem.
     pub fn new(server: &str, kubernetes: Option<String>, findings: Vec<Finding>) -> Self {
         let healthy = findings.iter().all(|finding| finding.level != Level::Problem);
@@ -161,8 +161,8 @@ pub fn plural(count: usize, noun: &str) -> String {
 mod tests {
     use super::*;
 
-    fn report() -> Report {
-        Report::new(
+    fn report() -> Diagnosis {
+        Diagnosis::new(
             "https://10.0.0.1",
             Some("v1.37.2".into()),
             vec![
@@ -219,6 +219,6 @@ rejob needs attention: 1 problem, 1 hint
             "jobs is forbidden: User \"a\" cannot list",
         );
         assert!(hint.remedy.is_some());
-        assert!(Report::new("", None, vec![hint]).healthy);
+        assert!(Diagnosis::new("", None, vec![hint]).healthy);
     }
 }

@@ -180,7 +180,7 @@ fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, Invali
             .and_then(|options| options.0.field_manager)
             .filter(|manager| !manager.is_empty()),
     };
-    fields::settle(&mut request)?;
+    fields::read(&mut request)?;
     Ok(request)
 }
 

@@ -170,13 +170,13 @@ fn selector(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// What comes of it where rejob is not reached and an entry of its own does not see to it.
+/// What happens while rejob cannot be reached and this entry of its own does not fail closed.
 fn without(own: &str) -> &'static str {
     if own == RERUN {
-        "where rejob is not reached, a client is told success about a rejob.dev/rerun that runs nothing"
+        "while rejob cannot be reached, a change of rejob.dev/rerun succeeds and nothing runs"
     } else {
-        "where rejob is not reached in the middle of a replacement, a client is told success about a \
-         Job that never starts"
+        "while rejob cannot be reached in the middle of a replacement, a deploy succeeds and its \
+         Job never starts"
     }
 }
 

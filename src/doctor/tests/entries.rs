@@ -180,7 +180,7 @@ fn of_dormant(facts: &mut Facts) -> &mut MutatingWebhook {
 fn an_entry_of_reruns_that_fails_open_or_is_missing_is_a_problem() {
     problem(
         "entry",
-        "its failurePolicy is Ignore: where rejob is not reached, a client",
+        "its failurePolicy is Ignore: while rejob cannot be reached, a change",
         |facts| {
             of_rerun(facts).failure_policy = Some("Ignore".into());
         },

@@ -14,7 +14,7 @@ use crate::job::{Job, is_of_status, keys};
 ///
 /// # Errors
 /// When they are no JSON that can be read.
-pub(super) fn settle(request: &mut Request) -> Result<(), InvalidReview> {
+pub(super) fn read(request: &mut Request) -> Result<(), InvalidReview> {
     let needed = are_needed(request);
     for object in [&mut request.object, &mut request.old_object].into_iter().flatten() {
         let entries = object.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
