@@ -16,6 +16,6 @@ pub mod yaml;
 
 pub use input::Input;
 pub use node::{Mapping, Node, Number};
-pub use places::Lines;
+pub use places::LineNumbers;
 pub use problem::{ManifestError, Problem};
 pub use split::{BOM, Document};

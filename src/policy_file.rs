@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::kubernetes::names::is_label;
-use crate::manifest::{Input, Lines};
+use crate::manifest::{Input, LineNumbers};
 
 use crate::policy::{Policy, PolicySet, RESERVED, knobs};
 
@@ -93,7 +93,7 @@ fn parse_bytes(bytes: Vec<u8>, path: &str) -> Result<PolicySet, PolicyFileError>
             return Err(refuse(second.line, message.to_owned()));
         }
     }
-    let places = Lines::of(&input.text);
+    let places = LineNumbers::of(&input.text);
     let refuse_at = |path: &[&str], message| refuse(places.line(path), message);
     let mut policies = BTreeMap::new();
     for (name, knobs) in named(root.as_ref(), &refuse_at)? {

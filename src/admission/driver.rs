@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 
 /// What the dry run under another name, made before the plan was carried out, has shown.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Probe {
+pub struct ProbeResult {
     /// What it took; zero without one.
     pub took: Duration,
     /// Whether it was accepted.
@@ -31,7 +31,7 @@ pub async fn run<C: Cluster>(
     plan: &Plan,
     policy: &str,
     deadline: Instant,
-    probe: Probe,
+    probe: ProbeResult,
 ) -> Outcome {
     let mut time = Time { left: left(deadline), creation: probe.took };
     let mut execution = Execution::new(plan, policy, time);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
-use super::driver::Probe;
+use super::driver::ProbeResult;
 use super::places::{Place, Places};
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
@@ -20,7 +20,7 @@ pub(super) struct RequestFacts<'a> {
     pub request: &'a Request,
     pub deadline: Instant,
     /// The creation in a dry run, where there was one.
-    pub probe: Probe,
+    pub probe: ProbeResult,
     place: Option<Place>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> RequestFacts<'a> {
         request: &'a Request,
         deadline: Instant,
     ) -> Self {
-        Self { context, policy, request, deadline, probe: Probe::default(), place: None }
+        Self { context, policy, request, deadline, probe: ProbeResult::default(), place: None }
     }
 
     /// The stored Job.
@@ -84,7 +84,7 @@ impl<'a> RequestFacts<'a> {
                     let (reason, message) = no_time(&plan);
                     return Some(super::refused(reason, message));
                 };
-                self.probe = Probe { took: begun.elapsed(), accepted: created.is_ok() };
+                self.probe = ProbeResult { took: begun.elapsed(), accepted: created.is_ok() };
                 self.context.creation = fact(created);
             }
             (Question::Pods, Some(cluster)) => {

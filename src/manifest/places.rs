@@ -6,12 +6,12 @@ use serde_saphyr::granit_parser::{Event, Parser};
 
 /// The line of each member of the maps of a document, from 1.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct LineNumbers {
     lines: HashMap<Vec<String>, usize>,
     first: usize,
 }
 
-impl Lines {
+impl LineNumbers {
     /// The places in a YAML or JSON document that has been read without an error.
     pub fn of(text: &str) -> Self {
         let mut places = Self { first: 1, ..Self::default() };
@@ -74,7 +74,7 @@ mod tests {
     fn each_member_has_the_line_of_its_key() {
         let text = "# c\n---\na:\n  b: 1\n  l:\n  - x: 1\n  - [y, {z: 1}]\n  c:\n    d: |\n      t\n\
                     e: {f: 1,\n  g: 2}\n2: ~\n'on': &x {h: 1}\ni: *x\nj:\n  <<: *x\n";
-        let places = Lines::of(text);
+        let places = LineNumbers::of(text);
         for (path, line) in [
             (&["a"][..], 3),
             (&["a", "b"], 4),
@@ -94,6 +94,6 @@ mod tests {
 
     #[test]
     fn json_has_places_too() {
-        assert_eq!(Lines::of("{\n \"a\": {\n  \"b\": 1}}\n").line(&["a", "b"]), 3);
+        assert_eq!(LineNumbers::of("{\n \"a\": {\n  \"b\": 1}}\n").line(&["a", "b"]), 3);
     }
 }

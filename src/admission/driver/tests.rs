@@ -48,7 +48,7 @@ fn plan(mode: Mode) -> Plan {
 /// Runs a plan; the outcome and how long it took.
 async fn outcome(fake: &Fake, plan: &Plan, time: Duration) -> (Outcome, Duration) {
     let begun = Instant::now();
-    let outcome = run(fake, plan, "replace", begun + time, Probe::default()).await;
+    let outcome = run(fake, plan, "replace", begun + time, ProbeResult::default()).await;
     (outcome, begun.elapsed())
 }
 
@@ -160,7 +160,7 @@ async fn slow_admission_is_measured_before_anything_is_deleted() {
     }
     // It is known before the checks begin.
     let fake = Fake::new(well);
-    let slow = Probe { took: Duration::from_secs(3), accepted: true };
+    let slow = ProbeResult { took: Duration::from_secs(3), accepted: true };
     let outcome = run(&fake, &plan(Mode::Recreate), "replace", Instant::now() + TIME, slow).await;
     let Outcome::Refused(Reason::NoTime, told) = outcome else { panic!("{outcome:?}") };
     assert!(told.contains("raise timeoutSeconds"), "{told}");
@@ -173,7 +173,7 @@ async fn a_dormant_form_that_was_accepted_is_not_tried_again() {
         for accepted in [true, false] {
             let mut fake = Fake::new(well);
             fake.as_user = as_user;
-            let probe = Probe { took: Duration::ZERO, accepted };
+            let probe = ProbeResult { took: Duration::ZERO, accepted };
             let deadline = Instant::now() + TIME;
             let outcome = run(&fake, &plan(Mode::Recreate), "replace", deadline, probe).await;
             assert!(matches!(outcome, Outcome::Replaced(_)), "{outcome:?}");
