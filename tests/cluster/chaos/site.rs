@@ -2,7 +2,7 @@
 //! certificates, relays in between, and another webhook.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -161,10 +161,14 @@ impl<'p> Site<'p> {
         }
     }
 
-    /// What was written to the audit log since the last call.
+    /// What was written to the audit log since the last call, in whole lines.
     pub fn more_of_the_audit_log(&mut self) -> String {
         let mut more = Vec::new();
         self.audit_log.read_to_end(&mut more).expect("read the audit log");
+        let whole = more.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let begun = i64::try_from(more.len() - whole).expect("a line is short");
+        self.audit_log.seek(SeekFrom::Current(-begun)).expect("read the audit log again");
+        more.truncate(whole);
         String::from_utf8_lossy(&more).into_owned()
     }
 

@@ -302,6 +302,8 @@ impl Running {
             fs::write(&policy, AUDIT_POLICY).expect("write the audit policy");
             flags.push(format!("--audit-policy-file={}", policy.display()));
             flags.push(format!("--audit-log-path={}", self.dir.join("audit.log").display()));
+            // One file, for who reads on in it.
+            flags.push("--audit-log-maxsize=100000".to_owned());
         }
         flags.extend(options.apiserver_flags.iter().cloned());
         flags
