@@ -29,7 +29,7 @@ use support::rejob::Rejob;
 const WARM_UP: usize = 3;
 
 fn main() {
-    let rounds = std::env::var("REJOB_BENCH_ROUNDS").ok().map_or(50, |n| n.parse().unwrap());
+    let rounds = support::setting("REJOB_BENCH_ROUNDS", 50);
     let plane = ControlPlane::shared();
     let rejob = Rejob::builtin(&plane);
     let opted_in = rejob.namespace("replace");

@@ -15,7 +15,7 @@
     reason = "a bench fails by panicking"
 )]
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,7 +29,7 @@ const SLOW: usize = 100;
 const MINUTE: Duration = Duration::from_mins(1);
 
 fn main() {
-    let minutes = std::env::var("REJOB_SOAK_MINUTES").ok().map_or(10, |n| n.parse().unwrap());
+    let minutes = support::setting("REJOB_SOAK_MINUTES", 10);
     // Slow clients are let go on: they are to be there until the end.
     let server = Server::start(&[
         "--drain-grace=0s",
@@ -96,27 +96,27 @@ fn be_slow(target: &Target, request: &Request, ended: &AtomicBool) {
     let mut headers: Vec<_> = (0..SLOW).map(|_| (target.connect(), 0)).collect();
     let mut bodies: Vec<_> = (0..SLOW).map(|_| (begin_a_body().unwrap(), body)).collect();
     while !ended.load(Ordering::Relaxed) {
-        for (stream, sent) in &mut handshakes {
-            let gone = stream.write_all(&hello[*sent..=*sent]).is_err();
-            *sent += 1;
-            if gone {
-                (*stream, *sent) = (open(), 0);
-            }
-        }
-        for (connection, sent) in &mut headers {
-            let gone = connection.send(&request.bytes[*sent..=*sent]).is_err();
-            *sent += 1;
-            if gone {
-                (*connection, *sent) = (target.connect(), 0);
-            }
-        }
-        for (connection, sent) in &mut bodies {
-            let gone = connection.send(&request.bytes[*sent..=*sent]).is_err();
-            *sent += 1;
-            if gone {
-                (*connection, *sent) = (begin_a_body().unwrap(), body);
-            }
-        }
+        send_a_byte(&mut handshakes, &hello, TcpStream::write_all, || (open(), 0));
+        send_a_byte(&mut headers, &request.bytes, Connection::send, || (target.connect(), 0));
+        send_a_byte(&mut bodies, &request.bytes, Connection::send, || {
+            (begin_a_body().unwrap(), body)
+        });
         std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// Sends the next byte on each connection, or opens it anew; with each is how much of it was sent.
+fn send_a_byte<C>(
+    connections: &mut [(C, usize)],
+    bytes: &[u8],
+    send: impl Fn(&mut C, &[u8]) -> io::Result<()>,
+    open: impl Fn() -> (C, usize),
+) {
+    for one in connections {
+        let gone = send(&mut one.0, &bytes[one.1..=one.1]).is_err();
+        one.1 += 1;
+        if gone {
+            *one = open();
+        }
     }
 }

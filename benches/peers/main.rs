@@ -25,7 +25,7 @@ use support::load::{Pace, Summary, measure};
 use servers::Server;
 
 fn main() {
-    let rounds = std::env::var("REJOB_BENCH_ROUNDS").ok().map_or(10, |n| n.parse().unwrap());
+    let rounds = support::setting("REJOB_BENCH_ROUNDS", 10);
     let pace = Pace { rounds, turn: Duration::from_millis(500) };
     let files = tempfile::tempdir().unwrap();
     let servers = Server::all(files.path());

@@ -14,7 +14,6 @@ mod site;
 mod troubles;
 mod writers;
 
-use std::env;
 use std::fs;
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -24,7 +23,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use support::plane::{ControlPlane, Options};
-use support::wait;
+use support::{setting, wait};
 
 use history::{Event, JobHistory, Pod, Seen};
 use random::Random;
@@ -36,18 +35,12 @@ const JOBS: u64 = 3;
 const SHARING: u64 = 2;
 /// One trouble follows the other after so many answers.
 const ANSWERS_PER_TROUBLE: u64 = 3;
-/// Runs among the other tests.
+/// The runs, where their number is not given.
 const RUNS: u64 = 8;
 /// The commands of a run.
 const COMMANDS: u64 = 20;
 /// So many runs share a control plane, which grows slow with what they leave.
 const RUNS_OF_A_CONTROL_PLANE: usize = 50;
-
-/// A number from the environment.
-fn setting(name: &str, default: u64) -> u64 {
-    let Ok(text) = env::var(name) else { return default };
-    text.parse().unwrap_or_else(|_| panic!("{name}={text}: give a whole number"))
-}
 
 /// How much happened.
 #[derive(Debug, Clone, Copy, Default)]

@@ -47,3 +47,9 @@ pub mod user;
 pub mod verify;
 pub mod wait;
 pub mod webhooks;
+
+/// A number from the environment.
+pub fn setting<T: std::str::FromStr>(name: &str, default: T) -> T {
+    let Ok(text) = std::env::var(name) else { return default };
+    text.parse().unwrap_or_else(|_| panic!("{name}={text}: give a whole number"))
+}
