@@ -57,7 +57,7 @@ mutants *args:
 # Deploy while everything around rejob fails, run after run from that seed on, until one fails or all are done
 chaos seed="1" runs="1000" commands="20":
     REJOB_CHAOS_SEED={{ seed }} REJOB_CHAOS_RUNS={{ runs }} REJOB_CHAOS_COMMANDS={{ commands }} \
-        cargo test --quiet --test cluster -- chaos::promises_hold_in_chaos --exact --nocapture --ignored
+        cargo test --quiet --test cluster -- chaos::promises_hold_in_chaos --exact --nocapture
 
 # Have each call of a replacement fail in each way, for each kind of client
 faults:

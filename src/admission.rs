@@ -34,7 +34,7 @@ use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
 use crate::replacement::{Outcome, Plan};
 use crate::review::{self, Request};
-use crate::server::{ReviewError, Reviewer};
+use crate::server::{Call, ReviewError, Reviewer};
 
 use driver::run;
 use facts::RequestFacts;
@@ -97,9 +97,9 @@ impl<C: Cluster> Admission<C> {
         policy_name: &str,
         policy: &Policy,
         request: &Request,
-        deadline: Instant,
+        call: Call,
     ) -> Decision {
-        let mut facts = RequestFacts::new(self.context(request), policy_name, request, deadline);
+        let mut facts = RequestFacts::new(self.context(request), policy_name, request, call);
         let decision = loop {
             let decision = self.decided(policy, &mut facts).await;
             let Verdict::Replace(plan) = &decision.verdict else { break decision };
@@ -153,7 +153,8 @@ impl<C: Cluster> Admission<C> {
 
     /// What is done beside the answer.
     async fn follow_up(&self, decision: Decision, facts: &mut RequestFacts<'_>) -> Decision {
-        let (request, policy_name, deadline) = (facts.request, facts.policy, facts.deadline);
+        let (request, policy_name) = (facts.request, facts.policy);
+        let deadline = facts.call.deadline;
         match &decision.follow_up {
             FollowUp::None => {}
             FollowUp::RememberWait => self.history.remember_wait(request, Instant::now()),
@@ -194,9 +195,9 @@ impl<C: Cluster> Admission<C> {
     /// wait for the Job's start queue here too: first come, first served. If the Job may have started to
     /// work meanwhile, the facts are reset so that its Pods are asked.
     async fn under_lock(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
-        let deadline = facts.deadline;
+        let deadline = facts.call.deadline;
         if plan.dry_run {
-            return run(cluster, plan, facts.policy, deadline, facts.probe).await;
+            return run(cluster, plan, facts.policy, &facts.call, facts.probe).await;
         }
         let _lock = self.locks.wait(plan, deadline, facts.opts_in(cluster)).await;
         if self.history.deleted.contains(&plan.uid) {
@@ -215,7 +216,7 @@ impl<C: Cluster> Admission<C> {
             facts.look_at_pods(cluster).await;
             return Outcome::Working;
         }
-        let outcome = run(cluster, plan, facts.policy, deadline, facts.probe).await;
+        let outcome = run(cluster, plan, facts.policy, &facts.call, facts.probe).await;
         match outcome {
             Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.uid),
             Outcome::Working => facts.context.pods = Fact::Unasked,
@@ -322,12 +323,7 @@ pub fn no_cluster(plan: &Plan) -> Decision {
 }
 
 impl<C: Cluster> Reviewer for Admission<C> {
-    async fn review(
-        &self,
-        policy: &str,
-        body: Bytes,
-        deadline: Instant,
-    ) -> Result<Bytes, ReviewError> {
+    async fn review(&self, policy: &str, body: Bytes, call: Call) -> Result<Bytes, ReviewError> {
         let begun = Instant::now();
         let named = self.policies.named(policy)?;
         let request =
@@ -337,12 +333,12 @@ impl<C: Cluster> Reviewer for Admission<C> {
             Named::Policy(known) => (known, None),
             Named::Dormant => (self.policies.of_dormant(&request), None),
             Named::Rerun => {
-                self.policies.of_rerun(self.cluster.as_deref(), &request, deadline).await
+                self.policies.of_rerun(self.cluster.as_deref(), &request, call.deadline).await
             }
         };
         let decision = match decided {
             Some(decision) => decision,
-            None => self.decide(&known.name, &known.policy, &request, deadline).await,
+            None => self.decide(&known.name, &known.policy, &request, call).await,
         };
         fail_point::answers(decision.reason);
         let answer = answer(&request.uid, &decision);

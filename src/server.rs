@@ -37,7 +37,7 @@ use drain::Drain;
 pub use limits::Limits;
 pub use listen::ListenError;
 use review::Webhook;
-pub use reviewer::{ReviewError, Reviewer};
+pub use reviewer::{Call, ReviewError, Reviewer};
 
 /// Connections at once on the admin port: a kubelet, a few scrapers and a person.
 const ADMIN_CONNECTIONS: usize = 32;

@@ -12,6 +12,7 @@ use crate::kubernetes::{Cluster, Right};
 use crate::replacement::{
     ApiError, Effect, Execution, MARKS_ARE_LOST, Mode, Outcome, Plan, Record, Reply, Time,
 };
+use crate::server::Call;
 
 /// The first pause before a creation is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -25,14 +26,16 @@ pub struct ProbeResult {
     pub accepted: bool,
 }
 
-/// Carries a plan out and returns how it ended. Never later than `deadline`.
+/// Carries a plan out and returns how it ended, before the deadline of the call. Nothing is deleted
+/// for a client that has hung up: it was told an error, and may have sent another command.
 pub async fn run<C: Cluster>(
     cluster: &C,
     plan: &Plan,
     policy: &str,
-    deadline: Instant,
+    call: &Call,
     probe: ProbeResult,
 ) -> Outcome {
+    let deadline = call.deadline;
     let mut time = Time { left: left(deadline), creation: probe.took };
     let mut execution = Execution::new(plan, policy, time);
     if probe.accepted {
@@ -51,6 +54,9 @@ pub async fn run<C: Cluster>(
         let effects = execution.effects();
         if let Some(outcome) = execution.outcome() {
             return outcome.clone();
+        }
+        if effects == [Effect::Delete] && call.hung_up.is_cancelled() {
+            return Outcome::Busy(format!("{}: the client hung up", plan.not_replaced()));
         }
         if effects == [Effect::Create] && std::mem::replace(&mut tried, true) {
             sleep_until(deadline.min(Instant::now() + pause)).await;

@@ -11,6 +11,7 @@ use crate::kubernetes::Cluster;
 use crate::policy::{OnChange, Policy};
 use crate::replacement::{ApiError, Record, no_time};
 use crate::review::Request;
+use crate::server::Call;
 
 /// What is known about a request.
 pub(super) struct RequestFacts<'a> {
@@ -18,20 +19,15 @@ pub(super) struct RequestFacts<'a> {
     /// The name of its policy.
     pub policy: &'a str,
     pub request: &'a Request,
-    pub deadline: Instant,
+    pub call: Call,
     /// The creation in a dry run, where there was one.
     pub probe: ProbeResult,
     place: Option<Place>,
 }
 
 impl<'a> RequestFacts<'a> {
-    pub fn new(
-        context: Context<'a>,
-        policy: &'a str,
-        request: &'a Request,
-        deadline: Instant,
-    ) -> Self {
-        Self { context, policy, request, deadline, probe: ProbeResult::default(), place: None }
+    pub fn new(context: Context<'a>, policy: &'a str, request: &'a Request, call: Call) -> Self {
+        Self { context, policy, request, call, probe: ProbeResult::default(), place: None }
     }
 
     /// The stored Job.
@@ -66,7 +62,9 @@ impl<'a> RequestFacts<'a> {
     /// Whether the live Namespace opts in. Nobody waits in one that does not: such a request was
     /// forged, or is about a Job that bears the marks of a dormant one.
     pub async fn opts_in<C: Cluster>(&self, cluster: &C) -> bool {
-        timeout_at(self.deadline, opts_in(cluster, &self.request.namespace)).await.unwrap_or(false)
+        timeout_at(self.call.deadline, opts_in(cluster, &self.request.namespace))
+            .await
+            .unwrap_or(false)
     }
 
     /// Asks for what a decision lacks; or the decision, where there is no time for an answer.
@@ -80,7 +78,7 @@ impl<'a> RequestFacts<'a> {
                 let begun = Instant::now();
                 let (probe, manager) = (plan.probe(self.policy), plan.field_manager.as_deref());
                 let created = cluster.create(&plan.namespace, &probe, manager, true);
-                let Ok(created) = timeout_at(self.deadline, created).await else {
+                let Ok(created) = timeout_at(self.call.deadline, created).await else {
                     let (reason, message) = no_time(&plan);
                     return Some(super::refused(reason, message));
                 };
@@ -103,7 +101,7 @@ impl<'a> RequestFacts<'a> {
     pub async fn look_at_pods<C: Cluster>(&mut self, cluster: &C) {
         let selector = pod_selector(self.old());
         let pods = cluster.pods(&self.request.namespace, &selector);
-        let pods = timeout_at(self.deadline, pods).await;
+        let pods = timeout_at(self.call.deadline, pods).await;
         let late = |_| Err(ApiError::unanswered("no answer before the deadline"));
         let pods = pods.unwrap_or_else(late);
         self.context.pods = pods.map_or_else(|error| Fact::Failed(error.message), Fact::Known);
@@ -115,7 +113,8 @@ impl<'a> RequestFacts<'a> {
         let is_deleted = |pod: &Value| pod.pointer("/metadata/deletionTimestamp").is_some();
         let old = self.old();
         let Some(name) = old.name().filter(|_| pods.iter().any(is_deleted)) else { return false };
-        let stored = timeout_at(self.deadline, cluster.get(&self.request.namespace, name)).await;
+        let stored =
+            timeout_at(self.call.deadline, cluster.get(&self.request.namespace, name)).await;
         match stored {
             Ok(Ok(stored)) => stored.as_ref().and_then(|job| Job::new(job).uid()) != old.uid(),
             _ => false,

@@ -61,7 +61,7 @@ fn service(cluster: Option<Arc<Fake>>) -> (Admission<Fake>, Metrics) {
 }
 
 async fn answer(service: &Admission<Fake>, body: Bytes) -> Value {
-    let answer = service.review("replace", body, Instant::now() + TIME).await.unwrap();
+    let answer = service.review("replace", body, Call::until(Instant::now() + TIME)).await.unwrap();
     serde_json::from_slice::<Value>(&answer).unwrap()["response"].take()
 }
 
@@ -301,7 +301,8 @@ async fn a_dormant_job_that_nobody_comes_back_for_is_a_429() {
 async fn an_unknown_policy_names_the_known_ones() {
     let (service, _) = service(None);
     let body = review(&job("a:1"), &job("a:1"), false);
-    let error = service.review("missing", body, Instant::now() + TIME).await.unwrap_err();
+    let error =
+        service.review("missing", body, Call::until(Instant::now() + TIME)).await.unwrap_err();
     assert!(
         matches!(&error, ReviewError::UnknownPolicy { known, .. } if known.contains("replace")),
         "{error:?}"

@@ -13,6 +13,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// How much of a refused body is read away before the connection is cut, in bytes.
 const DISCARD_BYTES: usize = 64 * 1024 * 1024;
@@ -120,7 +121,10 @@ pub enum BodyError {
     /// The client sends too slowly.
     #[error("the body did not arrive within the request's timeout")]
     TooSlow,
-    /// The client broke off or sent wrong chunks.
+    /// The client ended its side before the end of the body.
+    #[error("the body breaks off")]
+    BrokenOff,
+    /// The connection broke, or the client sent wrong chunks.
     #[error("the body cannot be read: {0}")]
     Broken(#[from] axum::Error),
 }
@@ -130,13 +134,23 @@ pub enum BodyError {
 /// A body that arrives in one piece, which is nearly every review, is not copied.
 ///
 /// # Errors
-/// When it is larger than `limit` bytes, not complete at `deadline`, or broken.
-pub async fn read(body: &mut Body, limit: usize, deadline: Instant) -> Result<Bytes, BodyError> {
+/// When it is larger than `limit` bytes, not complete at `deadline` or when the client hangs up, or broken.
+pub async fn read(
+    body: &mut Body,
+    limit: usize,
+    deadline: Instant,
+    hung_up: &CancellationToken,
+) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
         return Err(BodyError::TooLarge { limit });
     }
-    tokio::time::timeout_at(deadline, collect(body, limit)).await.map_err(|_| BodyError::TooSlow)?
+    tokio::select! {
+        biased;
+        collected = collect(body, limit) => collected,
+        () = hung_up.cancelled() => Err(BodyError::BrokenOff),
+        () = tokio::time::sleep_until(deadline) => Err(BodyError::TooSlow),
+    }
 }
 
 async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, BodyError> {

@@ -4,6 +4,9 @@
 //! Between two requests a client may be silent for long; once it has begun one, it must get to the
 //! end of the headers soon. HTTP libraries know one timer for both, so the stream itself keeps
 //! these, and only while a read or a write waits.
+//!
+//! It also notices that a client ends its side while its request is served. Most hang up; some only
+//! send nothing more and wait for the answer. So the request is told, and answered all the same.
 
 use std::io;
 use std::pin::Pin;
@@ -14,6 +17,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// Nothing of a next request has come.
 const IDLE: u8 = 0;
@@ -24,23 +28,31 @@ const SERVING: u8 = 2;
 
 /// What a connection is doing, shared between its reader and its service.
 #[derive(Debug, Clone)]
-pub struct Activity(Arc<AtomicU8>);
+pub struct Activity {
+    phase: Arc<AtomicU8>,
+    hung_up: CancellationToken,
+}
 
 impl Default for Activity {
     fn default() -> Self {
-        Self(Arc::new(AtomicU8::new(HEADERS)))
+        Self { phase: Arc::new(AtomicU8::new(HEADERS)), hung_up: CancellationToken::new() }
     }
 }
 
 impl Activity {
     /// The headers of a request are complete.
     pub fn begins(&self) {
-        self.0.store(SERVING, Ordering::Relaxed);
+        self.phase.store(SERVING, Ordering::Relaxed);
     }
 
     /// The request is answered.
     pub fn ends(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
+        self.phase.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Canceled when the client has ended its side while its request was served.
+    pub fn hung_up(&self) -> &CancellationToken {
+        &self.hung_up
     }
 }
 
@@ -94,10 +106,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let phase = this.activity.0.load(Ordering::Relaxed);
+        if this.activity.hung_up.is_cancelled() {
+            return Poll::Pending;
+        }
+        let phase = this.activity.phase.load(Ordering::Relaxed);
+        let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
+        let is_ok = matches!(outcome, Poll::Ready(Ok(())));
+        if phase == SERVING && is_ok && buffer.filled().len() == before {
+            this.activity.hung_up.cancel();
+            return Poll::Pending;
+        }
         if outcome.is_ready() && phase == IDLE {
-            this.activity.0.store(HEADERS, Ordering::Relaxed);
+            this.activity.phase.store(HEADERS, Ordering::Relaxed);
             this.reading = None;
         }
         if outcome.is_ready() || phase == SERVING {
@@ -204,6 +225,21 @@ mod tests {
         assert!(read.is_err(), "{read:?}");
         activity.ends();
         assert_eq!(kind(server.read_u8().await), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_ends_its_side_while_it_is_served_hangs_up_and_can_be_answered() {
+        let (mut client, mut server, activity) = connection(LONG, LONG);
+        activity.begins();
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(server.read_u8().await.unwrap(), b'x');
+        assert!(!activity.hung_up().is_cancelled());
+        client.shutdown().await.unwrap();
+        let read = tokio::time::timeout(SHORT, server.read_u8()).await;
+        assert!(read.is_err(), "{read:?}");
+        assert!(activity.hung_up().is_cancelled());
+        server.write_all(b"answer").await.unwrap();
+        client.read_exact(&mut [0; 6]).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -140,8 +140,9 @@ where
 {
     let activity = Activity::default();
     let stream = Timed::new(stream, activity.clone(), limits.idle_timeout, limits.header_timeout);
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
         activity.begins();
+        request.extensions_mut().insert(activity.clone());
         // A router is always ready.
         let answer = router.clone().call(request);
         let activity = activity.clone();
@@ -153,7 +154,6 @@ where
     });
     let mut connection = http1::Builder::new()
         .header_read_timeout(None)
-        .half_close(true) // who ends its side after the request still gets the answer
         .max_buf_size(MAX_BUFFER)
         .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {

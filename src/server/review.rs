@@ -2,7 +2,8 @@
 //!
 //! Whatever is wrong with a request is answered, as JSON with the right status, and counted. A
 //! review that has begun is never broken off: when its client hangs up or its time is over, it goes
-//! on in the background, because half of a replacement is worse than a late one.
+//! on in the background, because half of a replacement is worse than a late one. The review is told
+//! ([`Call::hung_up`]), so that it does not begin one then.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Answer};
 use super::body::{self, BodyError, Budget};
 use super::drain::Drain;
+use super::idle::Activity;
 use super::limits::Limits;
-use super::reviewer::{ReviewError, Reviewer};
+use super::reviewer::{Call, ReviewError, Reviewer};
 use super::timeout::{self, Deadline};
 use crate::certs::AcceptedTokens;
 use crate::metrics::Metrics;
@@ -61,9 +64,11 @@ impl<R: Reviewer> Webhook<R> {
     pub async fn answer(&self, target: Route, request: Request<Body>) -> Answer {
         let received = Instant::now();
         let (head, mut body) = request.into_parts();
+        let activity = head.extensions.get::<Activity>().cloned().unwrap_or_default();
+        let hung_up = activity.hung_up();
         let answer = match target {
             Route::Review { token, policy } if self.admits(token.as_deref()) => {
-                self.review(&head, policy, &mut body, received).await
+                self.review(&head, policy, &mut body, received, hung_up).await
             }
             Route::Live if matches!(head.method, Method::GET | Method::HEAD) => {
                 answer::text(StatusCode::OK, "text/plain", "ok")
@@ -75,7 +80,8 @@ impl<R: Reviewer> Webhook<R> {
             ),
         };
         let answer = self.refused(&head, body, answer);
-        if self.drain.is_draining() { answer::closing(answer) } else { answer }
+        let is_last = self.drain.is_draining() || hung_up.is_cancelled();
+        if is_last { answer::closing(answer) } else { answer }
     }
 
     fn admits(&self, token: Option<&str>) -> bool {
@@ -88,6 +94,7 @@ impl<R: Reviewer> Webhook<R> {
         policy: String,
         body: &mut Body,
         received: Instant,
+        hung_up: &CancellationToken,
     ) -> Answer {
         if head.method != Method::POST {
             return answer::method_not_allowed("POST");
@@ -115,7 +122,7 @@ impl<R: Reviewer> Webhook<R> {
             self.metrics.shed();
             return answer::shed();
         };
-        let bytes = match body::read(body, limit, deadline.review).await {
+        let bytes = match body::read(body, limit, deadline.review, hung_up).await {
             Ok(bytes) => bytes,
             Err(error) => return unread(&error),
         };
@@ -129,8 +136,11 @@ impl<R: Reviewer> Webhook<R> {
         };
         let in_flight = self.metrics.review_in_flight();
         let reviewer = Arc::clone(&self.reviewer);
+        let call = Call { deadline: deadline.review, hung_up: hung_up.child_token() };
+        // Dropped with this future when the connection breaks.
+        let _waits = call.hung_up.clone().drop_guard();
         let review = async move {
-            let outcome = reviewer.review(&policy, bytes, deadline.review).await;
+            let outcome = reviewer.review(&policy, bytes, call).await;
             drop((place, share, values, in_flight));
             outcome
         };
@@ -193,7 +203,7 @@ fn unread(error: &BodyError) -> Answer {
     let status = match error {
         BodyError::TooLarge { .. } | BodyError::TooManyValues => StatusCode::PAYLOAD_TOO_LARGE,
         BodyError::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        BodyError::Broken(_) => StatusCode::BAD_REQUEST,
+        BodyError::BrokenOff | BodyError::Broken(_) => StatusCode::BAD_REQUEST,
     };
     answer::error(status, &error.to_string())
 }

@@ -5,17 +5,34 @@ use std::future::Future;
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The webhook call that a review answers.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// When the review must be answered.
+    pub deadline: Instant,
+    /// Canceled when nobody waits for the answer any more.
+    pub hung_up: CancellationToken,
+}
+
+impl Call {
+    /// A call whose client waits until that deadline.
+    pub fn until(deadline: Instant) -> Self {
+        Self { deadline, hung_up: CancellationToken::new() }
+    }
+}
 
 /// What the server hands a request's body to: [`crate::admission::Admission`], or a stub in tests.
 pub trait Reviewer: Send + Sync + 'static {
-    /// Answers one AdmissionReview for the named policy before `deadline`.
+    /// Answers one AdmissionReview for the named policy before the deadline of the call.
     ///
-    /// The future is run to its end even when the client is gone.
+    /// The future is run to its end even when the client has hung up.
     fn review(
         &self,
         policy: &str,
         body: Bytes,
-        deadline: Instant,
+        call: Call,
     ) -> impl Future<Output = Result<Bytes, ReviewError>> + Send;
 }
 

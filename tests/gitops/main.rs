@@ -99,12 +99,11 @@ fn argo_cd_is_out_of_sync_before_and_synced_after_and_then_writes_nothing() {
         }
         if !argo_cd.reruns_unchanged() {
             place.namespace.finish_pods(JOB);
-            let (before, replaced) = (place.job(), replacements(&rejob, &place));
+            let before = place.job();
             for _ in 0..5 {
                 argo_cd.sync(&place, &[], job("busybox:1")).ok();
             }
             assert_eq!(place.job(), before, "{title}");
-            assert_eq!(replacements(&rejob, &place), replaced, "{title}");
         }
     }
 }
@@ -153,12 +152,11 @@ fn flux_writes_nothing_where_nothing_changed() {
         place.namespace.finish_pods(JOB);
         assert_eq!(apply("busybox:2"), "configured");
         place.namespace.finish_pods(JOB);
-        let (before, replaced) = (place.job(), replacements(&rejob, &place));
+        let before = place.job();
         for _ in 0..5 {
             assert_eq!(apply("busybox:2"), "unchanged");
         }
         assert_eq!(place.job(), before);
-        assert_eq!(replacements(&rejob, &place), replaced);
     }
 }
 
@@ -246,7 +244,7 @@ fn a_helm_hook_that_flux_applies_is_redeployed() {
             assert_eq!(apply(image), "unchanged", "{}", flux.title());
         }
         // With `force`, Flux would have deleted and created it by itself.
-        assert_eq!(replacements(&rejob, &place), 2, "{}", flux.title());
+        wait::until("the log tells of both", || (replacements(&rejob, &place) == 2).then_some(()));
     }
 }
 

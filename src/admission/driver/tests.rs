@@ -48,7 +48,8 @@ fn plan(mode: Mode) -> Plan {
 /// Runs a plan; the outcome and how long it took.
 async fn outcome(fake: &Fake, plan: &Plan, time: Duration) -> (Outcome, Duration) {
     let begun = Instant::now();
-    let outcome = run(fake, plan, "replace", begun + time, ProbeResult::default()).await;
+    let outcome =
+        run(fake, plan, "replace", &Call::until(begun + time), ProbeResult::default()).await;
     (outcome, begun.elapsed())
 }
 
@@ -97,6 +98,31 @@ async fn the_checks_run_at_the_same_time() {
     let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
     assert!(matches!(outcome, Outcome::Replaced(_)));
     assert_eq!(took, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_is_made_again_and_nothing_is_deleted_for_a_client_that_hung_up() {
+    for (last, deleted) in [("opt-in", 0), ("dry-run-dormant", 0), ("delete", 1), ("create", 1)] {
+        let call = Call::until(Instant::now() + TIME);
+        let hung_up = call.hung_up.clone();
+        let fake = Fake::new(move |name, _| {
+            if name == last {
+                hung_up.cancel();
+            }
+            None
+        });
+        let plan = plan(Mode::Recreate);
+        let outcome = run(&fake, &plan, "replace", &call, ProbeResult::default()).await;
+        assert_eq!((fake.count("delete"), fake.count("create")), (deleted, deleted), "{last}");
+        match outcome {
+            Outcome::Replaced(_) => assert_eq!(deleted, 1, "{last}"),
+            Outcome::Busy(told) => {
+                assert_eq!(deleted, 0, "{last}");
+                assert_eq!(told, "job nightly was not replaced: the client hung up");
+            }
+            other => panic!("{last}: {other:?}"),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +187,8 @@ async fn slow_admission_is_measured_before_anything_is_deleted() {
     // It is known before the checks begin.
     let fake = Fake::new(well);
     let slow = ProbeResult { took: Duration::from_secs(3), accepted: true };
-    let outcome = run(&fake, &plan(Mode::Recreate), "replace", Instant::now() + TIME, slow).await;
+    let call = Call::until(Instant::now() + TIME);
+    let outcome = run(&fake, &plan(Mode::Recreate), "replace", &call, slow).await;
     let Outcome::Refused(Reason::NoTime, told) = outcome else { panic!("{outcome:?}") };
     assert!(told.contains("raise timeoutSeconds"), "{told}");
     assert_eq!(fake.names(), [""; 0]);
@@ -174,8 +201,8 @@ async fn a_dormant_form_that_was_accepted_is_not_tried_again() {
             let mut fake = Fake::new(well);
             fake.as_user = as_user;
             let probe = ProbeResult { took: Duration::ZERO, accepted };
-            let deadline = Instant::now() + TIME;
-            let outcome = run(&fake, &plan(Mode::Recreate), "replace", deadline, probe).await;
+            let call = Call::until(Instant::now() + TIME);
+            let outcome = run(&fake, &plan(Mode::Recreate), "replace", &call, probe).await;
             assert!(matches!(outcome, Outcome::Replaced(_)), "{outcome:?}");
             assert_eq!(fake.count("dry-run-dormant"), usize::from(!accepted));
             assert_eq!(fake.count("dry-run") + fake.count("create-as-user"), 1);

@@ -149,7 +149,10 @@ async fn of_dormant(old: &Value, object: &Value) -> (Value, Metrics, Arc<Fake>) 
     let fake = empty();
     let (service, metrics) = service(Some(Arc::clone(&fake)));
     let body = review(old, object, false);
-    let answer = service.review(crate::policy::DORMANT, body, Instant::now() + TIME).await.unwrap();
+    let answer = service
+        .review(crate::policy::DORMANT, body, Call::until(Instant::now() + TIME))
+        .await
+        .unwrap();
     let answer = serde_json::from_slice::<Value>(&answer).unwrap()["response"].take();
     (answer, metrics, fake)
 }

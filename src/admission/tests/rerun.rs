@@ -15,7 +15,7 @@ async fn of_rerun(cluster: Option<Arc<Fake>>, change: [Value; 2]) -> (Value, Met
     let (service, metrics) = service(cluster);
     let [old, object] = change;
     let body = review(&old, &object, false);
-    let answer = service.review(RERUN, body, Instant::now() + TIME).await.unwrap();
+    let answer = service.review(RERUN, body, Call::until(Instant::now() + TIME)).await.unwrap();
     (serde_json::from_slice::<Value>(&answer).unwrap()["response"].take(), metrics)
 }
 
@@ -93,7 +93,7 @@ async fn a_dry_run_is_told_at_once() {
     let (service, _) = service(Some(Arc::new(Fake::new(fails("opt-in", 500)))));
     let [old, object] = bump();
     let body = review(&old, &object, true);
-    let answer = service.review(RERUN, body, Instant::now() + TIME).await.unwrap();
+    let answer = service.review(RERUN, body, Call::until(Instant::now() + TIME)).await.unwrap();
     let answer = serde_json::from_slice::<Value>(&answer).unwrap();
     assert_eq!(answer["response"]["status"]["code"], 403, "{answer}");
 }

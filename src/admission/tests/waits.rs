@@ -3,7 +3,7 @@
 use super::*;
 
 async fn answer_within(service: &Admission<Fake>, body: Bytes, time: Duration) -> Value {
-    let answer = service.review("replace", body, Instant::now() + time).await.unwrap();
+    let answer = service.review("replace", body, Call::until(Instant::now() + time)).await.unwrap();
     serde_json::from_slice::<Value>(&answer).unwrap()["response"].take()
 }
 

@@ -66,7 +66,7 @@ impl Reviewer for Allow {
         &self,
         _policy: &str,
         body: Bytes,
-        _deadline: tokio::time::Instant,
+        _call: rejob::server::Call,
     ) -> Result<Bytes, ReviewError> {
         let review: Value = serde_json::from_slice(&body)
             .map_err(|error| ReviewError::NotAReview(error.to_string()))?;

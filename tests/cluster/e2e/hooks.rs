@@ -244,10 +244,14 @@ fn helms_own_hooks_run_once_a_deploy_and_carry_nothing_of_rejob() {
                 assert_ne!(uid, last, "{helm:?} {policy}: no new run");
                 last = uid;
             }
-            let log = rejob.log();
             let here = format!("namespace=\"{}\"", namespace.name());
-            let mut ours = log.lines().filter(|line| line.contains(&here));
-            assert!(ours.all(|line| line.contains("reason=\"helm_hook\"")), "{helm:?} {policy}");
+            let ours = wait::until("the log tells of each deploy", || {
+                let log = rejob.log();
+                let ours = log.lines().filter(|line| line.contains(&here)).map(str::to_owned);
+                Some(ours.collect::<Vec<_>>()).filter(|ours| ours.len() >= deploys.len())
+            });
+            let is_left_alone = |line: &String| line.contains("reason=\"helm_hook\"");
+            assert!(ours.iter().all(is_left_alone), "{helm:?} {policy}: {ours:?}");
         }
     }
 }

@@ -55,8 +55,10 @@ fn every_client_is_answered_as_without_rejob_and_told_what_would_happen() {
         assert!(described.contains(&sentence), "{described}");
         place.assert_ran(1);
     }
-    let log = rejob.log();
-    assert!(log.contains("reported") && log.contains("would be replaced"), "{log}");
+    wait::until("the log tells of it", || {
+        let log = rejob.log();
+        (log.contains("reported") && log.contains("would be replaced")).then_some(())
+    });
 }
 
 #[test]

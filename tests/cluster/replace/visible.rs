@@ -262,8 +262,9 @@ fn event_audit_log_and_log_tell_how_the_old_run_went_and_who_replaced_it() {
                 })
             });
             let told = |key: &str| audited[format!("replace.rejob.dev/{key}")].as_str().unwrap();
-            let logged = rejob.log();
-            let logged = logged.lines().find(|line| line.contains(uid)).unwrap();
+            let logged = wait::until("the log has it", || {
+                rejob.log().lines().find(|line| line.contains(uid)).map(str::to_owned)
+            });
             for (part, audit) in
                 [(&began, "replaced-run"), (&hashes, "template-hash"), (&requester, "requester")]
             {

@@ -101,6 +101,14 @@ fn needs(rule: Rule) -> (Scenario, &'static str) {
             },
             "a Job that makes progress is not deleted",
         ),
+        // It has gone on, and was told success about the Job that there was.
+        Rule::BeginsForItsClient => (
+            Scenario {
+                faults: 1,
+                ..Scenario::of(vec![Sender::new(Kind::Kubectl, "ada", &["a:2", "a:1"])])
+            },
+            "a Job is gone only where its client was told an error",
+        ),
         Rule::DormantFailsClosed => (
             Scenario {
                 faults: 1,

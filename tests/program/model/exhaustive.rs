@@ -56,6 +56,17 @@ fn one_client_with_any_one_fault() {
     }
 }
 
+/// A client that goes on to another command, for what there was at first.
+#[test]
+fn a_client_that_takes_its_command_back_with_any_one_fault() {
+    for kind in ALL {
+        let applied_by = applied(&[kind]);
+        let senders = vec![Sender::new(kind, "ada", &["a:2", "a:1"])];
+        let scenario = Scenario { faults: 1, applied_by, ..Scenario::of(senders) };
+        holds(&format!("{kind:?} taken back with a fault"), scenario);
+    }
+}
+
 /// A client that compares before it sends, where its own record does not change with the image.
 #[test]
 fn a_client_that_finds_its_record_unchanged_with_any_one_fault() {

@@ -32,7 +32,7 @@ fn at_the_end(model: &Checked, world: &World) -> Option<&'static str> {
             let runs = world.started.iter().any(|(uid, ..)| uid == job::uid(job));
             (!runs).then_some("a Job that is there runs")
         }
-        // Whoever deleted it last was told an error, or was the forger.
+        // Whoever deleted it last was told an error since, or was the forger.
         None => match world.last_deletion {
             Some(None) => None,
             Some(Some(client)) if was_refused(world, client) => None,

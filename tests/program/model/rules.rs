@@ -35,12 +35,14 @@ pub enum Rule {
     LooksChanged,
     /// A Job that makes progress is waited for.
     WaitsForProgress,
+    /// No replacement begins for a client that was told an error meanwhile.
+    BeginsForItsClient,
     /// Whatever the failurePolicy is, a change of a dormant Job that no rejob answers is refused.
     DormantFailsClosed,
 }
 
 impl Rule {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::PutBack,
         Self::Marker,
         Self::Preconditions,
@@ -57,6 +59,7 @@ impl Rule {
         Self::UnansweredIsNotStale,
         Self::LooksChanged,
         Self::WaitsForProgress,
+        Self::BeginsForItsClient,
         Self::DormantFailsClosed,
     ];
 }

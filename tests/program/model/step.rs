@@ -44,7 +44,7 @@ pub enum Action {
     WaitedEnough(usize),
     /// The API server writes.
     Write(usize),
-    /// The API server gives the webhook call up; rejob goes on.
+    /// The API server gives the webhook call up; rejob goes on with what it has begun to replace.
     CallGivenUp(usize),
     /// An effect that no request waits for any more.
     OrphanEffect(usize),
@@ -203,7 +203,11 @@ pub fn step(model: &Checked, world: &mut World, action: Action) {
             let Client::Turn(turn, Phase::Runs(run)) = world.clients[client].clone() else {
                 unreachable!()
             };
-            world.orphans.push(Orphan::Runs(run));
+            let goes_on = execution(&run).effects() == [Effect::Create]
+                || model.reviewer.broken == Some(Rule::BeginsForItsClient);
+            if goes_on {
+                world.orphans.push(Orphan::Runs(run));
+            }
             api::unanswered(model, world, client, turn);
         }
         Action::OrphanEffect(index) => orphan_effect(model, world, index),
@@ -281,6 +285,10 @@ fn orphan_effect(model: &Checked, world: &mut World, index: usize) {
     match world.orphans.remove(index) {
         Orphan::Late(plan, effect, by) => {
             carry_out(model, world, &plan.0, effect, by);
+            // Its client may have gone on, which nobody can know.
+            if effect == Effect::Delete && world.last_deletion == Some(by) {
+                world.last_deletion = Some(None);
+            }
         }
         Orphan::Runs(mut run) => {
             let plan = Arc::clone(&run.plan.0);
@@ -364,7 +372,7 @@ fn forge(model: &Checked, world: &mut World) {
     }
 }
 
-/// Whether a client was told an error at some time.
+/// Whether the last that a client was told is an error.
 pub fn was_refused(world: &World, client: usize) -> bool {
-    world.answers[client].iter().any(|answer| matches!(answer, Answer::Refused(_)))
+    matches!(world.answers[client].last(), Some(Answer::Refused(_)))
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rejob::admission::{Admission, Identity};
 use rejob::kubernetes::ServerVersion;
 use rejob::metrics::Metrics;
-use rejob::server::Reviewer;
+use rejob::server::{Call, Reviewer};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -90,10 +90,10 @@ impl Service {
                 "object": object, "oldObject": old
             }
         });
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let call = Call::until(Instant::now() + Duration::from_secs(10));
         let which = self.cluster.storage().random(self.replicas.len() as u64);
         let replica = &self.replicas[usize::try_from(which).unwrap()];
-        let answer = replica.review("replace", Bytes::from(review.to_string()), deadline).await;
+        let answer = replica.review("replace", Bytes::from(review.to_string()), call).await;
         let answer: Value = serde_json::from_slice(&answer.unwrap()).unwrap();
         let response = &answer["response"];
         if response["allowed"] == false {

@@ -1,12 +1,11 @@
 //! What the server takes on at most: reviews, connections, time; and who may come in.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rejob::certs::accepted_tokens;
 use rejob::server::Limits;
 
-use super::client::{Client, PATIENCE, eventually, get, post};
+use super::client::{Client, PATIENCE, get, post};
 use super::stub::TestServer;
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -115,8 +114,30 @@ async fn a_review_is_not_broken_off_when_its_client_hangs_up() {
     server.metric("rejob_open_connections", 0).await;
     server.metric("rejob_in_flight", 1).await;
     server.stub.gate.add_permits(1);
-    eventually("the review ends", || async { server.stub.finished.load(Ordering::SeqCst) == 1 })
-        .await;
+    server.finished(1).await;
+}
+
+#[tokio::test]
+async fn a_review_is_told_when_nobody_waits_for_its_answer() {
+    let server = TestServer::start().await;
+    // The connection is cut.
+    let mut client = server.connect().await;
+    client.send(post("/v1/policies/left", "{}")).await.unwrap();
+    server.started(1).await;
+    drop(client);
+    server.finished(1).await;
+    // It is closed as TLS asks for, which may mean that only nothing more is sent.
+    let mut client = server.connect().await;
+    client.send(post("/v1/policies/left", "{}")).await.unwrap();
+    server.started(2).await;
+    client.half_close().await;
+    let response = client.response().await;
+    assert_eq!((response.status, response.header("connection")), (200, Some("close")));
+    client.closed().await;
+    // The server has answered in its place.
+    let mut client = server.connect().await;
+    assert_eq!(client.post("/v1/policies/left?timeout=100ms", "{}").await.status, 504);
+    server.finished(3).await;
 }
 
 /// Tries until the client is as quick as a short limit asks: on a busy machine it may not be.

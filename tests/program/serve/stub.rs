@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rejob::certs::{AcceptedTokens, CertResolver, self_signed};
 use rejob::metrics::{Format, Metrics};
 use rejob::server::admin::ReadinessChecks;
-use rejob::server::{Limits, ReviewError, Reviewer, Server, Setup, tls};
+use rejob::server::{Call, Limits, ReviewError, Reviewer, Server, Setup, tls};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use super::client::{Client, eventually};
 
 /// Answers by policy: `ok` with the body's length, `strict` only JSON objects, `deadline` with the
-/// milliseconds it has, `slow` when the gate opens, `hang` never, `panic` and `late-panic` not.
+/// milliseconds it has, `slow` when the gate opens, `left` when the client has hung up, `hang` never,
+/// `panic` and `late-panic` not.
 #[derive(Debug)]
 pub struct Stub {
     pub started: AtomicUsize,
@@ -25,12 +26,7 @@ pub struct Stub {
 }
 
 impl Reviewer for Stub {
-    async fn review(
-        &self,
-        policy: &str,
-        body: Bytes,
-        deadline: Instant,
-    ) -> Result<Bytes, ReviewError> {
+    async fn review(&self, policy: &str, body: Bytes, call: Call) -> Result<Bytes, ReviewError> {
         self.started.fetch_add(1, Ordering::SeqCst);
         let answer = match policy {
             "ok" => format!("{{\"length\":{}}}", body.len()),
@@ -39,9 +35,13 @@ impl Reviewer for Stub {
                 Ok(_) => return Err(ReviewError::NotAReview("not an object".to_owned())),
                 Err(error) => return Err(ReviewError::NotAReview(error.to_string())),
             },
-            "deadline" => (deadline - Instant::now()).as_millis().to_string(),
+            "deadline" => (call.deadline - Instant::now()).as_millis().to_string(),
             "slow" => {
                 self.gate.acquire().await.unwrap().forget();
+                "{}".to_owned()
+            }
+            "left" => {
+                call.hung_up.cancelled().await;
                 "{}".to_owned()
             }
             "hang" => std::future::pending().await,
@@ -135,6 +135,14 @@ impl TestServer {
     pub async fn started(&self, count: usize) {
         eventually("the reviews have begun", || async {
             self.stub.started.load(Ordering::SeqCst) >= count
+        })
+        .await;
+    }
+
+    /// Waits until as many reviews have ended.
+    pub async fn finished(&self, count: usize) {
+        eventually("the reviews have ended", || async {
+            self.stub.finished.load(Ordering::SeqCst) == count
         })
         .await;
     }
