@@ -4,7 +4,7 @@
 
 use std::fmt::Display;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::render::{HELMS, file, template_with};
 use support::helm::Helm;
@@ -199,30 +199,6 @@ fn every_value_is_in_the_schema_and_every_key_of_the_schema_has_a_default() {
     }
     let root = schema();
     walk(&root, &root, &values(), "");
-}
-
-#[test]
-fn the_schema_knows_the_knobs_and_limits_of_the_policy_file() {
-    let ours = &schema()["definitions"]["policy"];
-    let theirs =
-        serde_json::to_value(schemars::schema_for!(rejob::policy_file::PolicyFile)).unwrap();
-    let knobs = theirs["$defs"]["Policy"]["properties"].as_object().expect("the knobs");
-    let names = |map: &Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(ours["properties"].as_object().unwrap()), names(knobs));
-    for (name, knob) in knobs {
-        let node = &ours["properties"][name];
-        // `Option` comes out as `anyOf` with null, an enum as a `$ref`.
-        let knob = knob["anyOf"].get(0).unwrap_or(knob);
-        let knob = resolve(&theirs, knob);
-        for bound in ["minimum", "maximum"] {
-            assert_eq!(node[bound].as_i64(), knob[bound].as_i64(), "{name} {bound}");
-        }
-        let choices = knob["oneOf"]
-            .as_array()
-            .map(|all| all.iter().map(|one| one["const"].clone()).collect::<Vec<_>>());
-        let choices = choices.map(Value::from).or_else(|| knob.get("enum").cloned());
-        assert_eq!(node.get("enum").cloned(), choices, "{name}");
-    }
 }
 
 /// `ParseQuantity` of k8s.io/apimachinery/pkg/api/resource, without what no container may ask for (a

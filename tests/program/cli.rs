@@ -296,7 +296,12 @@ fn generate_prints_what_belongs_to_an_installation() {
     }
     let schema: Value =
         serde_json::from_str(stdout(&rejob(&["generate", "policy-schema"], ""))).unwrap();
-    assert_eq!(schema["title"], "rejob policy file");
+    let policy = &schema["properties"]["policies"]["additionalProperties"];
+    assert_eq!(policy["properties"]["waitSeconds"]["maximum"], 3600);
+    assert_eq!(
+        (&policy["type"], &policy["additionalProperties"]),
+        (&json!(["object", "null"]), &json!(false))
+    );
 
     let folder = tempfile::tempdir().unwrap();
     let man = folder.path().join("new/man1");

@@ -9,7 +9,6 @@ pub mod knobs;
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The entry of the webhook configuration that brings every change of a dormant Job, whatever its
@@ -24,7 +23,7 @@ pub const RERUN: &str = "rerun";
 pub const RESERVED: [&str; 2] = [DORMANT, RERUN];
 
 /// What an UPDATE that changes the immutable part does (`onChange`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum OnChange {
     /// Replace the Job inside the client's own request.
     #[default]
@@ -41,7 +40,7 @@ pub enum OnChange {
 }
 
 /// What happens to a changed Job while the old one works (`whileRunning`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum WhileRunning {
     /// Tell the client to wait, with 429 and `retryAfterSeconds`, so that it retries automatically.
     #[default]
@@ -53,7 +52,7 @@ pub enum WhileRunning {
 }
 
 /// How a created Job is named (`naming`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Naming {
     /// The name of the manifest.
     #[default]
@@ -62,22 +61,48 @@ pub enum Naming {
     TemplateHash,
 }
 
-/// How long a deploy may wait under Wait, in seconds: 1 to 3600, 60 by default (`waitSeconds`).
+/// A number of seconds from one to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
-pub struct WaitSeconds(u32);
+pub struct Seconds<const LEAST: u32, const GREATEST: u32>(u32);
 
-impl WaitSeconds {
+/// How long a deploy may wait under Wait: 1 to 3600 s, 60 by default (`waitSeconds`).
+pub type WaitSeconds = Seconds<1, 3600>;
+
+/// After how long a finished Job is deleted: 0 to 2147483647 s, as Kubernetes stores it (int32).
+pub type Ttl = Seconds<0, { i32::MAX.unsigned_abs() }>;
+
+impl<const LEAST: u32, const GREATEST: u32> Seconds<LEAST, GREATEST> {
     /// The least value, in seconds.
-    pub const MIN: u32 = 1;
+    pub const MIN: u32 = LEAST;
     /// The greatest value, in seconds.
-    pub const MAX: u32 = 3600;
+    pub const MAX: u32 = GREATEST;
 
     /// The value in seconds.
     pub fn get(self) -> u32 {
         self.0
     }
+}
 
+impl<const LEAST: u32, const GREATEST: u32> TryFrom<u32> for Seconds<LEAST, GREATEST> {
+    type Error = String;
+
+    fn try_from(seconds: u32) -> Result<Self, String> {
+        if (LEAST..=GREATEST).contains(&seconds) {
+            Ok(Self(seconds))
+        } else {
+            Err(format!("{seconds} is not in {LEAST} to {GREATEST}"))
+        }
+    }
+}
+
+impl<const LEAST: u32, const GREATEST: u32> From<Seconds<LEAST, GREATEST>> for u32 {
+    fn from(seconds: Seconds<LEAST, GREATEST>) -> Self {
+        seconds.0
+    }
+}
+
+impl WaitSeconds {
     /// `retryAfterSeconds` of a 429: a tenth, rounded up, since client-go retries ten times.
     pub fn retry_after(self) -> u32 {
         self.0.div_ceil(10)
@@ -90,89 +115,8 @@ impl Default for WaitSeconds {
     }
 }
 
-impl TryFrom<u32> for WaitSeconds {
-    type Error = String;
-
-    fn try_from(seconds: u32) -> Result<Self, String> {
-        if (Self::MIN..=Self::MAX).contains(&seconds) {
-            Ok(Self(seconds))
-        } else {
-            Err(format!("waitSeconds is {seconds}: allowed are {} to {}", Self::MIN, Self::MAX))
-        }
-    }
-}
-
-impl From<WaitSeconds> for u32 {
-    fn from(wait: WaitSeconds) -> Self {
-        wait.0
-    }
-}
-
-impl JsonSchema for WaitSeconds {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "WaitSeconds".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "integer", "minimum": Self::MIN, "maximum": Self::MAX, "default": 60
-        })
-    }
-}
-
-/// Seconds after which a finished Job is deleted: 0 to 2147483647, as Kubernetes stores it (int32).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "u32", into = "u32")]
-pub struct Ttl(u32);
-
-impl Ttl {
-    /// The greatest value that `spec.ttlSecondsAfterFinished` holds.
-    pub const MAX: u32 = i32::MAX.unsigned_abs();
-
-    /// The value in seconds.
-    pub fn seconds(self) -> u32 {
-        self.0
-    }
-}
-
-impl TryFrom<u32> for Ttl {
-    type Error = String;
-
-    fn try_from(seconds: u32) -> Result<Self, String> {
-        if seconds <= Self::MAX {
-            Ok(Self(seconds))
-        } else {
-            Err(format!("ttlSecondsAfterFinished is {seconds}: allowed are 0 to {}", Self::MAX))
-        }
-    }
-}
-
-impl From<Ttl> for u32 {
-    fn from(ttl: Ttl) -> Self {
-        ttl.0
-    }
-}
-
-impl JsonSchema for Ttl {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Ttl".into()
-    }
-
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "integer", "minimum": 0, "maximum": Self::MAX })
-    }
-}
-
 /// The knobs of one policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Policy {
     /// What an UPDATE that changes the immutable part does.
@@ -213,7 +157,7 @@ impl From<BTreeMap<String, Policy>> for PolicySet {
 impl PolicySet {
     /// The policies used when no file is given: `replace`, `hash-name` and `ttl`.
     pub fn builtin() -> Self {
-        let ttl = |seconds| Some(Ttl(seconds));
+        let ttl = |seconds| Some(Seconds(seconds));
         Self(BTreeMap::from([
             ("replace".to_owned(), Policy::default()),
             (
@@ -269,18 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn wait_seconds_outside_the_range_is_refused() {
-        assert!(WaitSeconds::try_from(0).is_err());
-        assert!(WaitSeconds::try_from(3601).is_err());
-    }
-
-    #[test]
-    fn a_ttl_is_what_kubernetes_can_store() {
-        for seconds in [0, Ttl::MAX] {
-            assert_eq!(Ttl::try_from(seconds).map(Ttl::seconds), Ok(seconds));
+    fn seconds_outside_the_range_are_refused() {
+        for (seconds, refused) in [
+            (WaitSeconds::try_from(0).map(u32::from), "0 is not in 1 to 3600"),
+            (WaitSeconds::try_from(3601).map(u32::from), "3601 is not in 1 to 3600"),
+            (Ttl::try_from(Ttl::MAX + 1).map(u32::from), "2147483648 is not in 0 to 2147483647"),
+        ] {
+            assert_eq!(seconds, Err(refused.to_owned()));
         }
-        let refused = Ttl::try_from(Ttl::MAX + 1).unwrap_err();
-        assert!(refused.ends_with("is 2147483648: allowed are 0 to 2147483647"), "{refused}");
     }
 
     #[test]
@@ -308,7 +248,7 @@ mod tests {
         let set = PolicySet::builtin();
         assert_eq!(set.names().collect::<Vec<_>>(), ["hash-name", "replace", "ttl"]);
         assert!(set.iter().all(|(_, policy)| policy.replaces()));
-        let ttl = |name| set.get(name).unwrap().ttl_seconds_after_finished.map(Ttl::seconds);
+        let ttl = |name| set.get(name).unwrap().ttl_seconds_after_finished.map(Ttl::get);
         assert_eq!(["hash-name", "replace", "ttl"].map(ttl), [Some(86_400), None, Some(3600)]);
     }
 }

@@ -121,7 +121,7 @@ mod tests {
         ] {
             let policy = configured(config).unwrap().unwrap();
             assert_eq!(policy.naming, Naming::TemplateHash, "{config}");
-            assert_eq!(policy.ttl_seconds_after_finished.unwrap().seconds(), 60, "{config}");
+            assert_eq!(policy.ttl_seconds_after_finished.unwrap().get(), 60, "{config}");
         }
         let policy = configured("{spec: {onChange: Keep}}").unwrap().unwrap();
         assert_eq!(policy, Policy { on_change: OnChange::Keep, ..Policy::default() });

@@ -90,7 +90,7 @@ fn rename(name: &str, job: Job<'_>, hash: &TemplateHash, draft: &mut Draft<'_>) 
 /// Injects the TTL. Never on UPDATE: it would delete finished Jobs at once.
 fn inject(ttl: PolicyTtl, name: &str, draft: &mut Draft<'_>, warnings: &mut Warnings) {
     let PolicyTtl::Given(ttl, tool) = ttl else { return };
-    draft.set(&["spec", "ttlSecondsAfterFinished"], json!(ttl.seconds()));
+    draft.set(&["spec", "ttlSecondsAfterFinished"], json!(ttl.get()));
     if let Some(tool) = tool {
         let tool = tool.title();
         warnings.add(format!(

@@ -103,7 +103,7 @@ fn complete(update: &Update<'_>, new: &mut Value) {
     let has_old_default = has_old_default(update);
     let Some(Value::Object(spec)) = new.get_mut("spec") else { return };
     if let Some(ttl) = update.policy_ttl().given() {
-        spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.seconds()));
+        spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.get()));
     }
     if has_old_default {
         spec.remove("podReplacementPolicy");

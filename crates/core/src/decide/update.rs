@@ -138,7 +138,7 @@ fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>, warnings: &mut Warnings)
     if update.is_bare_put()
         && let Some(stored) = update.old.spec(field)
     {
-        if *stored != json!(ttl.seconds()) {
+        if *stored != json!(ttl.get()) {
             warnings.add(format!("job {} keeps its {field} of {stored}", update.name()));
         }
         draft.copy(&["spec", field], update.old.value());

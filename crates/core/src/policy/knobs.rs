@@ -1,10 +1,11 @@
 //! The knobs of a policy, as one table: their names in a policy file, their annotations, their values
 //! and what they do. Reading a policy file, a KRM function's configuration and a Job's annotations all
-//! go by it, and each refusal says in one sentence what the value is and what it may be. The table of
-//! `docs/policies.md` and the knobs in the chart's schema of values are made from it.
+//! go by it, and each refusal says in one sentence what the value is and what it may be. The schemas of
+//! the policy file and of the chart's values, the default policy file and the table of
+//! `docs/policies.md` are made from it.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Policy, Ttl, WaitSeconds};
 
@@ -45,7 +46,7 @@ pub const KNOBS: &[Knob] = &[
         values: Values::OneOf(&["Replace", "Report", "Keep", "Deny", "Ignore"]),
         effects: &[
             "A changed [immutable part](glossary.md) replaces the Job",
-            "Every check of a replacement, and nothing done: the API server answers as without rejob, and [you learn](report.md) what Replace would do",
+            "Every check of a replacement is made and nothing is done: the API server answers as without rejob, and [you learn](report.md) what Replace would do",
             "The old Job stays, the rest of the request is accepted, and a warning names what was not applied",
             "The request is refused with a message that names the changed fields",
             "The API server decides, and answers 422",
@@ -65,14 +66,16 @@ pub const KNOBS: &[Knob] = &[
         name: "waitSeconds",
         annotation: "rejob.dev/wait-seconds",
         values: Values::Number { least: WaitSeconds::MIN, greatest: WaitSeconds::MAX },
-        effects: &["How long a deploy may wait under Wait"],
+        effects: &["How long a deploy may wait under Wait, in seconds"],
         set: |policy, value| put(&mut policy.wait_seconds, value),
     },
     Knob {
         name: "naming",
         annotation: "rejob.dev/naming",
         values: Values::OneOf(&["Stable", "TemplateHash"]),
-        effects: &["TemplateHash: [`<name>-<template hash>`](#names-with-a-hash)"],
+        effects: &[
+            "A created Job is named as in the manifest, or [`<name>-<template hash>`](#names-with-a-hash)",
+        ],
         set: |policy, value| put(&mut policy.naming, value),
     },
     Knob {
@@ -80,7 +83,7 @@ pub const KNOBS: &[Knob] = &[
         annotation: "rejob.dev/ttl-seconds-after-finished",
         values: Values::Number { least: 0, greatest: Ttl::MAX },
         effects: &[
-            "Set when a Job is created without one, in seconds. Not for [GitOps tools](#ttl)",
+            "Set where a Job is created without one, in seconds. Not for [GitOps tools](#ttl)",
         ],
         set: |policy, value| put(&mut policy.ttl_seconds_after_finished, value),
     },
@@ -88,6 +91,52 @@ pub const KNOBS: &[Knob] = &[
 
 fn put<T: for<'a> Deserialize<'a>>(knob: &mut T, value: &Value) -> Option<()> {
     T::deserialize(value).ok().map(|value| *knob = value)
+}
+
+impl Knob {
+    /// What it does, without Markdown: one text for each of its values, or one for all.
+    pub fn plain_effects(&self) -> impl Iterator<Item = String> {
+        self.effects.iter().map(|markdown| {
+            let words = markdown.split('[').map(|part| match part.split_once("](") {
+                Some((words, link)) => {
+                    words.to_owned() + link.split_once(')').map_or("", |at| at.1)
+                }
+                None => part.to_owned(),
+            });
+            words.collect::<String>().replace('`', "")
+        })
+    }
+
+    /// Its value where nothing is said; `None` where it then does nothing.
+    pub fn default_value(&self) -> Option<Value> {
+        serde_json::to_value(Policy::default()).ok()?.get(self.name).cloned()
+    }
+
+    /// The JSON schema of its values.
+    pub fn schema(&self) -> Value {
+        let effects: Vec<_> = self.plain_effects().collect();
+        let description = match self.values {
+            Values::OneOf(names) if names.len() == effects.len() => {
+                let each =
+                    names.iter().zip(&effects).map(|(name, effect)| format!("{name}: {effect}"));
+                each.collect::<Vec<_>>().join(". ")
+            }
+            _ => effects.join(". "),
+        };
+        let mut schema = Map::from_iter([("description".to_owned(), description.into())]);
+        schema.extend(self.default_value().map(|value| ("default".to_owned(), value)));
+        let values = match self.values {
+            Values::OneOf(names) => [("type", json!("string")), ("enum", json!(names))].to_vec(),
+            Values::Number { least, greatest } => [
+                ("type", json!("integer")),
+                ("minimum", least.into()),
+                ("maximum", greatest.into()),
+            ]
+            .to_vec(),
+        };
+        schema.extend(values.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        Value::Object(schema)
+    }
 }
 
 impl Values {
@@ -176,16 +225,12 @@ pub fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use serde_json::json;
 
     use super::*;
 
     #[test]
     fn every_knob_of_the_type_can_be_set_by_its_name() {
-        let schema = serde_json::to_value(schemars::schema_for!(Policy)).unwrap();
-        let fields: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().collect();
         let wanted: Map<_, _> = KNOBS
             .iter()
             .map(|knob| match knob.values {
@@ -193,7 +238,6 @@ mod tests {
                 Values::Number { greatest, .. } => (knob.name.to_owned(), json!(greatest)),
             })
             .collect();
-        assert_eq!(wanted.keys().collect::<BTreeSet<_>>(), fields);
         let mut set = Policy::default();
         set.set_all(&wanted).unwrap();
         assert_eq!(serde_json::to_value(&set).unwrap(), Value::Object(wanted));
@@ -238,33 +282,41 @@ mod tests {
 
     #[test]
     fn the_allowed_values_are_all_there_are() {
-        let schema = serde_json::to_value(schemars::schema_for!(Policy)).unwrap();
+        let mut policy = Policy::default();
         for knob in KNOBS {
-            let property = &schema["properties"][knob.name];
-            let name = property["$ref"].as_str().and_then(|path| path.rsplit('/').next());
-            let schema = name.map_or(property, |name| &schema["$defs"][name]);
             match knob.values {
-                Values::OneOf(choices) => {
-                    let all = schema["oneOf"].as_array().or(schema["enum"].as_array()).unwrap();
-                    let all: Vec<_> = all
-                        .iter()
-                        .map(|one| one["const"].as_str().or(one.as_str()).unwrap())
-                        .collect();
-                    assert_eq!(choices, all, "{}", knob.name);
+                Values::OneOf(names) => {
+                    // "unknown variant `?`, expected one of `Replace`, …"
+                    let unknown = json!({ knob.name: "?" });
+                    let told = serde_json::from_value::<Policy>(unknown).unwrap_err().to_string();
+                    let all: Vec<_> = told.split('`').skip(3).step_by(2).collect();
+                    assert_eq!(names, all, "{}", knob.name);
                 }
                 Values::Number { least, greatest } => {
-                    let range = [&schema["minimum"], &schema["maximum"]];
-                    let schema = schema["anyOf"]
-                        .as_array()
-                        .map_or(range, |any| [&any[0]["minimum"], &any[0]["maximum"]]);
-                    assert_eq!(
-                        schema,
-                        [&Value::from(least), &Value::from(greatest)],
-                        "{}",
-                        knob.name
-                    );
+                    for (number, allowed) in [
+                        (i64::from(least) - 1, false),
+                        (least.into(), true),
+                        (greatest.into(), true),
+                        (i64::from(greatest) + 1, false),
+                    ] {
+                        let set = policy.set(knob, &json!(number)).is_some();
+                        assert_eq!(set, allowed, "{} {number}", knob.name);
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_schema_tells_what_the_values_do() {
+        let schema = KNOBS[0].schema();
+        let description = schema["description"].as_str().unwrap();
+        assert!(
+            description.starts_with("Replace: A changed immutable part replaces the Job. Report: ")
+        );
+        assert_eq!(schema["default"], "Replace");
+        let schema = KNOBS[4].schema();
+        assert_eq!((&schema["minimum"], schema.get("default")), (&json!(0), None));
+        assert!(schema["description"].as_str().unwrap().ends_with("Not for GitOps tools"));
     }
 }

@@ -1,19 +1,18 @@
-//! The knobs in `docs/policies.md` and in the chart's schema of values are made from the table of knobs:
-//! `UPDATE_DOCS=1 cargo test --test core knobs_doc` writes them anew, and without that stale ones fail.
+//! The knobs in `docs/policies.md`, in the chart's schema of values and in the default policy file are made
+//! from the table of knobs: `UPDATE_DOCS=1 cargo test --test core knobs_doc` writes them anew, and without
+//! that stale ones fail.
 
 use std::fmt::Write as _;
 
-use rejob_core::policy::Policy;
 use rejob_core::policy::knobs::{KNOBS, Knob, Values};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The rows of a knob: a row for each value where each has an effect of its own.
 fn rows(knob: &Knob) -> String {
-    let defaults = serde_json::to_value(Policy::default()).unwrap();
-    let default = match &defaults[knob.name] {
-        Value::Null => "none".to_owned(),
-        Value::String(name) => name.clone(),
-        number => number.to_string(),
+    let default = match knob.default_value() {
+        None => "none".to_owned(),
+        Some(Value::String(name)) => name,
+        Some(number) => number.to_string(),
     };
     let bold = |value: &str| {
         if value == default { format!("**{value}**") } else { value.to_owned() }
@@ -35,17 +34,24 @@ fn rows(knob: &Knob) -> String {
     text
 }
 
-fn schema(knob: &Knob) -> String {
-    let schema = match knob.values {
-        Values::OneOf(names) => {
-            let names: Vec<String> = names.iter().map(|name| json!(name).to_string()).collect();
-            format!(r#"{{"type": "string", "enum": [{}]}}"#, names.join(", "))
+/// The knob as the default policy file tells it.
+fn lines(knob: &Knob) -> String {
+    let mut text = format!("    # {} (annotation {}):\n", knob.name, knob.annotation);
+    let effects: Vec<_> = knob.plain_effects().collect();
+    match knob.values {
+        Values::OneOf(names) if names.len() == effects.len() => {
+            for (name, effect) in names.iter().zip(effects) {
+                writeln!(text, "    #   {name:<8} {effect}").unwrap();
+            }
         }
-        Values::Number { least, greatest } => {
-            format!(r#"{{"type": "integer", "minimum": {least}, "maximum": {greatest}}}"#)
-        }
-    };
-    format!("        \"{}\": {schema}", knob.name)
+        values => writeln!(text, "    #   {} ({values})", effects[0]).unwrap(),
+    }
+    match knob.default_value() {
+        None => writeln!(text, "    # {}: 3600", knob.name).unwrap(),
+        Some(Value::String(name)) => writeln!(text, "    {}: {name}", knob.name).unwrap(),
+        Some(number) => writeln!(text, "    {}: {number}", knob.name).unwrap(),
+    }
+    text
 }
 
 /// What stands between these two texts in a file is `made`.
@@ -71,8 +77,15 @@ fn the_page_tells_every_knob() {
 
 #[test]
 fn the_charts_schema_has_every_knob() {
+    let schema = |knob: &Knob| format!("        \"{}\": {}", knob.name, knob.schema());
     let made = KNOBS.iter().map(schema).collect::<Vec<_>>().join(",\n") + "\n";
     let begin = "    \"policy\": {\n      \"type\": \"object\",\n      \
                  \"additionalProperties\": false,\n      \"properties\": {\n";
     stands_between("charts/rejob/values.schema.json", begin, "      }\n", &made);
+}
+
+#[test]
+fn the_default_policy_file_tells_every_knob() {
+    let made: String = KNOBS.iter().map(lines).collect();
+    stands_between("src/commands/generate/policies.yaml", "  replace:\n", "\n  #", &made);
 }
