@@ -292,10 +292,12 @@ impl<'t> Writer<'t> {
 }
 
 /// The Job of that image. It has no second try, so that a run is a run, and a field that another webhook
-/// changes.
+/// changes. It names its completions: where another client has scaled the Job, a server-side apply without
+/// them takes the default away, and the API server takes that for a change.
 fn manifest(image: &str) -> Value {
     let mut job = job(JOB, image);
     job["spec"]["backoffLimit"] = json!(0);
+    job["spec"]["completions"] = json!(1);
     job["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = json!(10);
     job
 }
