@@ -12,8 +12,9 @@ use super::check::Checked;
 use super::job::{self, Refusal, Shared};
 use super::review::{Reviewed, Who};
 use super::rules::Rule;
+use super::run;
 use super::scenario::{FailurePolicy, Kind, Sender};
-use super::world::{Answer, Client, Phase, Run, Turn, World};
+use super::world::{Answer, Client, Phase, Turn, World};
 
 pub const ARG: &str = "arg";
 
@@ -183,13 +184,9 @@ fn admit(model: &Checked, world: &mut World, client: usize, turn: Turn) {
             let refusal = Refusal { code, reason: "denied" };
             return fail(model, world, client, turn, refusal);
         }
-        Reviewed::Replace(plan, answer) => Phase::Runs(Run {
-            plan,
-            as_user: model.scenario.as_user,
-            replies: Vec::new(),
-            answer,
-            by: Some(client),
-        }),
+        Reviewed::Replace(plan, answer) => {
+            Phase::Runs(run::begin(model, plan, answer, Some(client)))
+        }
         Reviewed::Wait => Phase::Waits,
     };
     world.clients[client] = Client::Turn(turn, phase);

@@ -10,20 +10,30 @@ use rejob::replacement::{ApiError, Effect, Execution, Mode, Plan, Reply, Time};
 use serde_json::Value;
 
 use super::check::Checked;
-use super::job::{self, Refusal};
+use super::job::{self, Refusal, Shared};
 use super::rules::Rule;
 use super::scenario::may_replace;
-use super::world::{Run, World};
+use super::world::{Planned, Run, World};
 
 pub const POLICY: &str = "replace";
 const TIME: Time = Time { left: Duration::from_secs(8), creation: Duration::ZERO };
 const NO_TIME: Time = Time { left: Duration::ZERO, creation: Duration::ZERO };
+
+/// A replacement that begins, after the dry run under another name.
+pub fn begin(model: &Checked, plan: Planned, answer: Shared, by: Option<usize>) -> Run {
+    let dormant_tried = job::create(plan.0.dormant(POLICY), "probe").is_ok();
+    let as_user = model.scenario.as_user;
+    Run { plan, as_user, dormant_tried, replies: Vec::new(), answer, by }
+}
 
 /// The real execution, brought to where it stands.
 pub fn execution(run: &Run) -> Execution<'_> {
     let mut execution = Execution::new(&run.plan.0, POLICY, TIME);
     if run.as_user {
         execution = execution.as_user();
+    }
+    if run.dormant_tried {
+        execution = execution.dormant_tried();
     }
     for (replies, in_time) in &run.replies {
         execution.resume(replies.clone(), if *in_time { TIME } else { NO_TIME });

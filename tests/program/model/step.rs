@@ -13,9 +13,9 @@ use super::check::Checked;
 use super::job::{self, Refusal, Shared};
 use super::review::{Reviewed, Who};
 use super::rules::Rule;
-use super::run::{carry_out, execution, lost, unavailable};
+use super::run::{self, carry_out, execution, lost, unavailable};
 use super::scenario::Kind;
-use super::world::{Answer, Client, Orphan, Phase, Run, World};
+use super::world::{Answer, Client, Orphan, Phase, World};
 
 /// How a call of rejob's goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -362,13 +362,7 @@ fn forge(model: &Checked, world: &mut World) {
     if let Reviewed::Replace(plan, answer) =
         model.reviewer.review(who, Some(&old), &Shared::new(object))
     {
-        world.orphans.push(Orphan::Runs(Run {
-            plan,
-            as_user: model.scenario.as_user,
-            replies: Vec::new(),
-            answer,
-            by: None,
-        }));
+        world.orphans.push(Orphan::Runs(run::begin(model, plan, answer, None)));
     }
 }
 

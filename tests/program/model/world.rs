@@ -76,6 +76,8 @@ pub struct Run {
     pub plan: Planned,
     /// Whether the checks are made in the user's name.
     pub as_user: bool,
+    /// Whether the dormant form was accepted under another name.
+    pub dormant_tried: bool,
     pub replies: Vec<(Vec<(Effect, Reply)>, bool)>,
     /// The object as the answer's patch makes it.
     pub answer: Shared,
