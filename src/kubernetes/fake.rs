@@ -197,6 +197,7 @@ pub(crate) fn recorded(user: &str, manager: Option<&str>) -> Record {
         policy: "replace".into(),
         turn: 1,
         sent: None,
+        suspended: false,
         changed: "it".into(),
         owners: None,
     }

@@ -134,6 +134,17 @@ fn into_other(job: &mut Value) {
     job["metadata"]["labels"][QUEUE_NAME] = "other".into();
 }
 
+/// Kueue refuses every write without the label of the queue that it has put the Job into.
+const UNNAMED: &str =
+    "run, error: queue-name must not be empty, run, error: queue-name must not be empty";
+
+/// Whether the client's writes are a manifest as a whole, which names no queue.
+fn puts(client: &dyn Client) -> bool {
+    ["kubectl create, replace", "Helm 3.22 --force", "PUT of the bare manifest"]
+        .contains(&client.title())
+        || client.title().contains("--force-replace")
+}
+
 /// The first image in one queue, the second in the other.
 fn another_queue(client: Kubectl, place: &Place<'_>) -> String {
     let first = deploy(&client, place, "busybox:1");
@@ -177,8 +188,13 @@ fn kueue_queues_jobs() {
     let rejob = Rejob::with_policies(&plane, POLICIES);
     let mut table = Table::new(
         "Kueue",
-        "Kueue 0.17.0, its controller and its webhooks. Every Job is put into a queue, started by it, and finished before the\n\
-         next deploy; `busybox:1` twice, then `busybox:2` twice.",
+        "Kueue 0.17.0, its controller and its webhooks. `busybox:1` is deployed twice, then `busybox:2` twice. The queue starts\n\
+         every Job, and it has finished before the next deploy. Unless a row says otherwise, the manifest names no queue, and Kueue\n\
+         puts the Job into the namespace's default one.\n\
+         \n\
+         Kueue refuses a PUT without the queue's label (`queue-name must not be empty`), and a manifest that names no queue has\n\
+         none. Where such a PUT changes the Job, rejob makes a new one, and Kueue gives it the label; unchanged, it is refused. For\n\
+         `kubectl replace`, `helm --force` and `--force-replace`: name the queue in the manifest.",
     );
     for client in clients::all() {
         let client = client.as_ref();
@@ -186,9 +202,15 @@ fn kueue_queues_jobs() {
             .map(|opted_in| deploys(client, &place(&rejob, opted_in, "main"), &IMAGES));
         table.row(client.title(), &before, &after);
         if !client.recreates() {
-            assert_eq!(after, WELL, "{}", client.title());
+            let wanted = if puts(client) { UNNAMED } else { WELL };
+            assert_eq!(after, wanted, "{}", client.title());
         }
     }
+    let client = Kubectl { title: "kubectl replace", edit: into_default };
+    let [before, after] =
+        [false, true].map(|opted_in| deploys(&client, &place(&rejob, opted_in, "main"), &IMAGES));
+    table.row("kubectl create, replace, of a manifest that names its queue", &before, &after);
+    assert_eq!(after, WELL);
     for client in Kubectl::both(into_default) {
         let title = client.title();
         let [before, after] =

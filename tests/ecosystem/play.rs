@@ -14,27 +14,30 @@ pub const WELL: &str = "run, no run, run, no run";
 /// kubectl, with a manifest of its own.
 #[derive(Clone, Copy)]
 pub struct Kubectl {
-    pub server_side: bool,
+    /// The whole command; `kubectl replace` creates first.
+    pub title: &'static str,
     pub edit: fn(&mut Value),
 }
 
 impl Kubectl {
     /// Both ways to apply, with that change of the usual manifest.
     pub fn both(edit: fn(&mut Value)) -> [Self; 2] {
-        [false, true].map(|server_side| Self { server_side, edit })
+        ["kubectl apply", "kubectl apply --server-side"].map(|title| Self { title, edit })
     }
 }
 
 impl Client for Kubectl {
     fn title(&self) -> &'static str {
-        if self.server_side { "kubectl apply --server-side" } else { "kubectl apply" }
+        self.title
     }
 
     fn deploy(&self, place: &Place<'_>, image: &str) -> Said {
         let mut job = job(image);
         (self.edit)(&mut job);
-        let server_side = format!("--server-side={}", self.server_side);
-        let args = ["apply", &server_side, "-f", "-"];
+        let mut args: Vec<_> = self.title.split(' ').skip(1).chain(["-f", "-"]).collect();
+        if args[0] == "replace" && place.job().is_none() {
+            args[0] = "create";
+        }
         said(&place.namespace.kubectl_with(&job.to_string(), &args))
     }
 
@@ -65,8 +68,12 @@ pub fn deploy(client: &dyn Client, place: &Place<'_>, image: &str) -> String {
 }
 
 /// What refuses, in its own words.
-const REFUSALS: [&str; 3] =
-    ["is not let in", "the label team is required", "only the deployer writes Jobs"];
+const REFUSALS: [&str; 4] = [
+    "is not let in",
+    "the label team is required",
+    "only the deployer writes Jobs",
+    "queue-name must not be empty",
+];
 
 fn short(error: &str) -> String {
     let refusal = REFUSALS.iter().find(|words| error.contains(*words));

@@ -41,6 +41,7 @@ fn plan(mode: Mode) -> Plan {
         changed: "image changed".into(),
         old_annotations: serde_json::Map::new(),
         sent: None,
+        suspended: false,
         client: Client::of(Job::new(&job), Some("kubectl")),
     }
 }

@@ -197,16 +197,40 @@ fn a_new_job_comes_without_what_the_queue_wrote() {
         assert_eq!(template["metadata"]["annotations"]["example.com/own"], "yes", "{way:?}");
         assert_eq!(image(&job), "app:2", "{way:?} {state:?}");
         super::deploy::assert_unmarked(&job);
-        // What was read says that the Job is started; the others leave that to the queue.
-        if way != Way::PutOfWhatWasRead || state == State::SuspendedAgain {
-            assert_eq!(job["spec"]["suspend"], true, "{way:?} {state:?}");
-            queue.admit(place);
-        }
+        // Also where what was read says that the Job is started: the queue starts the new one.
+        assert_eq!(job["spec"]["suspend"], true, "{way:?} {state:?}");
+        queue.admit(place);
         let uid = place.uid();
         way.send(place, &manifest("app:2"));
         assert_eq!(place.uid(), uid, "{way:?} {state:?}: an unchanged deploy ran again");
         place.assert_ran(2);
     });
+}
+
+/// A PUT of a manifest says nothing of the queue, and the one of the namespace takes the new Job as it
+/// took the first.
+#[test]
+fn a_put_leaves_the_new_job_in_its_queue() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let options = hook::Options {
+        operations: &["CREATE"],
+        rewrite: |job| {
+            job["metadata"]["labels"][QUEUE_NAME] = json!("default");
+            job["spec"]["suspend"] = json!(true);
+        },
+        ..hook::Options::default()
+    };
+    let _hook = Hook::with(&plane, &rejob, &options);
+    let place = Place::new(rejob.namespace("replace"));
+    for image in ["app:1", "app:2"] {
+        place.send(Client::Put, &labeled(Place::manifest(image), "app", "nightly"));
+        let job = place.job();
+        assert_eq!(job["metadata"]["labels"][QUEUE_NAME], "default");
+        assert_eq!(job["spec"]["suspend"], true, "the queue did not start it");
+        assert_eq!(support::manifest::image(&job), image);
+        super::deploy::assert_unmarked(&job);
+    }
 }
 
 /// `suspend` in the manifest is a field as any other.

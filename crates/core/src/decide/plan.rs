@@ -71,6 +71,7 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         job: new,
         old_annotations: annotations(old),
         sent: (update.wanted != job.value()).then(|| TemplateHash::of(job.value())),
+        suspended: job.is_suspended(),
         hash,
         parallelism,
         turn: own.map_or(1, |own| own.turn.saturating_add(1)),

@@ -182,9 +182,21 @@ fn release(
             None => draft.remove(&["spec", "parallelism"]),
         }
     }
+    if record.suspended == update.job.is_suspended() {
+        // Where it says nothing new, what a queue made of it stands: a PUT would start the Job.
+        draft.copy(&["spec", "suspend"], update.old.value());
+    }
     if update.job.spec("ttlSecondsAfterFinished").is_none() {
         // A bare PUT: the TTL was injected when the Job was made, as on any CREATE.
         draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
+    }
+    if update.is_bare_put() {
+        // So were the labels that admission gave it; a queue refuses to lose its own.
+        for (key, value) in update.old.labels().filter(|(key, _)| *key != keys::DORMANT) {
+            if update.job.label(key).is_none() {
+                draft.set(&["metadata", "labels", key], value.clone());
+            }
+        }
     }
     if update.old.spec("podFailurePolicy").is_some() && has_plain_replacement_policy(update.job) {
         // The default of a Job without one, which the Job was made without.

@@ -64,6 +64,8 @@ pub struct Plan {
     pub old_annotations: Map<String, Value>,
     /// The hash of the request as it was sent, where the new Job is made of less.
     pub sent: Option<TemplateHash>,
+    /// Whether the request suspends the Job.
+    pub suspended: bool,
     /// The hash of what was asked for.
     pub hash: TemplateHash,
     /// The intended parallelism; `None` leaves it to the API server's default.
@@ -133,6 +135,7 @@ impl Plan {
             policy: policy.to_owned(),
             turn: self.turn,
             sent: self.sent.as_ref().map(ToString::to_string),
+            suspended: self.suspended,
             changed: self.changed.clone(),
             owners: self.owners.clone(),
         };

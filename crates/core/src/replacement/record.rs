@@ -36,6 +36,9 @@ pub struct Record {
     /// the whole object again sends a queue's part again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<String>,
+    /// Whether the request suspends the Job: a queue's webhook may suspend it when it is made.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspended: bool,
     /// What changed, for the warning when the Job starts.
     #[serde(default)]
     pub changed: String,
@@ -118,6 +121,7 @@ mod tests {
                 policy: "replace".into(),
                 turn: 1,
                 sent: None,
+                suspended: false,
                 changed: "it".into(),
                 owners: None,
             };

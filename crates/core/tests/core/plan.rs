@@ -32,6 +32,7 @@ pub fn plan(mode: Mode) -> Plan {
         job,
         old_annotations: old.as_object().unwrap().clone(),
         sent: None,
+        suspended: false,
         parallelism: Some(3),
         turn: 1,
         described: "it".into(),
