@@ -11,6 +11,7 @@ pub mod deploy;
 mod emergency;
 mod faults;
 mod forged;
+mod hangs_up;
 mod hashes;
 mod hooks;
 mod kill;

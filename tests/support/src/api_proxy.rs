@@ -53,6 +53,8 @@ pub enum Fault {
     Late,
     /// As [`Self::Late`], but only when the test lets it go ([`ApiProxy::let_go`]).
     Stray,
+    /// It is held until the test lets it go, and carried out and answered then.
+    Held,
     /// The connection is cut; the call does not reach the API server.
     CutBefore,
     /// It is carried out, and the connection is cut instead of the answer.
@@ -73,7 +75,7 @@ struct Shared {
     armed: Mutex<BTreeMap<String, (Call, Fault)>>,
     // Namespaces in which a late call has not been carried out yet.
     late: Mutex<BTreeSet<String>>,
-    // What a stray call of a namespace waits for; dropping it lets it go.
+    // What a call of a namespace that is held waits for; dropping it lets it go.
     held: Mutex<BTreeMap<String, oneshot::Sender<Infallible>>>,
 }
 
@@ -122,7 +124,7 @@ impl ApiProxy {
         !lock(&self.shared.armed).contains_key(namespace)
     }
 
-    /// Lets the stray call of the namespace go.
+    /// Lets the call of the namespace go that is held.
     pub fn let_go(&self, namespace: &str) {
         lock(&self.shared.held).remove(namespace);
     }
@@ -176,6 +178,12 @@ async fn serve(
     });
     match fault {
         None => forward(&shared, head, body).await,
+        Some(Fault::Held) => {
+            let (hold, let_go) = oneshot::channel::<Infallible>();
+            lock(&shared.held).insert(told.map(|told| told.0).unwrap_or_default(), hold);
+            let _ = let_go.await;
+            forward(&shared, head, body).await
+        }
         Some(Fault::CutBefore) => Err(Cut),
         Some(Fault::CutAfter) => {
             forward(&shared, head, body).await?;
