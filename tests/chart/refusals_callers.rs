@@ -14,7 +14,7 @@ fn without_a_path_token_something_else_keeps_others_away() {
         refused(
             &certificates,
             &[
-                "whoever reaches the webhook port could send requests: set webhook.pathToken to true",
+                "anyone who reaches the webhook port could send requests: set webhook.pathToken to true",
                 "certificates.clientCA, networkPolicy.webhookFrom, or webhook.acceptUnauthenticated",
             ],
         );

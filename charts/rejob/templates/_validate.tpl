@@ -106,12 +106,12 @@ values.schema.json; lists that Kubernetes has rules for are in _validate_lists.t
 {{- end -}}
 {{- if not (or $clientCA.configMapName $v.webhook.acceptUnauthenticated) -}}
 {{- if $v.webhook.url -}}
-{{- fail "webhook.url is set, and whoever reaches that address could send requests: set certificates.clientCA, or webhook.acceptUnauthenticated to true" -}}
+{{- fail "webhook.url is set, and anyone who reaches that address could send requests: set certificates.clientCA, or webhook.acceptUnauthenticated to true" -}}
 {{- end -}}
 {{- if not (or (include "rejob.pathToken" .) (include "rejob.namesCallers" .)) -}}
 {{- $narrower := ternary " to less than everyone" "" (not (empty $v.networkPolicy.webhookFrom)) -}}
 {{- $from := ternary "" (printf "networkPolicy.webhookFrom%s, " $narrower) (or $v.hostNetwork (not $v.networkPolicy.enabled)) -}}
-{{- fail (printf "certificates.mode is %s, and whoever reaches the webhook port could send requests: set webhook.pathToken to true, certificates.clientCA, %sor webhook.acceptUnauthenticated to true" $v.certificates.mode $from) -}}
+{{- fail (printf "certificates.mode is %s, and anyone who reaches the webhook port could send requests: set webhook.pathToken to true, certificates.clientCA, %sor webhook.acceptUnauthenticated to true" $v.certificates.mode $from) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}

@@ -74,7 +74,7 @@ reasons! {
     RightsDenied = "rights_denied", "replacement", "The user may not delete and create Jobs here.";
     InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job, or, in the name of the user, the deletion of the old one.";
     NotOptedIn = "not_opted_in", "replacement", "The namespace opts in to no policy, to another one, or to one that this rejob does not have.";
-    UnclearWriter = "unclear_writer", "replacement", "Within a second after the last apply, rejob cannot see whether this is an apply too; the client tries again.";
+    UnclearWriter = "unclear_writer", "replacement", "In the same second as the last apply, rejob cannot see whether this is an apply too; the client tries again.";
     NeverSettles = "never_settles", "replacement", "Each turn of the request gives another template, so the new Job never starts.";
     NoCluster = "no_cluster", "replacement", "This rejob has no connection to the cluster, so it cannot replace.";
     TooManyRequests = "too_many_requests", "replacement", "As many requests for this Job, or in its namespace, are being worked on as may be at once; the client tries again.";

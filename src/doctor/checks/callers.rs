@@ -56,7 +56,7 @@ pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
             Finding::hint(
                 CHECK,
                 subject,
-                "its paths carry no secret token, and --client-name is not set: whoever reaches the \
+                "its paths carry no secret token, and --client-name is not set: anyone who reaches the \
                  URL can send requests",
                 format!(
                     "{upgrade} --set certificates.clientCA.configMapName=NAME --set \
@@ -79,7 +79,7 @@ pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
                     CHECK,
                     subject,
                     "its paths carry no secret token, and neither --client-name nor a NetworkPolicy \
-                     says who may send requests: whoever reaches the port can",
+                     says who may send requests: anyone who reaches the port can",
                     format!("{upgrade} --set webhook.pathToken=true"),
                 ),
             }

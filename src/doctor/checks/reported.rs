@@ -37,7 +37,7 @@ pub fn reported(facts: &Facts, findings: &mut Vec<Finding>) {
 
 fn judge(namespace: &str, sum: &Sum) -> Finding {
     if sum.jobs() == 0 {
-        let message = "it is under onChange: Report, and no Event tells of a change";
+        let message = "it is under onChange: Report, and no Event reports a change";
         return Finding::ok(CHECK, namespace, message);
     }
     let [refused, waits, replaced] =

@@ -1,5 +1,5 @@
 //! The self-guard: the chart's ValidatingAdmissionPolicy on rejob's own account, without which
-//! whoever steals the account's token can create any Job wherever it has rights.
+//! anyone who steals the account's token can create any Job wherever it has rights.
 
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -40,7 +40,7 @@ fn of(facts: &Facts, installation: &Installation, findings: &mut Vec<Finding>) {
             CHECK,
             &account,
             format!(
-                "there is no ValidatingAdmissionPolicy {name}: whoever steals rejob's token can \
+                "there is no ValidatingAdmissionPolicy {name}: anyone who steals rejob's token can \
                  create any Job wherever rejob has rights"
             ),
             format!("{upgrade} --set selfGuard.enabled=true"),

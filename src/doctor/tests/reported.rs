@@ -36,7 +36,7 @@ fn a_report_namespace_is_listed_with_what_it_saw() {
     assert_eq!(found(|_| {}), []);
     let (level, subject, message) = found(reports).remove(0);
     assert_eq!((level, &*subject), (Level::Ok, "shop"));
-    assert!(message.ends_with("no Event tells of a change"), "{message}");
+    assert!(message.ends_with("no Event reports a change"), "{message}");
 
     let saw = |events: Vec<Value>| {
         found(|facts| {

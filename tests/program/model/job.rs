@@ -158,7 +158,7 @@ pub fn create(mut job: Value, uid: &str) -> Result<Value, Refusal> {
 /// A policy of the cluster refuses to create a Job of this image that starts no Pod.
 pub const NEVER_DORMANT: &str = "awake:1";
 /// Another one refuses to create a Job of this image that starts Pods.
-pub const NEVER_RELEASED: &str = "asleep:1";
+pub const NEVER_RELEASED: &str = "never-released:1";
 
 fn valid(job: &Value) -> Result<(), Refusal> {
     if image(job).is_empty() || image(job).contains('!') { Err(INVALID) } else { Ok(()) }

@@ -66,7 +66,7 @@ pub const KNOBS: &[Knob] = &[
         name: "waitSeconds",
         annotation: "rejob.dev/wait-seconds",
         values: Values::Number { least: WaitSeconds::MIN, greatest: WaitSeconds::MAX },
-        effects: &["How long a deploy may wait under Wait, in seconds"],
+        effects: &["The longest that a deploy may wait under Wait, in seconds"],
         set: |policy, value| put(&mut policy.wait_seconds, value),
     },
     Knob {
