@@ -106,23 +106,12 @@ async fn what_is_deleted_is_made_again_and_nothing_is_deleted_for_a_client_that_
     for (last, deleted) in [("opt-in", 0), ("dry-run-dormant", 0), ("delete", 1), ("create", 1)] {
         let call = Call::until(Instant::now() + TIME);
         let hung_up = call.hung_up.clone();
-        let fake = Fake::new(move |name, _| {
-            if name == last {
-                hung_up.cancel();
-            }
-            None
-        });
-        let plan = plan(Mode::Recreate);
-        let outcome = run(&fake, &plan, "replace", &call, ProbeResult::default()).await;
-        assert_eq!((fake.count("delete"), fake.count("create")), (deleted, deleted), "{last}");
-        match outcome {
-            Outcome::Replaced(_) => assert_eq!(deleted, 1, "{last}"),
-            Outcome::Busy(told) => {
-                assert_eq!(deleted, 0, "{last}");
-                assert_eq!(told, "job nightly was not replaced: the client hung up");
-            }
-            other => panic!("{last}: {other:?}"),
-        }
+        let fake = Fake::new(move |name, _| (name == last).then(|| hung_up.cancel()).and(None));
+        let probe = ProbeResult::default();
+        let outcome = run(&fake, &plan(Mode::Recreate), "replace", &call, probe).await;
+        assert_eq!([fake.count("delete"), fake.count("create")], [deleted; 2], "{last}");
+        let told = Outcome::Busy("job nightly was not replaced: the client hung up".to_owned());
+        assert_eq!(outcome == told, deleted == 0, "{last}: {outcome:?}");
     }
 }
 
