@@ -22,3 +22,4 @@ mod neighbor;
 mod play;
 mod storage;
 mod table;
+mod terraform;
