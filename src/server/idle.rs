@@ -106,9 +106,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.activity.hung_up.is_cancelled() {
-            return Poll::Pending;
-        }
         let phase = this.activity.phase.load(Ordering::Relaxed);
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tower_service::Service as _;
 
+use super::answer;
 use super::drain::Drain;
 use super::idle::{Activity, Timed};
 use super::limits::Limits;
@@ -149,7 +150,7 @@ where
         async move {
             let answer = answer.await;
             activity.ends();
-            answer
+            if activity.hung_up().is_cancelled() { answer.map(answer::closing) } else { answer }
         }
     });
     let mut connection = http1::Builder::new()

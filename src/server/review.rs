@@ -80,8 +80,7 @@ impl<R: Reviewer> Webhook<R> {
             ),
         };
         let answer = self.refused(&head, body, answer);
-        let is_last = self.drain.is_draining() || hung_up.is_cancelled();
-        if is_last { answer::closing(answer) } else { answer }
+        if self.drain.is_draining() { answer::closing(answer) } else { answer }
     }
 
     fn admits(&self, token: Option<&str>) -> bool {

@@ -284,4 +284,9 @@ async fn who_ends_its_side_after_the_request_still_gets_the_answer() {
         assert_eq!(client.response().await.status, status, "{policy}");
         client.closed().await;
     }
+    let mut client = Client::plain(server.admin).await.unwrap();
+    client.send("GET /livez HTTP/1.1\r\nhost: rejob\r\n\r\n").await.unwrap();
+    client.half_close().await;
+    assert_eq!(client.response().await.status, 200);
+    client.closed().await;
 }
