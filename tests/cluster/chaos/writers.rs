@@ -292,7 +292,7 @@ impl<'t> Writer<'t> {
 }
 
 /// The Job of that image. It has no second try, so that a run is a run, and a field that another webhook
-/// changes. It names its completions: where another client has scaled the Job, a server-side apply without
+/// changes. It names its completions: where another command has scaled the Job, a server-side apply without
 /// them takes the default away, and the API server takes that for a change.
 fn manifest(image: &str) -> Value {
     let mut job = job(JOB, image);
