@@ -1,5 +1,5 @@
 //! The neighbors that rejob meets in a cluster, as they are: other controllers and webhooks, other
-//! storage, several API servers.
+//! storage, several API servers; and Terraform.
 //!
 //! Run by `just ecosystem`, and not by `cargo test`: the programs are built from the Go module proxy,
 //! which takes minutes each. Every test plays the same without rejob and with it, and what came out

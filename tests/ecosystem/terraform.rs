@@ -77,7 +77,7 @@ struct Terraform {
     title: &'static str,
     /// With `var.image`, and `batch` in the place of the namespace.
     configuration: String,
-    terraform: PathBuf,
+    program: PathBuf,
     settings: PathBuf,
     /// Whether an apply was reported as an inconsistent result.
     inconsistent: AtomicBool,
@@ -86,7 +86,7 @@ struct Terraform {
 impl Terraform {
     fn run(&self, place: &Place<'_>, args: &[&str]) -> Output {
         let user = place.namespace.user();
-        let mut command = user.command(&self.terraform);
+        let mut command = user.command(&self.program);
         command.args(args).args(["-no-color", "-input=false"]).current_dir(place.dir());
         command.env("KUBE_CONFIG_PATH", user.kubeconfig());
         command.env("TF_CLI_CONFIG_FILE", &self.settings).env("CHECKPOINT_DISABLE", "1");
@@ -135,7 +135,8 @@ impl Terraform {
         let rerun = r#"annotations = { "rejob.dev/rerun" = "1", "#;
         let configuration = self.configuration.replace("annotations = {", rerun);
         assert_ne!(configuration, self.configuration);
-        self.outcome(&judged(self.apply(place, &configuration, IMAGE), place, &old, IMAGE))
+        let outcome = judged(self.apply(place, &configuration, IMAGE), place, &old, IMAGE);
+        self.outcome(if outcome == "run" { "new run" } else { &outcome })
     }
 
     /// What came out of everything that is played; with rejob it must be what is wanted.
@@ -157,7 +158,7 @@ impl Terraform {
         }
         let rerun = self.rerun(&place());
         if checked {
-            let wanted = if self.recreates() { "run" } else { "run; inconsistent result" };
+            let wanted = if self.recreates() { "new run" } else { "new run; inconsistent result" };
             assert_eq!(rerun, wanted, "{}", self.title);
         }
         column.push(("rerun by an annotation of the configuration", rerun));
@@ -251,7 +252,7 @@ fn terraform() {
             let client = Terraform {
                 title,
                 configuration: configuration.clone(),
-                terraform: terraform.clone(),
+                program: terraform.clone(),
                 settings: settings.clone(),
                 inconsistent: AtomicBool::new(false),
             };
