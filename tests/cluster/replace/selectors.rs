@@ -181,7 +181,8 @@ fn an_export_of_a_deleted_job_is_created() {
 }
 
 /// Terraform's `kubernetes_manifest` fills what the manifest does not set from what it read. What the answer
-/// says otherwise it calls an inconsistent result.
+/// says otherwise it calls an inconsistent result. The requests are those that Terraform 1.11.4 was seen to
+/// send.
 #[test]
 fn terraform_sends_back_what_it_read() {
     let plane = ControlPlane::shared();
