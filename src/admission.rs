@@ -36,7 +36,7 @@ use crate::replacement::{Outcome, Plan};
 use crate::review::{self, Request};
 use crate::server::{Call, ReviewError, Reviewer};
 
-use driver::run;
+use driver::{hung_up, run};
 use facts::RequestFacts;
 pub use history::History;
 pub use locks::JobLocks;
@@ -199,7 +199,9 @@ impl<C: Cluster> Admission<C> {
         if plan.dry_run {
             return run(cluster, plan, facts.policy, &facts.call, facts.probe).await;
         }
-        let _lock = self.locks.wait(plan, deadline, facts.opts_in(cluster)).await;
+        let abandoned = facts.call.abandoned.clone();
+        let lock = self.locks.wait(plan, deadline, facts.opts_in(cluster));
+        let Some(_lock) = abandoned.run_until_cancelled(lock).await else { return hung_up(plan) };
         if self.history.deleted.contains(&plan.uid) {
             return Outcome::StaleView;
         }
@@ -210,8 +212,11 @@ impl<C: Cluster> Admission<C> {
             // A PUT that names its revision: what changes meanwhile is the status.
             self.history.remember_wait(facts.request, Instant::now());
             let longest = wait::for_a_start(deadline);
-            if wait::until_changed(cluster, facts.request, longest, deadline).await {
-                return Outcome::StaleView;
+            let changed = wait::until_changed(cluster, facts.request, longest, deadline);
+            match abandoned.run_until_cancelled(changed).await {
+                None => return hung_up(plan),
+                Some(true) => return Outcome::StaleView,
+                Some(false) => {}
             }
             facts.look_at_pods(cluster).await;
             return Outcome::Working;

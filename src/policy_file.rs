@@ -29,7 +29,10 @@ pub fn schema() -> Value {
                                 rejob.dev/policy: <name>. One without a knob may be left empty.",
                 "type": "object",
                 "minProperties": 1,
-                "propertyNames": { "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" },
+                "propertyNames": {
+                    "pattern": "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+                    "not": { "enum": RESERVED }
+                },
                 "additionalProperties": {
                     "type": ["object", "null"],
                     "additionalProperties": false,

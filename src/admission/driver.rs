@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::fail_point::{self, Step};
 use crate::job::{Job, pod_works};
 use crate::kubernetes::{Cluster, Right};
+use crate::reason::Reason;
 use crate::replacement::{
     ApiError, Effect, Execution, MARKS_ARE_LOST, Mode, Outcome, Plan, Record, Reply, Time,
 };
@@ -27,7 +28,7 @@ pub struct ProbeResult {
 }
 
 /// Carries a plan out and returns how it ended, before the deadline of the call. Nothing is deleted
-/// for a client that has hung up: it was told an error, and may have sent another command.
+/// for a client that has hung up: it got an error, and may have sent another command.
 pub async fn run<C: Cluster>(
     cluster: &C,
     plan: &Plan,
@@ -55,8 +56,8 @@ pub async fn run<C: Cluster>(
         if let Some(outcome) = execution.outcome() {
             return outcome.clone();
         }
-        if effects == [Effect::Delete] && call.hung_up.is_cancelled() {
-            return Outcome::Busy(format!("{}: the client hung up", plan.not_replaced()));
+        if effects != [Effect::Create] && call.abandoned.is_cancelled() {
+            return hung_up(plan);
         }
         if effects == [Effect::Create] && std::mem::replace(&mut tried, true) {
             sleep_until(deadline.min(Instant::now() + pause)).await;
@@ -96,6 +97,14 @@ pub async fn run<C: Cluster>(
         time = Time { left: left(deadline), creation: time.creation.max(slowest) };
         execution.resume(done.into_iter().map(|(_, replied)| replied).collect(), time);
     }
+}
+
+/// How a replacement ends whose client is gone.
+pub fn hung_up(plan: &Plan) -> Outcome {
+    let not_replaced = plan.not_replaced();
+    let told =
+        format!("{not_replaced}: the client hung up; keep the connection open for the answer");
+    Outcome::Refused(Reason::HungUp, told)
 }
 
 fn left(deadline: Instant) -> Duration {

@@ -198,6 +198,7 @@ pub(crate) fn recorded(user: &str, manager: Option<&str>) -> Record {
         turn: 1,
         sent: None,
         suspended: false,
+        labels: None,
         changed: "it".into(),
         owners: None,
     }

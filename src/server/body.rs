@@ -134,12 +134,12 @@ pub enum BodyError {
 /// A body that arrives in one piece, which is nearly every review, is not copied.
 ///
 /// # Errors
-/// When it is larger than `limit` bytes, not complete at `deadline` or when the client hangs up, or broken.
+/// When it is too large, too late or broken, or when the client ends its side too early.
 pub async fn read(
     body: &mut Body,
     limit: usize,
     deadline: Instant,
-    hung_up: &CancellationToken,
+    client_ended: &CancellationToken,
 ) -> Result<Bytes, BodyError> {
     let announced = body.size_hint().lower();
     if announced > limit as u64 {
@@ -148,7 +148,7 @@ pub async fn read(
     tokio::select! {
         biased;
         collected = collect(body, limit) => collected,
-        () = hung_up.cancelled() => Err(BodyError::BrokenOff),
+        () = client_ended.cancelled() => Err(BodyError::BrokenOff),
         () = tokio::time::sleep_until(deadline) => Err(BodyError::TooSlow),
     }
 }

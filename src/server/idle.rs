@@ -6,7 +6,8 @@
 //! these, and only while a read or a write waits.
 //!
 //! It also notices that a client ends its side while its request is served. Most hang up; some only
-//! send nothing more and wait for the answer. So the request is told, and answered all the same.
+//! stop sending and wait for the answer. So the request is told, and answered all the same. While
+//! bytes of a next request are unread, nothing is noticed.
 
 use std::io;
 use std::pin::Pin;
@@ -30,12 +31,12 @@ const SERVING: u8 = 2;
 #[derive(Debug, Clone)]
 pub struct Activity {
     phase: Arc<AtomicU8>,
-    hung_up: CancellationToken,
+    client_ended: CancellationToken,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        Self { phase: Arc::new(AtomicU8::new(HEADERS)), hung_up: CancellationToken::new() }
+        Self { phase: Arc::new(AtomicU8::new(HEADERS)), client_ended: CancellationToken::new() }
     }
 }
 
@@ -51,8 +52,8 @@ impl Activity {
     }
 
     /// Canceled when the client has ended its side while its request was served.
-    pub fn hung_up(&self) -> &CancellationToken {
-        &self.hung_up
+    pub fn client_ended(&self) -> &CancellationToken {
+        &self.client_ended
     }
 }
 
@@ -69,12 +70,23 @@ pub struct Timed<S> {
     writing: Option<Pin<Box<Sleep>>>,
     /// Whether a read waited too long.
     expired: bool,
+    /// Whether the end of the client's side is kept back until the answer is written.
+    ended: bool,
 }
 
 impl<S> Timed<S> {
     /// The stream with its timeouts.
     pub fn new(stream: S, activity: Activity, idle: Duration, headers: Duration) -> Self {
-        Self { stream, activity, idle, headers, reading: None, writing: None, expired: false }
+        Self {
+            stream,
+            activity,
+            idle,
+            headers,
+            reading: None,
+            writing: None,
+            expired: false,
+            ended: false,
+        }
     }
 
     /// The stream without timeouts, and whether a read waited too long.
@@ -91,6 +103,9 @@ impl<S> Timed<S> {
     ) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.writing = None;
+            if std::mem::take(&mut self.ended) {
+                context.waker().wake_by_ref();
+            }
             return outcome;
         }
         let limit = self.headers;
@@ -110,9 +125,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
         let is_ok = matches!(outcome, Poll::Ready(Ok(())));
-        if phase == SERVING && is_ok && buffer.filled().len() == before {
-            this.activity.hung_up.cancel();
-            return Poll::Pending;
+        if is_ok && buffer.filled().len() == before {
+            if phase == SERVING {
+                this.activity.client_ended.cancel();
+                return Poll::Pending;
+            }
+            if this.writing.is_some() {
+                this.ended = true;
+                return Poll::Pending;
+            }
         }
         if outcome.is_ready() && phase == IDLE {
             this.activity.phase.store(HEADERS, Ordering::Relaxed);
@@ -230,13 +251,27 @@ mod tests {
         activity.begins();
         client.write_all(b"x").await.unwrap();
         assert_eq!(server.read_u8().await.unwrap(), b'x');
-        assert!(!activity.hung_up().is_cancelled());
+        assert!(!activity.client_ended().is_cancelled());
         client.shutdown().await.unwrap();
         let read = tokio::time::timeout(SHORT, server.read_u8()).await;
         assert!(read.is_err(), "{read:?}");
-        assert!(activity.hung_up().is_cancelled());
+        assert!(activity.client_ended().is_cancelled());
         server.write_all(b"answer").await.unwrap();
         client.read_exact(&mut [0; 6]).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_clients_side_is_told_when_its_answer_is_written() {
+        let (mut client, mut server, activity) = connection(LONG, LONG);
+        activity.ends();
+        let written = tokio::time::timeout(SHORT, server.write_all(&[0; 24])).await;
+        assert!(written.is_err(), "the client has not read yet");
+        client.shutdown().await.unwrap();
+        let read = tokio::time::timeout(SHORT, server.read_u8()).await;
+        assert!(read.is_err(), "{read:?}");
+        client.read_exact(&mut [0; 16]).await.unwrap();
+        server.write_all(&[0; 8]).await.unwrap();
+        assert_eq!(kind(server.read_u8().await), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test(start_paused = true)]

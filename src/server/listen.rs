@@ -150,7 +150,11 @@ where
         async move {
             let answer = answer.await;
             activity.ends();
-            if activity.hung_up().is_cancelled() { answer.map(answer::closing) } else { answer }
+            if activity.client_ended().is_cancelled() {
+                answer.map(answer::closing)
+            } else {
+                answer
+            }
         }
     });
     let mut connection = http1::Builder::new()

@@ -3,7 +3,7 @@
 //! Whatever is wrong with a request is answered, as JSON with the right status, and counted. A
 //! review that has begun is never broken off: when its client hangs up or its time is over, it goes
 //! on in the background, because half of a replacement is worse than a late one. The review is told
-//! ([`Call::hung_up`]), so that it does not begin one then.
+//! ([`Call::abandoned`]), so that it does not begin one then.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -65,10 +65,9 @@ impl<R: Reviewer> Webhook<R> {
         let received = Instant::now();
         let (head, mut body) = request.into_parts();
         let activity = head.extensions.get::<Activity>().cloned().unwrap_or_default();
-        let hung_up = activity.hung_up();
         let answer = match target {
             Route::Review { token, policy } if self.admits(token.as_deref()) => {
-                self.review(&head, policy, &mut body, received, hung_up).await
+                self.review(&head, policy, &mut body, received, activity.client_ended()).await
             }
             Route::Live if matches!(head.method, Method::GET | Method::HEAD) => {
                 answer::text(StatusCode::OK, "text/plain", "ok")
@@ -93,7 +92,7 @@ impl<R: Reviewer> Webhook<R> {
         policy: String,
         body: &mut Body,
         received: Instant,
-        hung_up: &CancellationToken,
+        client_ended: &CancellationToken,
     ) -> Answer {
         if head.method != Method::POST {
             return answer::method_not_allowed("POST");
@@ -121,7 +120,7 @@ impl<R: Reviewer> Webhook<R> {
             self.metrics.shed();
             return answer::shed();
         };
-        let bytes = match body::read(body, limit, deadline.review, hung_up).await {
+        let bytes = match body::read(body, limit, deadline.review, client_ended).await {
             Ok(bytes) => bytes,
             Err(error) => return unread(&error),
         };
@@ -135,9 +134,9 @@ impl<R: Reviewer> Webhook<R> {
         };
         let in_flight = self.metrics.review_in_flight();
         let reviewer = Arc::clone(&self.reviewer);
-        let call = Call { deadline: deadline.review, hung_up: hung_up.child_token() };
+        let call = Call { deadline: deadline.review, abandoned: client_ended.child_token() };
         // Dropped with this future when the connection breaks.
-        let _waits = call.hung_up.clone().drop_guard();
+        let _waits = call.abandoned.clone().drop_guard();
         let review = async move {
             let outcome = reviewer.review(&policy, bytes, call).await;
             drop((place, share, values, in_flight));

@@ -12,14 +12,14 @@ use tokio_util::sync::CancellationToken;
 pub struct Call {
     /// When the review must be answered.
     pub deadline: Instant,
-    /// Canceled when nobody waits for the answer any more.
-    pub hung_up: CancellationToken,
+    /// Canceled when nobody waits for the answer: the client has hung up, or has got another one.
+    pub abandoned: CancellationToken,
 }
 
 impl Call {
     /// A call whose client waits until that deadline.
     pub fn until(deadline: Instant) -> Self {
-        Self { deadline, hung_up: CancellationToken::new() }
+        Self { deadline, abandoned: CancellationToken::new() }
     }
 }
 

@@ -78,6 +78,7 @@ reasons! {
     NeverSettles = "never_settles", "replacement", "Each turn of the request gives another template, so the new Job never starts.";
     NoCluster = "no_cluster", "replacement", "This rejob has no connection to the cluster, so it cannot replace.";
     TooManyRequests = "too_many_requests", "replacement", "As many requests for this Job, or in its namespace, are being worked on as may be at once; the client tries again.";
+    HungUp = "hung_up", "replacement", "The client hung up before the old Job was deleted, so nothing was done.";
     NoTime = "no_time", "replacement", "The deadline is too near to replace the Job safely.";
     ClusterError = "cluster_error", "replacement", "The API server failed to answer a call of rejob's.";
     PatchFailed = "patch_failed", "defect", "The patch would not apply, so the request is refused.";

@@ -5,7 +5,6 @@ use serde_json::json;
 use super::*;
 use crate::job::{Client, Job, TemplateHash};
 use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error};
-use crate::reason::Reason;
 use crate::replacement::new_job;
 use crate::review::UserInfo;
 
@@ -42,6 +41,7 @@ fn plan(mode: Mode) -> Plan {
         old_annotations: serde_json::Map::new(),
         sent: None,
         suspended: false,
+        labels: None,
         client: Client::of(Job::new(&job), Some("kubectl")),
     }
 }
@@ -105,13 +105,12 @@ async fn the_checks_run_at_the_same_time() {
 async fn what_is_deleted_is_made_again_and_nothing_is_deleted_for_a_client_that_hung_up() {
     for (last, deleted) in [("opt-in", 0), ("dry-run-dormant", 0), ("delete", 1), ("create", 1)] {
         let call = Call::until(Instant::now() + TIME);
-        let hung_up = call.hung_up.clone();
-        let fake = Fake::new(move |name, _| (name == last).then(|| hung_up.cancel()).and(None));
+        let token = call.abandoned.clone();
+        let fake = Fake::new(move |name, _| (name == last).then(|| token.cancel()).and(None));
         let probe = ProbeResult::default();
         let outcome = run(&fake, &plan(Mode::Recreate), "replace", &call, probe).await;
         assert_eq!([fake.count("delete"), fake.count("create")], [deleted; 2], "{last}");
-        let told = Outcome::Busy("job nightly was not replaced: the client hung up".to_owned());
-        assert_eq!(outcome == told, deleted == 0, "{last}: {outcome:?}");
+        assert_eq!(outcome == hung_up(&plan(Mode::Recreate)), deleted == 0, "{last}: {outcome:?}");
     }
 }
 

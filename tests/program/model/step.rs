@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejob::admission::reaper::Seen;
-use rejob::replacement::{Effect, Outcome};
+use rejob::replacement::{Effect, Outcome, Reply};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -284,9 +284,9 @@ fn effect(model: &Checked, world: &mut World, client: usize, fault: Fault) {
 fn orphan_effect(model: &Checked, world: &mut World, index: usize) {
     match world.orphans.remove(index) {
         Orphan::Late(plan, effect, by) => {
-            carry_out(model, world, &plan.0, effect, by);
+            let reply = carry_out(model, world, &plan.0, effect, by);
             // Its client may have gone on, which nobody can know.
-            if effect == Effect::Delete && world.last_deletion == Some(by) {
+            if matches!(reply, Reply::Deleted(Ok(()))) {
                 world.last_deletion = Some(None);
             }
         }

@@ -41,7 +41,7 @@ impl Reviewer for Stub {
                 "{}".to_owned()
             }
             "left" => {
-                call.hung_up.cancelled().await;
+                call.abandoned.cancelled().await;
                 "{}".to_owned()
             }
             "hang" => std::future::pending().await,

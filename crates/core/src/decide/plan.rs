@@ -72,6 +72,7 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         old_annotations: annotations(old),
         sent: (update.wanted != job.value()).then(|| TemplateHash::of(job.value())),
         suspended: job.is_suspended(),
+        labels: update.is_bare_put().then(|| job.labels().map(|(key, _)| key.to_owned()).collect()),
         hash,
         parallelism,
         turn: own.map_or(1, |own| own.turn.saturating_add(1)),

@@ -182,18 +182,20 @@ fn release(
             None => draft.remove(&["spec", "parallelism"]),
         }
     }
-    if record.suspended == update.job.is_suspended() {
-        // Where it says nothing new, what a queue made of it stands: a PUT would start the Job.
-        draft.copy(&["spec", "suspend"], update.old.value());
+    if update.old.is_suspended() && !record.suspended {
+        // The request does not ask for that: a queue's webhook does, and a PUT would start the Job.
+        draft.set(&["spec", "suspend"], json!(true));
+        let name = update.name();
+        warnings.add(format!("job {name} is suspended until its queue or a person resumes it"));
     }
     if update.job.spec("ttlSecondsAfterFinished").is_none() {
         // A bare PUT: the TTL was injected when the Job was made, as on any CREATE.
         draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
     }
-    if update.is_bare_put() {
-        // So were the labels that admission gave it; a queue refuses to lose its own.
+    if let Some(own) = &record.labels {
+        // The labels that admission gave the Job when it was made. A queue refuses to lose its own.
         for (key, value) in update.old.labels().filter(|(key, _)| *key != keys::DORMANT) {
-            if update.job.label(key).is_none() {
+            if update.job.label(key).is_none() && !own.contains(key) {
                 draft.set(&["metadata", "labels", key], value.clone());
             }
         }

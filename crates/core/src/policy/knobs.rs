@@ -46,8 +46,8 @@ pub const KNOBS: &[Knob] = &[
         values: Values::OneOf(&["Replace", "Report", "Keep", "Deny", "Ignore"]),
         effects: &[
             "A changed [immutable part](glossary.md) replaces the Job",
-            "Every check of a replacement is made and nothing is done: the API server answers as without rejob, and [you learn](report.md) what Replace would do",
-            "The old Job stays, the rest of the request is accepted, and a warning names what was not applied",
+            "The API server answers as without rejob, and [you learn](report.md) what Replace would do",
+            "The old Job stays, the rest is accepted, and a warning names what was not applied",
             "The request is refused with a message that names the changed fields",
             "The API server decides, and answers 422",
         ],
@@ -58,7 +58,9 @@ pub const KNOBS: &[Knob] = &[
         annotation: "rejob.dev/while-running",
         values: Values::OneOf(&["Wait", "Replace", "Deny"]),
         effects: &[
-            "What happens if the old Job works: [tell the client to wait](waiting.md), replace at once, or refuse",
+            "While the old Job works, the client is told to [wait](waiting.md)",
+            "The old Job is replaced though it works",
+            "The request is refused while the old Job works",
         ],
         set: |policy, value| put(&mut policy.while_running, value),
     },
@@ -74,7 +76,8 @@ pub const KNOBS: &[Knob] = &[
         annotation: "rejob.dev/naming",
         values: Values::OneOf(&["Stable", "TemplateHash"]),
         effects: &[
-            "A created Job is named as in the manifest, or [`<name>-<template hash>`](#names-with-a-hash)",
+            "A created Job has the name of its manifest",
+            "It is named [`<name>-<template hash>`](#names-with-a-hash)",
         ],
         set: |policy, value| put(&mut policy.naming, value),
     },
@@ -83,7 +86,7 @@ pub const KNOBS: &[Knob] = &[
         annotation: "rejob.dev/ttl-seconds-after-finished",
         values: Values::Number { least: 0, greatest: Ttl::MAX },
         effects: &[
-            "Set where a Job is created without one, in seconds. Not for [GitOps tools](#ttl)",
+            "Seconds after which a finished Job is deleted, where it sets none itself. Not for [GitOps tools](#ttl)",
         ],
         set: |policy, value| put(&mut policy.ttl_seconds_after_finished, value),
     },

@@ -1,5 +1,7 @@
 //! The plan of a replacement: everything that its execution needs, decided from the request.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use crate::job::{Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take_generated};
@@ -66,6 +68,8 @@ pub struct Plan {
     pub sent: Option<TemplateHash>,
     /// Whether the request suspends the Job.
     pub suspended: bool,
+    /// The keys of the request's labels, where it is a PUT of a manifest.
+    pub labels: Option<BTreeSet<String>>,
     /// The hash of what was asked for.
     pub hash: TemplateHash,
     /// The intended parallelism; `None` leaves it to the API server's default.
@@ -136,6 +140,7 @@ impl Plan {
             turn: self.turn,
             sent: self.sent.as_ref().map(ToString::to_string),
             suspended: self.suspended,
+            labels: self.labels.clone(),
             changed: self.changed.clone(),
             owners: self.owners.clone(),
         };

@@ -39,6 +39,9 @@ pub struct Record {
     /// Whether the request suspends the Job: a queue's webhook may suspend it when it is made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspended: bool,
+    /// The keys of the request's labels, where it is a PUT of a manifest: what admission adds stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeSet<String>>,
     /// What changed, for the warning when the Job starts.
     #[serde(default)]
     pub changed: String,
@@ -122,6 +125,7 @@ mod tests {
                 turn: 1,
                 sent: None,
                 suspended: false,
+                labels: None,
                 changed: "it".into(),
                 owners: None,
             };

@@ -41,10 +41,10 @@ fn lines(knob: &Knob) -> String {
     match knob.values {
         Values::OneOf(names) if names.len() == effects.len() => {
             for (name, effect) in names.iter().zip(effects) {
-                writeln!(text, "    #   {name:<8} {effect}").unwrap();
+                writeln!(text, "    #   {name}: {effect}").unwrap();
             }
         }
-        values => writeln!(text, "    #   {} ({values})", effects[0]).unwrap(),
+        values => writeln!(text, "    #   {}; {values}", effects[0]).unwrap(),
     }
     match knob.default_value() {
         None => writeln!(text, "    # {}: 3600", knob.name).unwrap(),

@@ -33,6 +33,7 @@ pub fn plan(mode: Mode) -> Plan {
         old_annotations: old.as_object().unwrap().clone(),
         sent: None,
         suspended: false,
+        labels: None,
         parallelism: Some(3),
         turn: 1,
         described: "it".into(),

@@ -63,6 +63,7 @@ fn every_reason() {
         Reason::NotOptedIn,
         Reason::NoCluster,
         Reason::NoTime,
+        Reason::HungUp,
         Reason::TooManyRequests,
     ];
     let cases = cases();
