@@ -55,6 +55,8 @@ fn start(plane: &ControlPlane) -> Neighbor {
         "--exempt-namespace=gatekeeper-system".to_owned(),
         "--operation=webhook".to_owned(),
         "--operation=mutation-webhook".to_owned(),
+        // It makes the kind of a constraint from its template.
+        "--operation=generate".to_owned(),
         format!("--kubeconfig={}", user.kubeconfig().display()),
     ];
     let env = [
