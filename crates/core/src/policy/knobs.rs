@@ -312,14 +312,12 @@ mod tests {
 
     #[test]
     fn a_schema_tells_what_the_values_do() {
-        let schema = KNOBS[0].schema();
-        let description = schema["description"].as_str().unwrap();
-        assert!(
-            description.starts_with("Replace: A changed immutable part replaces the Job. Report: ")
-        );
-        assert_eq!(schema["default"], "Replace");
-        let schema = KNOBS[4].schema();
-        assert_eq!((&schema["minimum"], schema.get("default")), (&json!(0), None));
-        assert!(schema["description"].as_str().unwrap().ends_with("Not for GitOps tools"));
+        let schema = |name| KNOBS.iter().find(|knob| knob.name == name).unwrap().schema();
+        let told = schema("onChange")["description"].as_str().unwrap().to_owned();
+        assert!(told.starts_with("Replace: A changed immutable part replaces the Job. Report: "));
+        assert_eq!(schema("onChange")["default"], "Replace");
+        let ttl = schema("ttlSecondsAfterFinished");
+        assert_eq!((&ttl["minimum"], ttl.get("default")), (&json!(0), None));
+        assert!(ttl["description"].as_str().unwrap().ends_with("Not for GitOps tools"));
     }
 }
