@@ -18,9 +18,7 @@ async fn during_the_grace_everything_is_served_but_each_answer_closes() {
     let mut server = TestServer::limited(Limits { drain_grace: LONG, ..Limits::default() }).await;
     let mut idle = server.connect().await;
     assert_eq!(idle.get("/livez").await.header("connection"), None);
-    let mut slow = server.connect().await;
-    slow.send(post("/v1/policies/slow", "{}")).await.unwrap();
-    server.started(1).await;
+    let slow = server.reviewing("slow", 1).await;
 
     server.stop();
     eventually("the server is not ready", || async { server.admin("/readyz").await.0 == 503 })
@@ -47,9 +45,7 @@ async fn what_is_in_flight_is_answered_before_the_end() {
     let mut server = TestServer::limited(limits).await;
     let mut idle = server.connect().await;
     assert_eq!(idle.get("/livez").await.status, 200);
-    let mut slow = server.connect().await;
-    slow.send(post("/v1/policies/slow", "{}")).await.unwrap();
-    server.started(1).await;
+    let mut slow = server.reviewing("slow", 1).await;
 
     server.stop();
     idle.closed().await;
@@ -65,9 +61,7 @@ async fn what_is_in_flight_is_answered_before_the_end() {
 async fn a_review_whose_client_is_gone_is_waited_for_too() {
     let limits = Limits { drain_grace: Duration::ZERO, drain_timeout: LONG, ..Limits::default() };
     let mut server = TestServer::limited(limits).await;
-    let mut slow = server.connect().await;
-    slow.send(post("/v1/policies/slow", "{}")).await.unwrap();
-    server.started(1).await;
+    let slow = server.reviewing("slow", 1).await;
     drop(slow);
     server.metric("rejob_open_connections", 0).await;
     server.stop();
@@ -82,9 +76,7 @@ async fn the_hard_limit_ends_what_does_not_end() {
     let short = Duration::from_millis(50);
     let limits = Limits { drain_grace: Duration::ZERO, drain_timeout: short, ..Limits::default() };
     let mut server = TestServer::limited(limits).await;
-    let mut hung = server.connect().await;
-    hung.send(post("/v1/policies/hang", "{}")).await.unwrap();
-    server.started(1).await;
+    let _hung = server.reviewing("hang", 1).await;
     server.stop();
     ended(server).await;
 }

@@ -14,9 +14,7 @@ const SHORT: Duration = Duration::from_millis(50);
 async fn more_reviews_than_the_cap_are_told_to_come_back() {
     let limits = Limits { max_concurrent_reviews: 1, ..Limits::default() };
     let server = TestServer::limited(limits).await;
-    let mut first = server.connect().await;
-    first.send(post("/v1/policies/slow", "{}")).await.unwrap();
-    server.started(1).await;
+    let mut first = server.reviewing("slow", 1).await;
 
     let mut second = server.connect().await;
     let response = second.post("/v1/policies/ok", "{}").await;
@@ -107,9 +105,7 @@ async fn a_body_that_comes_too_slowly_is_answered() {
 #[tokio::test]
 async fn a_review_is_not_broken_off_when_its_client_hangs_up() {
     let server = TestServer::start().await;
-    let mut client = server.connect().await;
-    client.send(post("/v1/policies/slow", "{}")).await.unwrap();
-    server.started(1).await;
+    let client = server.reviewing("slow", 1).await;
     drop(client);
     server.metric("rejob_open_connections", 0).await;
     server.metric("rejob_in_flight", 1).await;
@@ -121,15 +117,11 @@ async fn a_review_is_not_broken_off_when_its_client_hangs_up() {
 async fn a_review_is_told_when_nobody_waits_for_its_answer() {
     let server = TestServer::start().await;
     // The connection is cut.
-    let mut client = server.connect().await;
-    client.send(post("/v1/policies/left", "{}")).await.unwrap();
-    server.started(1).await;
+    let client = server.reviewing("left", 1).await;
     drop(client);
     server.finished(1).await;
     // It is closed as TLS asks for, which may mean that only nothing more is sent.
-    let mut client = server.connect().await;
-    client.send(post("/v1/policies/left", "{}")).await.unwrap();
-    server.started(2).await;
+    let mut client = server.reviewing("left", 2).await;
     client.half_close().await;
     let response = client.response().await;
     assert_eq!((response.status, response.header("connection")), (200, Some("close")));

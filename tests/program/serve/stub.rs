@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::client::{Client, eventually};
+use super::client::{Client, eventually, post};
 
 /// Answers by policy: `ok` with the body's length, `strict` only JSON objects, `deadline` with the
 /// milliseconds it has, `slow` when the gate opens, `left` when the client has hung up, `hang` never,
@@ -119,6 +119,14 @@ impl TestServer {
 
     pub async fn try_connect(&self) -> std::io::Result<Client> {
         Client::tls(self.webhook, &self.ca_pem).await
+    }
+
+    /// A client whose review by that policy has begun, as the one of that number.
+    pub async fn reviewing(&self, policy: &str, number: usize) -> Client {
+        let mut client = self.connect().await;
+        client.send(post(&format!("/v1/policies/{policy}"), "{}")).await.unwrap();
+        self.started(number).await;
+        client
     }
 
     pub async fn admin(&self, path: &str) -> (u16, String) {
