@@ -97,9 +97,9 @@ fn put<T: for<'a> Deserialize<'a>>(knob: &mut T, value: &Value) -> Option<()> {
 }
 
 impl Knob {
-    /// What it does, without Markdown: one text for each of its values, or one for all.
-    pub fn plain_effects(&self) -> impl Iterator<Item = String> {
-        self.effects.iter().map(|markdown| {
+    /// What it does, without Markdown: `VALUE: effect` for each of its values, or one text for all.
+    pub fn plain_effects(&self) -> Vec<String> {
+        let plain = self.effects.iter().map(|markdown| {
             let words = markdown.split('[').map(|part| match part.split_once("](") {
                 Some((words, link)) => {
                     words.to_owned() + link.split_once(')').map_or("", |at| at.1)
@@ -107,7 +107,13 @@ impl Knob {
                 None => part.to_owned(),
             });
             words.collect::<String>().replace('`', "")
-        })
+        });
+        match self.values {
+            Values::OneOf(names) if names.len() == self.effects.len() => {
+                names.iter().zip(plain).map(|(name, effect)| format!("{name}: {effect}")).collect()
+            }
+            _ => plain.collect(),
+        }
     }
 
     /// Its value where nothing is said; `None` where it then does nothing.
@@ -117,15 +123,7 @@ impl Knob {
 
     /// The JSON schema of its values.
     pub fn schema(&self) -> Value {
-        let effects: Vec<_> = self.plain_effects().collect();
-        let description = match self.values {
-            Values::OneOf(names) if names.len() == effects.len() => {
-                let each =
-                    names.iter().zip(&effects).map(|(name, effect)| format!("{name}: {effect}"));
-                each.collect::<Vec<_>>().join(". ")
-            }
-            _ => effects.join(". "),
-        };
+        let description = self.plain_effects().join(". ");
         let mut schema = Map::from_iter([("description".to_owned(), description.into())]);
         schema.extend(self.default_value().map(|value| ("default".to_owned(), value)));
         let values = match self.values {

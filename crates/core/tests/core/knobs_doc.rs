@@ -37,14 +37,12 @@ fn rows(knob: &Knob) -> String {
 /// The knob as the default policy file tells it.
 fn lines(knob: &Knob) -> String {
     let mut text = format!("    # {} (annotation {}):\n", knob.name, knob.annotation);
-    let effects: Vec<_> = knob.plain_effects().collect();
-    match knob.values {
-        Values::OneOf(names) if names.len() == effects.len() => {
-            for (name, effect) in names.iter().zip(effects) {
-                writeln!(text, "    #   {name}: {effect}").unwrap();
-            }
-        }
-        values => writeln!(text, "    #   {}; {values}", effects[0]).unwrap(),
+    let range = match knob.values {
+        Values::OneOf(_) => String::new(),
+        Values::Number { .. } => format!("; {}", knob.values),
+    };
+    for effect in knob.plain_effects() {
+        writeln!(text, "    #   {effect}{range}").unwrap();
     }
     match knob.default_value() {
         None => writeln!(text, "    # {}: 3600", knob.name).unwrap(),
