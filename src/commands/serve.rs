@@ -180,8 +180,8 @@ fn reap(args: &ServeArgs, cluster: Arc<KubeCluster>, policies: &PolicySet, metri
         configuration,
         policies: policies.clone(),
         own_namespace: args.certs.pod_namespace.clone(),
-        interval: Duration::from_secs(args.cluster.reaper_interval_seconds),
-        grace: Duration::from_secs(args.cluster.reaper_grace_seconds),
+        interval: args.cluster.reaper_interval.unwrap_or(reaper::INTERVAL),
+        grace: args.cluster.reaper_grace.unwrap_or(reaper::GRACE),
     };
     tokio::spawn(Reaper::new(cluster, options, metrics.clone()).run());
 }

@@ -126,7 +126,7 @@ pod-namespace: the namespace of the release
 
 {{/* The flags of `rejob serve` that are left for server.extraArgs. */}}
 {{- define "rejob.freeFlags" -}}
-ca-life cert-life drain-grace handshake-timeout header-timeout idle-timeout kubeconfig max-body-bytes max-concurrent-reviews max-connections reaper-grace-seconds reaper-interval-seconds tls-reload-interval
+ca-life cert-life drain-grace handshake-timeout header-timeout idle-timeout kubeconfig max-body-bytes max-concurrent-reviews max-connections reaper-grace reaper-interval tls-reload-interval
 {{- end }}
 
 {{- define "rejob.validate.arguments" -}}

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use kube::config::KubeConfigOptions;
 use tokio::time::sleep;
 
-use crate::admission::reaper;
+use crate::duration;
 use crate::kubernetes::{self, Introduction, KubeCluster};
 use crate::metrics::Metrics;
 
@@ -32,14 +32,24 @@ pub struct ClusterArgs {
     /// users can refuse it before anything is deleted.
     #[arg(long, env = "REJOB_CHECK_AS_USER")]
     pub check_as_user: bool,
-    /// Seconds between two looks for left-over dormant Jobs.
-    #[arg(long, env = "REJOB_REAPER_INTERVAL_SECONDS", hide = true,
-          default_value_t = reaper::INTERVAL.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
-    pub reaper_interval_seconds: u64,
-    /// Seconds for which a dormant Job must have been seen before it is deleted.
-    #[arg(long, env = "REJOB_REAPER_GRACE_SECONDS", hide = true,
-          default_value_t = reaper::GRACE.as_secs())]
-    pub reaper_grace_seconds: u64,
+    /// Time between two looks for left-over dormant Jobs.
+    #[arg(
+        long,
+        env = "REJOB_REAPER_INTERVAL",
+        hide = true,
+        value_name = "DURATION",
+        value_parser = duration::parse_positive
+    )]
+    pub reaper_interval: Option<Duration>,
+    /// How long a dormant Job must have been seen before it is deleted.
+    #[arg(
+        long,
+        env = "REJOB_REAPER_GRACE",
+        hide = true,
+        value_name = "DURATION",
+        value_parser = duration::parse
+    )]
+    pub reaper_grace: Option<Duration>,
 }
 
 /// A connection, and what the API server said about itself and about rejob.

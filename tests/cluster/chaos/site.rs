@@ -183,7 +183,7 @@ impl<'p> Site<'p> {
             .args(command.iter())
             .env_clear()
             .envs(clock.env())
-            .envs([("REJOB_REAPER_INTERVAL_SECONDS", "1"), ("REJOB_REAPER_GRACE_SECONDS", "5")])
+            .envs([("REJOB_REAPER_INTERVAL", "1s"), ("REJOB_REAPER_GRACE", "5s")])
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("share a log"))
             .stderr(log)

@@ -55,7 +55,7 @@ fn claims(info: &Value) -> Vec<(&'static str, Value)> {
 #[test]
 fn who_claims_a_group_in_a_forged_review_cannot_start_what_it_made() {
     let plane = ControlPlane::shared();
-    let env = vec![("REJOB_REAPER_INTERVAL_SECONDS", "1"), ("REJOB_REAPER_GRACE_SECONDS", "3")];
+    let env = vec![("REJOB_REAPER_INTERVAL", "1s"), ("REJOB_REAPER_GRACE", "3s")];
     let rejob = Rejob::start(&plane, &Options { env, ..Options::default() });
     let rights: &[(&str, &str, &[&str])] = &[("batch", "jobs", &["get", "list", "patch"])];
     std::thread::scope(|scope| {

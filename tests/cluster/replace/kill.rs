@@ -27,7 +27,7 @@ enum Left {
 
 /// A reaper that does not let a test wait.
 pub const REAPER: [(&str, &str); 2] =
-    [("REJOB_REAPER_INTERVAL_SECONDS", "1"), ("REJOB_REAPER_GRACE_SECONDS", "2")];
+    [("REJOB_REAPER_INTERVAL", "1s"), ("REJOB_REAPER_GRACE", "2s")];
 
 pub const FIRST: &str = "app:1";
 pub const SECOND: &str = "app:2";

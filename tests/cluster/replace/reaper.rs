@@ -50,8 +50,8 @@ fn only_namespaces_with_a_policy_that_there_is_are_reaped_and_never_a_system_one
         &Options {
             policies: Some(&format!("policies: {{ {POLICY}: {{}} }}\n")),
             env: vec![
-                ("REJOB_REAPER_INTERVAL_SECONDS", "1"),
-                ("REJOB_REAPER_GRACE_SECONDS", "0"),
+                ("REJOB_REAPER_INTERVAL", "1s"),
+                ("REJOB_REAPER_GRACE", "0s"),
                 ("POD_NAMESPACE", own.name()),
             ],
             ..Options::default()

@@ -87,7 +87,7 @@ fn who_may_not(check_as_user: bool) {
 #[test]
 fn a_patch_only_user_gets_no_job_deleted_by_marking_it_dormant() {
     let plane = ControlPlane::shared();
-    let env = vec![("REJOB_REAPER_INTERVAL_SECONDS", "1"), ("REJOB_REAPER_GRACE_SECONDS", "0")];
+    let env = vec![("REJOB_REAPER_INTERVAL", "1s"), ("REJOB_REAPER_GRACE", "0s")];
     let rejob = Rejob::start(&plane, &Options { env, ..Options::default() });
     let marks = json!({
         "metadata": {
@@ -252,7 +252,7 @@ pub(super) fn forged(stored: &Value, image: &str) -> Value {
 #[test]
 fn a_forged_review_makes_at_most_a_job_that_never_starts_and_is_reaped() {
     let plane = ControlPlane::shared();
-    let env = vec![("REJOB_REAPER_INTERVAL_SECONDS", "1"), ("REJOB_REAPER_GRACE_SECONDS", "2")];
+    let env = vec![("REJOB_REAPER_INTERVAL", "1s"), ("REJOB_REAPER_GRACE", "2s")];
     let rejob = Rejob::start(&plane, &Options { env, ..Options::default() });
     let place = deployed(rejob.namespace("replace"));
     let old = place.uid();

@@ -31,8 +31,8 @@ pub const CONFIGURATION: &str =
 
 /// `--set`s: the chart as it is, only that it looks for dormant Jobs more often.
 pub const OFTEN: [&str; 2] = [
-    "server.extraArgs[0]=--reaper-interval-seconds=1",
-    "server.extraArgs[1]=--reaper-grace-seconds=2",
+    "server.extraArgs[0]=--reaper-interval=1s",
+    "server.extraArgs[1]=--reaper-grace=2s",
 ];
 
 /// A control plane with an audit log, whose Services have loopback addresses: so the API server
