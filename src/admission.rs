@@ -202,7 +202,7 @@ impl<C: Cluster> Admission<C> {
         let abandoned = facts.call.abandoned.clone();
         let lock = self.locks.wait(plan, deadline, facts.opts_in(cluster));
         let Some(_lock) = abandoned.run_until_cancelled(lock).await else { return hung_up(plan) };
-        if self.history.deleted.contains(&plan.uid) {
+        if self.history.deleted.contains(&plan.record.uid) {
             return Outcome::StaleView;
         }
         if wait::is_being_started(facts.old(), self.identity.server, jiff::Timestamp::now())
@@ -223,7 +223,7 @@ impl<C: Cluster> Admission<C> {
         }
         let outcome = run(cluster, plan, facts.policy, &facts.call, facts.probe).await;
         match outcome {
-            Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.uid),
+            Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.record.uid),
             Outcome::Working => facts.context.pods = Fact::Unasked,
             _ => {}
         }

@@ -114,7 +114,7 @@ fn left(deadline: Instant) -> Duration {
 /// `dormant` is the new Job as it is made, which an apply does not need.
 async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect: Effect) -> Reply {
     let Plan { namespace, name, user, .. } = plan;
-    let manager = plan.field_manager.as_deref();
+    let manager = plan.record.manager.as_deref();
     match effect {
         Effect::OptIn => Reply::OptIn(cluster.namespace_policy(namespace).await),
         Effect::CanDelete => {
@@ -135,7 +135,7 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
             Reply::Created(made.await.map(|job| uid(&job)))
         }
         Effect::DryRunDeleteAsUser => {
-            let (uid, revision) = (&plan.uid, &plan.resource_version);
+            let (uid, revision) = (&plan.record.uid, &plan.resource_version);
             Reply::Deleted(
                 cluster.dry_run_delete_as_user(user, namespace, name, uid, revision).await,
             )
@@ -143,11 +143,11 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
         Effect::Look => {
             let selector = plan.pods.as_deref().unwrap_or_default();
             let pods = cluster.pods(namespace, selector).await;
-            Reply::Works(pods.map(|pods| pods.iter().any(|pod| pod_works(pod, &plan.uid))))
+            Reply::Works(pods.map(|pods| pods.iter().any(|pod| pod_works(pod, &plan.record.uid))))
         }
-        Effect::Delete => {
-            Reply::Deleted(cluster.delete(namespace, name, &plan.uid, &plan.resource_version).await)
-        }
+        Effect::Delete => Reply::Deleted(
+            cluster.delete(namespace, name, &plan.record.uid, &plan.resource_version).await,
+        ),
         Effect::Create => {
             let made = cluster.create(namespace, dormant, manager, false).await;
             Reply::Created(match made {

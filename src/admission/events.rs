@@ -38,7 +38,7 @@ pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Plan, uid: Optio
 pub(super) async fn lost<C: Cluster>(cluster: Arc<C>, plan: Plan, why: String) {
     let why: String = why.chars().take(LONGEST_CHANGE / 2).collect();
     let message = format!("Deleted {}; {why}", old_job(&plan, LONGEST_CHANGE / 2));
-    publish(cluster.as_ref(), about(&plan, &plan.uid, "ReplaceFailed", message)).await;
+    publish(cluster.as_ref(), about(&plan, &plan.record.uid, "ReplaceFailed", message)).await;
 }
 
 /// The old Job: who had it replaced, for which change, and how its run went.
@@ -46,7 +46,7 @@ fn old_job(plan: &Plan, longest: usize) -> String {
     let described: String = plan.described.chars().take(longest).collect();
     format!(
         "the Job with uid {} for {}: {described} (old run: {}; template hash {})",
-        plan.uid,
+        plan.record.uid,
         plan.requester(),
         plan.old_run,
         plan.hashes()
@@ -123,8 +123,8 @@ async fn look_up<C: Cluster>(cluster: &C, plan: &Plan) -> Option<String> {
         pause *= 2;
         let job = cluster.get(&plan.namespace, &plan.name).await.ok().flatten();
         let Some(job) = job.as_ref().map(Job::new) else { continue };
-        if let Some(uid) = job.uid().filter(|uid| *uid != plan.uid) {
-            let manager = plan.field_manager.as_deref().unwrap_or_default();
+        if let Some(uid) = job.uid().filter(|uid| *uid != plan.record.uid) {
+            let manager = plan.record.manager.as_deref().unwrap_or_default();
             return entry_index(job, manager).map(|_| uid.to_owned());
         }
     }

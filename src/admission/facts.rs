@@ -76,7 +76,7 @@ impl<'a> RequestFacts<'a> {
         match (question, cluster) {
             (Question::Creation(plan), Some(cluster)) => {
                 let begun = Instant::now();
-                let (probe, manager) = (plan.probe(self.policy), plan.field_manager.as_deref());
+                let (probe, manager) = (plan.probe(self.policy), plan.record.manager.as_deref());
                 let created = cluster.create(&plan.namespace, &probe, manager, true);
                 let Ok(created) = timeout_at(self.call.deadline, created).await else {
                     let (reason, message) = no_time(&plan);

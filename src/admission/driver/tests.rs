@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::job::{Client, Job, TemplateHash};
-use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error};
+use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error, recorded};
 use crate::replacement::new_job;
 use crate::review::UserInfo;
 
@@ -19,29 +19,25 @@ fn plan(mode: Mode) -> Plan {
     Plan {
         namespace: "team".into(),
         name: "nightly".into(),
-        uid: "old".into(),
         resource_version: "7".into(),
-        asked_revision: "7".into(),
         applied: None,
         was_read_back: false,
-        owners: None,
         user: UserInfo { username: "ada".into(), ..UserInfo::default() },
         old_run: "unfinished".into(),
         old_hash: TemplateHash::of(&Value::Null),
-        field_manager: Some("kubectl".into()),
+        record: Record {
+            parallelism: Some(2),
+            resource_version: "7".into(),
+            changed: "image changed".into(),
+            ..recorded("ada", Some("kubectl"))
+        },
         mode,
         dry_run: false,
         pods: None,
         job: new_job(Job::new(&job), &hash, Some(2)),
         hash,
-        parallelism: Some(2),
-        turn: 1,
         described: "image".into(),
-        changed: "image changed".into(),
         old_annotations: serde_json::Map::new(),
-        sent: None,
-        suspended: false,
-        labels: None,
         client: Client::of(Job::new(&job), Some("kubectl")),
     }
 }

@@ -113,10 +113,10 @@ impl Reviewer {
                 }
                 if self.breaks(Rule::DeleteOnlyForApply) {
                     plan.mode = Mode::Recreate;
-                    plan.owners = None; // The recorded owners would mend it.
+                    plan.record.owners = None; // The recorded owners would mend it.
                 }
                 if self.breaks(Rule::IntendedParallelism) && record.is_some() {
-                    plan.parallelism = Some(0);
+                    plan.record.parallelism = Some(0);
                     plan.job["spec"]["parallelism"] = json!(0);
                 }
                 Reviewed::Replace(Planned::new(Arc::new(plan)), Shared::new(answer))

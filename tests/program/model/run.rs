@@ -116,7 +116,8 @@ fn delete(
     by: Option<usize>,
 ) -> Result<(), Refusal> {
     let Some(stored) = world.job().cloned() else { return Err(job::MISSING) };
-    let seen = job::uid(&stored) == plan.uid && job::revision(&stored) == plan.resource_version;
+    let seen =
+        job::uid(&stored) == plan.record.uid && job::revision(&stored) == plan.resource_version;
     if !seen && model.reviewer.broken != Some(Rule::Preconditions) {
         return Err(job::CONFLICT);
     }
@@ -149,7 +150,7 @@ fn create(model: &Checked, world: &mut World, plan: &Plan) -> Result<String, Ref
     if world.job().is_some() {
         return Err(job::EXISTS);
     }
-    job::own_by_update(None, &mut new, plan.field_manager.as_deref().unwrap_or("rejob"));
+    job::own_by_update(None, &mut new, plan.record.manager.as_deref().unwrap_or("rejob"));
     world.store(job::NAME, new);
     world.in_flight_at_birth = (0..world.clients.len())
         .filter(|client| world.is_in_flight(*client))

@@ -65,8 +65,8 @@ impl std::hash::Hash for Planned {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         let plan = &self.0;
         self.1.hash(state);
-        (&plan.uid, &plan.resource_version, &plan.user.username).hash(state);
-        (&plan.field_manager, plan.parallelism, plan.dry_run).hash(state);
+        (&plan.record.uid, &plan.resource_version, &plan.user.username).hash(state);
+        (&plan.record.manager, plan.record.parallelism, plan.dry_run).hash(state);
     }
 }
 

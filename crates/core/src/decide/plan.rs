@@ -6,7 +6,7 @@ use crate::job::{
     ActingOperation, Change, Client, Job, TemplateHash, acting_operation, applied_part,
     describe_run, entry_index, owners, pod_selector, suspended_by_a_queue, take_generated,
 };
-use crate::replacement::{Mode, Plan, Record, new_job};
+use crate::replacement::{Mode, Plan, Record, identity, new_job};
 
 use super::restore::has_plain_replacement_policy;
 use super::view::Update;
@@ -38,7 +38,6 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
     let (described, changed) = what_for(update, changes);
     let hash = asked_hash(update, changes);
     let mut new = new_job(Job::new(update.wanted), &hash, parallelism);
-    let uid = old.uid().unwrap_or_default();
     let resource_version = old.resource_version().unwrap_or_default();
     complete(update, &mut new);
     let applied_as_sent = manager
@@ -55,11 +54,24 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
     Plan {
         namespace: request.namespace.clone(),
         name: messages::name(old, &request.name).to_owned(),
-        uid: uid.to_owned(),
         resource_version: resource_version.to_owned(),
-        asked_revision: job.resource_version().unwrap_or(resource_version).to_owned(),
         user: request.user.clone(),
-        field_manager: request.field_manager.clone(),
+        record: Record {
+            parallelism,
+            uid: old.uid().unwrap_or_default().to_owned(),
+            resource_version: job.resource_version().unwrap_or(resource_version).to_owned(),
+            user: identity(&request.user),
+            manager: request.field_manager.clone(),
+            policy: String::new(),
+            turn: own.map_or(1, |own| own.turn.saturating_add(1)),
+            sent: (update.wanted != job.value()).then(|| TemplateHash::of(job.value()).to_string()),
+            suspended: job.is_suspended(),
+            labels: update
+                .is_bare_put()
+                .then(|| job.labels().map(|(key, _)| key.to_owned()).collect()),
+            changed,
+            owners: recorded_owners(job, manager),
+        },
         old_run,
         old_hash: old.recorded_hash().unwrap_or_else(|| TemplateHash::of(update.stored)),
         mode,
@@ -67,17 +79,10 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         pods: obstacles::pods_tell(update).then(|| pod_selector(old)),
         was_read_back: applied != applied_as_sent,
         applied,
-        owners: recorded_owners(job, manager),
         job: new,
         old_annotations: annotations(old),
-        sent: (update.wanted != job.value()).then(|| TemplateHash::of(job.value())),
-        suspended: job.is_suspended(),
-        labels: update.is_bare_put().then(|| job.labels().map(|(key, _)| key.to_owned()).collect()),
         hash,
-        parallelism,
-        turn: own.map_or(1, |own| own.turn.saturating_add(1)),
         described,
-        changed,
         client: Client::of(job, manager),
     }
 }

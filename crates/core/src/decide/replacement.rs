@@ -36,7 +36,7 @@ pub(super) fn decide(
         Err(error) => return Ok(Decision::patch_failed(name, &error)),
     };
     if request.dry_run {
-        warnings.add(format!("job {name} would be replaced: {}", plan.changed));
+        warnings.add(format!("job {name} would be replaced: {}", plan.record.changed));
         warnings.add(format!(
             "job {name}: a dry run shows the stored template, and other admission judges that one"
         ));
@@ -46,7 +46,7 @@ pub(super) fn decide(
     }
     if plan.mode == Mode::Apply && !request.dry_run {
         // For any other request it is said when the new Job starts.
-        warnings.add(format!("job {name} replaced: {}", plan.changed));
+        warnings.add(format!("job {name} replaced: {}", plan.record.changed));
         if plan.was_read_back {
             // Whether it names the uid, too, is not to be seen; the API server then creates nothing.
             warnings.add(format!(
@@ -60,8 +60,8 @@ pub(super) fn decide(
     }
     let reason = if request.dry_run { Reason::WouldReplace } else { Reason::Replaced };
     let audit = [
-        ("changed", messages::cut(&plan.changed, 256)),
-        ("replaced-uid", plan.uid.clone()),
+        ("changed", messages::cut(&plan.record.changed, 256)),
+        ("replaced-uid", plan.record.uid.clone()),
         ("replaced-run", plan.old_run.clone()),
         ("template-hash", plan.hashes()),
         ("requester", plan.requester()),
@@ -121,7 +121,7 @@ fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
     if others && plan.mode == Mode::Recreate && !request.dry_run {
         return Some(meets_dormant(update));
     }
-    if plan.turn > MOST_TURNS {
+    if plan.record.turn > MOST_TURNS {
         return Some(gives_another_template(update));
     }
     plan.applied.as_ref().and_then(|applied| refusal_of_the_creation(update, applied))

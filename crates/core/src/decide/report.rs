@@ -47,11 +47,7 @@ pub(super) fn decide(
         return Ok(Decision::patched(Reason::AllowedChange, draft, warnings));
     }
     let report = of(update, changes);
-    let difference = if rerun {
-        Difference::Callers
-    } else {
-        unchanged::whose(update, || plan::plan(update, changes))?
-    };
+    let difference = if rerun { Difference::Callers } else { unchanged::whose(update, changes)? };
     let refused = match difference {
         Difference::Callers => replacement::plan(update, changes, &mut warnings)?,
         Difference::Another(_) => {

@@ -8,12 +8,13 @@
 use serde_json::{Value, json};
 
 use crate::job::{
-    Job, TemplateHash, changes, entry_index, is_same_request, keys, last_applied, manifest,
+    self, Change, Job, TemplateHash, entry_index, is_same_request, keys, last_applied, manifest,
 };
 use crate::policy::OnChange;
-use crate::replacement::{Mode, Plan, Record};
+use crate::replacement::{Mode, Record};
 
 use super::context::{Fact, Question};
+use super::plan;
 use super::view::Update;
 
 /// Whose difference it is.
@@ -26,11 +27,8 @@ pub(super) enum Difference {
     Untold(String),
 }
 
-/// Finds out whose difference it is; `plan` is that of a replacement.
-pub(super) fn whose(
-    update: &Update<'_>,
-    plan: impl FnOnce() -> Plan,
-) -> Result<Difference, Question> {
+/// Finds out whose difference these changes are.
+pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Difference, Question> {
     let hash = TemplateHash::of(update.wanted);
     let recorded = update.old.recorded_hash().filter(|_| !is_foreign(update));
     if let Some(recorded) = &recorded
@@ -45,7 +43,7 @@ pub(super) fn whose(
     }
     match &update.context.creation {
         Fact::Unasked => {
-            let plan = plan();
+            let plan = plan::plan(update, changes);
             let is_others =
                 Record::of(update.old).is_some_and(|record| !record.is_for(update.request));
             if is_others && plan.mode == Mode::Recreate {
@@ -54,7 +52,7 @@ pub(super) fn whose(
             Err(Question::Creation(Box::new(plan)))
         }
         Fact::Failed(why) => Ok(Difference::Untold(why.clone())),
-        Fact::Known(created) if changes(update.stored, created).is_empty() => {
+        Fact::Known(created) if job::changes(update.stored, created).is_empty() => {
             Ok(Difference::Another(hash))
         }
         Fact::Known(_) | Fact::Unavailable => Ok(Difference::Callers),

@@ -14,7 +14,7 @@ use super::messages::Warnings;
 use super::restore::{companions, has_plain_replacement_policy, put_back, put_back_generated};
 use super::unchanged::{self, Difference};
 use super::view::Update;
-use super::{marker, marks, messages, native_updates, plan, replacement, report};
+use super::{marker, marks, messages, native_updates, replacement, report};
 
 pub(super) fn decide(
     update: &Update<'_>,
@@ -65,7 +65,7 @@ pub(super) fn decide(
         keep_ttl(update, &mut draft, &mut warnings);
         return Ok(release(update, Reason::AllowedChange, draft, warnings));
     }
-    match unchanged::whose(update, || plan::plan(update, &changes))? {
+    match unchanged::whose(update, &changes)? {
         Difference::Another(hash) => {
             if !update.request.dry_run && Record::of(update.old).is_none() {
                 record_hash(&mut draft, &hash);

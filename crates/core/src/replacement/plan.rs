@@ -1,14 +1,11 @@
 //! The plan of a replacement: everything that its execution needs, decided from the request.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Map, Value, json};
 
 use crate::job::{Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take_generated};
 use crate::reason::Reason;
 use crate::review::{UserInfo, requester};
 
-use super::record::identity;
 use super::{Outcome, Record};
 
 /// What clients compare their manifest with, to send nothing when they find it applied already:
@@ -34,16 +31,12 @@ pub struct Plan {
     pub namespace: String,
     /// The Job's name.
     pub name: String,
-    /// The old Job's uid, a precondition of the deletion.
-    pub uid: String,
-    /// The old Job's resourceVersion, a precondition of the deletion.
+    /// The old Job's resourceVersion, a precondition of the deletion, as its uid is.
     pub resource_version: String,
-    /// The resourceVersion that the request carries: a PUT brings it again in turn 2.
-    pub asked_revision: String,
     /// Who asks for it.
     pub user: UserInfo,
-    /// The client's field manager.
-    pub field_manager: Option<String>,
+    /// What turn 2 needs to know, less the policy's name.
+    pub record: Record,
     /// The run that is replaced, in words.
     pub old_run: String,
     /// The hash of what was asked for last time.
@@ -58,29 +51,14 @@ pub struct Plan {
     pub applied: Option<Value>,
     /// Whether the client applies what it has read of the old Job, with what was generated for that.
     pub was_read_back: bool,
-    /// `metadata.managedFields` as the API server has found for the request.
-    pub owners: Option<Value>,
     /// The new Job as it is to run.
     pub job: Value,
     /// `metadata.annotations` of the old Job, which the new one has while it is dormant.
     pub old_annotations: Map<String, Value>,
-    /// The hash of the request as it was sent, where the new Job is made of less.
-    pub sent: Option<TemplateHash>,
-    /// Whether the request suspends the Job.
-    pub suspended: bool,
-    /// The keys of the request's labels, where it is a PUT of a manifest.
-    pub labels: Option<BTreeSet<String>>,
     /// The hash of what was asked for.
     pub hash: TemplateHash,
-    /// The intended parallelism; `None` leaves it to the API server's default.
-    pub parallelism: Option<i64>,
-    /// Which replacement it is of those that led one to the other for this user and manager: above 1
-    /// the old Job is one that was made dormant for them, and has not started.
-    pub turn: u32,
     /// What changes, in words.
     pub described: String,
-    /// What changes, as a warning says it.
-    pub changed: String,
     /// Who asks, for the metrics.
     pub client: Client,
 }
@@ -93,7 +71,7 @@ impl Plan {
 
     /// Who asks, and with which field manager, in words.
     pub fn requester(&self) -> String {
-        requester(&self.user.username, self.field_manager.as_deref())
+        requester(&self.user.username, self.record.manager.as_deref())
     }
 
     /// The hashes before and after, in words.
@@ -105,7 +83,7 @@ impl Plan {
     /// started, is not the one that the user knows.
     pub fn not_replaced(&self) -> String {
         let name = &self.name;
-        if self.turn > 1 {
+        if self.record.turn > 1 {
             format!(
                 "job {name} is half replaced (the old one is deleted, the new one is not started), and \
                  was not replaced again"
@@ -130,20 +108,7 @@ impl Plan {
 
     /// The new Job as it is created by that policy: it starts no Pod and says what it is to become.
     pub fn dormant(&self, policy: &str) -> Value {
-        let record = Record {
-            parallelism: self.parallelism,
-            uid: self.uid.clone(),
-            resource_version: self.asked_revision.clone(),
-            user: identity(&self.user),
-            manager: self.field_manager.clone(),
-            policy: policy.to_owned(),
-            turn: self.turn,
-            sent: self.sent.as_ref().map(ToString::to_string),
-            suspended: self.suspended,
-            labels: self.labels.clone(),
-            changed: self.changed.clone(),
-            owners: self.owners.clone(),
-        };
+        let record = Record { policy: policy.to_owned(), ..self.record.clone() };
         let mut job = self.job.clone();
         for (key, value) in self.unsettled_annotations() {
             put_in(&mut job, "annotations", &key, value);

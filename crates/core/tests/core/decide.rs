@@ -249,7 +249,7 @@ proptest! {
         let decision = decided(&request, &policy);
         let Verdict::Replace(plan) = &decision.verdict else { return Ok(()) };
         let old = Job::new(request.old_object.as_ref().unwrap());
-        prop_assert_eq!(Some(plan.uid.as_str()), old.uid());
+        prop_assert_eq!(Some(plan.record.uid.as_str()), old.uid());
         prop_assert_eq!(Some(plan.resource_version.as_str()), old.resource_version());
         let object = request.object.as_ref().unwrap();
         let asked = TemplateHash::of(object);
@@ -265,7 +265,7 @@ proptest! {
 
         let dormant = stored(&plan.dormant("replace"), "u2", "3");
         let record = Record::of(Job::new(&dormant)).unwrap();
-        prop_assert_eq!(record.parallelism, plan.parallelism);
+        prop_assert_eq!(record.parallelism, plan.record.parallelism);
         prop_assert_eq!(Job::new(&dormant).parallelism(), Some(0));
         if plan.mode == Mode::Apply || plan.dry_run {
             return Ok(());
@@ -278,7 +278,7 @@ proptest! {
         let started = result(&turn_2, &release);
         prop_assert_eq!(&TemplateHash::of(&started), &asked);
         let started = Job::new(&started);
-        prop_assert_eq!(started.parallelism(), plan.parallelism);
+        prop_assert_eq!(started.parallelism(), plan.record.parallelism);
         prop_assert!(started.label(keys::DORMANT).is_none() && started.annotation(keys::DORMANT).is_none());
         let revision = started.resource_version();
         prop_assert!(revision.is_none() || revision == Some("3"), "{revision:?}");

@@ -1,7 +1,7 @@
 //! What a plan makes of the new Job, and what it says.
 
 use rejob_core::job::{Client, Job, TemplateHash, keys};
-use rejob_core::replacement::{Mode, Plan};
+use rejob_core::replacement::{Mode, Plan, Record, identity};
 use rejob_core::review::UserInfo;
 use serde_json::{Value, json};
 
@@ -12,14 +12,26 @@ pub fn plan(mode: Mode) -> Plan {
         "spec": { "parallelism": 3, "template": {} },
     });
     let old = json!({ "note": "old", keys::RERUN: "1", keys::TEMPLATE_HASH: "bcdfghjklm" });
+    let user = UserInfo { username: "ada".into(), ..UserInfo::default() };
     Plan {
         namespace: "team".into(),
         name: "nightly".into(),
-        uid: "u1".into(),
         resource_version: "7".into(),
-        asked_revision: "6".into(),
-        user: UserInfo { username: "ada".into(), ..UserInfo::default() },
-        field_manager: Some("kubectl".into()),
+        record: Record {
+            parallelism: Some(3),
+            uid: "u1".into(),
+            resource_version: "6".into(),
+            user: identity(&user),
+            manager: Some("kubectl".into()),
+            policy: String::new(),
+            turn: 1,
+            sent: None,
+            suspended: false,
+            labels: None,
+            changed: "it".into(),
+            owners: None,
+        },
+        user,
         old_run: "Complete".into(),
         old_hash: TemplateHash::parse("bcdfghjklm").unwrap(),
         mode,
@@ -27,29 +39,22 @@ pub fn plan(mode: Mode) -> Plan {
         pods: None,
         applied: None,
         was_read_back: false,
-        owners: None,
         hash: TemplateHash::of(&job),
         job,
         old_annotations: old.as_object().unwrap().clone(),
-        sent: None,
-        suspended: false,
-        labels: None,
-        parallelism: Some(3),
-        turn: 1,
         described: "it".into(),
-        changed: "it".into(),
         client: Client::Other,
     }
 }
 
 #[test]
 fn a_plan_in_words() {
-    let first = plan(Mode::Recreate);
-    assert_eq!(first.hashes(), format!("bcdfghjklm -> {}", first.hash));
-    assert!(first.requester().contains("ada") && first.requester().contains("kubectl"));
-    assert_eq!(first.not_replaced(), "job nightly was not replaced");
-    let second = Plan { turn: 2, ..first };
-    assert!(second.not_replaced().starts_with("job nightly is half replaced"));
+    let mut plan = plan(Mode::Recreate);
+    assert_eq!(plan.hashes(), format!("bcdfghjklm -> {}", plan.hash));
+    assert!(plan.requester().contains("ada") && plan.requester().contains("kubectl"));
+    assert_eq!(plan.not_replaced(), "job nightly was not replaced");
+    plan.record.turn = 2;
+    assert!(plan.not_replaced().starts_with("job nightly is half replaced"));
 }
 
 #[test]

@@ -99,12 +99,12 @@ fn planned(plan: &Plan, request: &Request) -> Value {
     let sent = request.object.as_ref().unwrap();
     json!({
         "job": format!("{}/{}", plan.namespace, plan.name),
-        "preconditions": [plan.uid, plan.resource_version],
+        "preconditions": [plan.record.uid, plan.resource_version],
         "mode": format!("{:?}", plan.mode),
         "dryRun": plan.dry_run,
         "user": plan.user.username,
-        "fieldManager": plan.field_manager,
-        "parallelism": plan.parallelism,
+        "fieldManager": plan.record.manager,
+        "parallelism": plan.record.parallelism,
         "client": plan.client.label(),
         "described": plan.described,
         "newJobFromSent": differences(sent, &plan.job),
