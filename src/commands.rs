@@ -18,7 +18,7 @@ pub mod review;
 pub mod serve;
 pub mod status;
 
-use std::io::{ErrorKind, IsTerminal, Write};
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -28,7 +28,6 @@ use serde_json::Value;
 use crate::decide::{Decision, Verdict};
 use crate::error::{UsageError, with_causes};
 use crate::review::{Operation, Request, UserInfo};
-use crate::telemetry;
 
 /// The exit code for a command line that asks for something that does not exist; clap's own.
 const USAGE: u8 = 2;
@@ -79,29 +78,6 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Sends the warnings of an offline command to standard error: as text without time and module,
-/// which say nothing there, or as the server's JSON.
-fn log_plainly(args: &telemetry::LogArgs) -> anyhow::Result<()> {
-    if args.log_format == telemetry::LogFormat::Json {
-        telemetry::init(args)?;
-        return Ok(());
-    }
-    let filter = tracing_subscriber::EnvFilter::try_new(&args.log_level).map_err(|error| {
-        UsageError(format!(
-            "the log level {:?} is not understood ({error}): use error, warn, info, debug or trace",
-            args.log_level
-        ))
-    })?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        .init();
-    Ok(())
 }
 
 /// A document for programs, with a line end.

@@ -1,14 +1,15 @@
 //! Logs: one line an event on standard error, as text or JSON, with UTC timestamps.
 //!
-//! Standard output stays free for what a person or a script reads. The level takes the syntax of
-//! `tracing`'s filter, so that one module can be turned up in a running installation
-//! (`info,rejob::server=debug`).
+//! Standard output stays free for what a person or a script reads. The level may name modules, so
+//! that one can be turned up in a running installation (`info,rejob::server=debug`).
 
 use std::io::{BufWriter, IsTerminal};
 
+use tracing::subscriber::{SetGlobalDefaultError, set_global_default};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::prelude::*;
 
 /// How a log line is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -33,7 +34,7 @@ pub struct LogArgs {
         long, env = "REJOB_LOG_LEVEL", value_name = "LEVEL", default_value = "info",
         value_parser = level
     )]
-    pub log_level: String,
+    pub log_level: Targets,
 }
 
 /// The levels, as `tracing` names them.
@@ -61,7 +62,7 @@ const CRATES: [&str; 14] = [
 ///
 /// `tracing` takes any single word for a module to be logged in full, and then says nothing of all
 /// others: a misspelt level would silence the program.
-fn level(text: &str) -> Result<String, String> {
+fn level(text: &str) -> Result<Targets, String> {
     let known = |level: &str| LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level));
     for part in text.split(',') {
         match part.split_once('=') {
@@ -87,89 +88,68 @@ fn level(text: &str) -> Result<String, String> {
             Some(_) => {}
         }
     }
-    EnvFilter::builder().parse(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
+    text.parse::<Targets>().map_err(|error| error.to_string())
 }
 
-/// Why logging cannot begin.
+/// Another subscriber is installed in this process.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// The level is neither a level nor a filter.
-    #[error(
-        "the log level {level:?} is not understood ({source}); use error, warn, info, debug, \
-         trace or a filter such as info,rejob::server=debug with --log-level"
-    )]
-    Level {
-        /// What was given.
-        level: String,
-        /// What is wrong with it.
-        source: tracing_subscriber::filter::ParseError,
-    },
-    /// Another subscriber is installed in this process.
-    #[error("logging was set up twice in this process: {0}")]
-    Twice(tracing::subscriber::SetGlobalDefaultError),
-}
+#[error("logging was set up twice in this process: {0}")]
+pub struct SetUpTwice(#[from] SetGlobalDefaultError);
 
 /// How many lines of a server wait to be written before the next one waits, too.
 const LINES: usize = 1024;
 
-/// Sends the events of this process to standard error.
+/// Sends the events of an offline command to standard error: as text without time and module, which
+/// say nothing there, or as the server's JSON.
 ///
 /// # Errors
-/// When the level is not understood, or logging was set up before.
-pub fn init(args: &LogArgs) -> Result<(), TelemetryError> {
-    install(args, std::io::stderr)
+/// When logging was set up before.
+pub fn init(args: &LogArgs) -> Result<(), SetUpTwice> {
+    Ok(set_global_default(subscriber(args, true, is_colored(args), std::io::stderr))?)
 }
 
-/// As [`init`], for a server: a thread of its own writes the lines, and lines that come together are
-/// one write. A request waits for standard error only while [`LINES`] lines are waiting. Dropping the
-/// guard writes those that wait, for up to a second.
+/// Sends the events of a server to standard error: a thread of its own writes the lines, and lines
+/// that come together are one write. A request waits for standard error only while [`LINES`] lines
+/// are waiting. Dropping the guard writes those that wait, for up to a second.
 ///
 /// # Errors
 /// As [`init`].
-pub fn init_server(args: &LogArgs) -> Result<WorkerGuard, TelemetryError> {
+pub fn init_server(args: &LogArgs) -> Result<WorkerGuard, SetUpTwice> {
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(false)
         .buffered_lines_limit(LINES)
         .thread_name("log")
         .finish(BufWriter::new(std::io::stderr()));
-    install(args, writer)?;
+    set_global_default(subscriber(args, false, is_colored(args), writer))?;
     Ok(guard)
 }
 
-fn install<W>(args: &LogArgs, writer: W) -> Result<(), TelemetryError>
-where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
-{
-    let color = args.log_format == LogFormat::Text && std::io::stderr().is_terminal();
-    let subscriber = subscriber(args, color, writer)?;
-    tracing::subscriber::set_global_default(subscriber).map_err(TelemetryError::Twice)
+fn is_colored(args: &LogArgs) -> bool {
+    args.log_format == LogFormat::Text && std::io::stderr().is_terminal()
 }
 
-/// The subscriber behind [`init`], with the writer as a parameter.
+/// What writes the lines; `plain` text has neither time nor module.
 fn subscriber<W>(
     args: &LogArgs,
+    plain: bool,
     color: bool,
     writer: W,
-) -> Result<Box<dyn tracing::Subscriber + Send + Sync>, TelemetryError>
+) -> Box<dyn tracing::Subscriber + Send + Sync>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::builder()
-        .parse(&args.log_level)
-        .map_err(|source| TelemetryError::Level { level: args.log_level.clone(), source })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    Ok(match args.log_format {
-        LogFormat::Text if color => Box::new(builder.with_ansi(true).finish()),
-        LogFormat::Text => Box::new(builder.with_ansi(false).finish()),
-        LogFormat::Json => Box::new(
-            builder
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false)
-                .finish(),
-        ),
-    })
+    let filtered = tracing_subscriber::registry().with(args.log_level.clone());
+    let lines = fmt::layer().with_writer(writer).with_ansi(color);
+    match args.log_format {
+        LogFormat::Text if plain => {
+            Box::new(filtered.with(lines.with_target(false).without_time()))
+        }
+        LogFormat::Text => Box::new(filtered.with(lines)),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            Box::new(filtered.with(lines.with_current_span(false).with_span_list(false)))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -194,9 +174,9 @@ mod tests {
 
     fn logged(format: LogFormat, level: &str, log: impl FnOnce()) -> String {
         let lines = Lines::default();
-        let args = LogArgs { log_format: format, log_level: level.to_owned() };
+        let args = LogArgs { log_format: format, log_level: level.parse().unwrap() };
         let writer = lines.clone();
-        let subscriber = subscriber(&args, false, move || writer.clone()).unwrap();
+        let subscriber = subscriber(&args, false, false, move || writer.clone());
         tracing::subscriber::with_default(subscriber, log);
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -229,23 +209,22 @@ mod tests {
         assert!(text.contains("here") && !text.contains("not here"), "{text}");
     }
 
-    #[test]
-    fn a_wrong_level_says_what_is_allowed() {
-        let args = LogArgs { log_format: LogFormat::Text, log_level: "rejob=loud".to_owned() };
-        let message = subscriber(&args, false, std::io::sink).err().unwrap().to_string();
-        assert!(message.contains("rejob=loud") && message.contains("--log-level"), "{message}");
-    }
-
     #[derive(clap::Parser)]
     struct Flags {
         #[command(flatten)]
         logs: LogArgs,
     }
 
-    fn flag(value: &str) -> Result<String, String> {
+    fn flag(value: &str) -> Result<Targets, String> {
         let flag = format!("--log-level={value}");
         let flags = <Flags as clap::Parser>::try_parse_from(["rejob", &flag]);
         flags.map(|flags| flags.logs.log_level).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_wrong_level_says_what_is_allowed() {
+        let message = flag("rejob=loud").unwrap_err();
+        assert!(message.contains("rejob=loud") && message.contains("--log-level"), "{message}");
     }
 
     #[test]
@@ -258,7 +237,7 @@ mod tests {
             "rejob=trace",
             "kube_client::client=debug,info",
         ] {
-            assert_eq!(flag(good), Ok(good.to_owned()));
+            assert_eq!(flag(good), Ok(good.parse().unwrap()));
         }
         for bad in ["verbose", "", "rejob", "info,", "infos,rejob=debug", "1", "rejob=loud"] {
             let message = flag(bad).unwrap_err();

@@ -24,7 +24,7 @@ pub struct HashArgs {
 /// # Errors
 /// When an input cannot be read; then nothing is written.
 pub fn run(args: &HashArgs) -> anyhow::Result<ExitCode> {
-    super::log_plainly(&args.log)?;
+    telemetry::init(&args.log)?;
     let mut lines = String::new();
     for input in Input::read_all(&args.files)? {
         for document in input.documents() {

@@ -42,7 +42,7 @@ pub struct MutateArgs {
 /// When an input cannot be read, the policy does not exist, or a Job is refused; then nothing is
 /// written.
 pub fn run(args: &MutateArgs) -> anyhow::Result<ExitCode> {
-    super::log_plainly(&args.log)?;
+    telemetry::init(&args.log)?;
     let policies = args.policy.set.load()?;
     let policy = policies::find(&policies, &args.policy.policy, "--policy")?;
     let inputs = Input::read_all(&args.files)?;

@@ -55,7 +55,7 @@ fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
 /// # Errors
 /// When the input cannot be read or is no AdmissionReview, or the policy does not exist.
 pub fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
-    super::log_plainly(&args.log)?;
+    telemetry::init(&args.log)?;
     let policy = args.policy.load()?;
     let input = Input::read(&args.file)?;
     if let Some((text, is_allowed)) = answered(&input.text) {
