@@ -202,13 +202,14 @@ impl<C: Cluster> Admission<C> {
         let abandoned = facts.call.abandoned.clone();
         let lock = self.locks.wait(plan, deadline, facts.opts_in(cluster));
         let Some(_lock) = abandoned.run_until_cancelled(lock).await else { return hung_up(plan) };
-        if self.history.deleted.contains(&plan.record.uid) {
+        if self.history.deleted.contains(&plan.record.uid) && facts.is_replaced(cluster).await {
             return Outcome::StaleView;
         }
         if wait::is_being_started(facts.old(), self.identity.server, jiff::Timestamp::now())
-            && facts.context.pods == Fact::Unasked
+            && !facts.waited_for_start
             && facts.opts_in(cluster).await
         {
+            facts.waited_for_start = true;
             // A PUT that names its revision: what changes meanwhile is the status.
             self.history.remember_wait(facts.request, Instant::now());
             let longest = wait::for_a_start(deadline);

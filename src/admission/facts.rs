@@ -22,12 +22,15 @@ pub(super) struct RequestFacts<'a> {
     pub call: Call,
     /// The creation in a dry run, where there was one.
     pub probe: ProbeResult,
+    /// Whether the request has waited for the Pods of a Job that was just being started.
+    pub waited_for_start: bool,
     place: Option<Place>,
 }
 
 impl<'a> RequestFacts<'a> {
     pub fn new(context: Context<'a>, policy: &'a str, request: &'a Request, call: Call) -> Self {
-        Self { context, policy, request, call, probe: ProbeResult::default(), place: None }
+        let probe = ProbeResult::default();
+        Self { context, policy, request, call, probe, waited_for_start: false, place: None }
     }
 
     /// The stored Job.
@@ -111,8 +114,13 @@ impl<'a> RequestFacts<'a> {
     async fn is_gone_meanwhile<C: Cluster>(&self, cluster: &C) -> bool {
         let Fact::Known(pods) = &self.context.pods else { return false };
         let is_deleted = |pod: &Value| pod.pointer("/metadata/deletionTimestamp").is_some();
+        pods.iter().any(is_deleted) && self.is_replaced(cluster).await
+    }
+
+    /// Whether the API server says that the old Job is stored no longer.
+    pub async fn is_replaced<C: Cluster>(&self, cluster: &C) -> bool {
         let old = self.old();
-        let Some(name) = old.name().filter(|_| pods.iter().any(is_deleted)) else { return false };
+        let Some(name) = old.name() else { return false };
         let stored =
             timeout_at(self.call.deadline, cluster.get(&self.request.namespace, name)).await;
         match stored {

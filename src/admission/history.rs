@@ -21,7 +21,7 @@ use crate::review::Request;
 const LIFE: Duration = Duration::from_hours(1);
 /// How many requests are remembered.
 const MOST_REQUESTS: usize = 10_000;
-/// How many Jobs are remembered: views are stale by seconds at most, and a uid never comes back.
+/// How many Jobs are remembered: views are stale by seconds at most.
 const MOST_JOBS: usize = 512;
 
 /// A Job's uid, and the revision that a request carries.
@@ -32,7 +32,7 @@ type ContentDigest = [u8; 32];
 #[derive(Debug, Default)]
 pub struct History {
     waiting: Mutex<HashMap<WaitKey, (ContentDigest, Instant)>>,
-    /// The Jobs that this replica has deleted.
+    /// The Jobs that this replica has deleted. One may be back: etcd was restored from a snapshot.
     pub deleted: Uids,
     /// Dormant Jobs whose request was refused because it gave another template each time. Any request
     /// for one of them is a new request.

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::job::{
-    Job, NameKeeper, TemplateHash, generated_paths, hashed_name, is_hashed_name, keys,
+    Job, NAME_LABELS, NameKeeper, TemplateHash, generated_paths, hashed_name, is_hashed_name, keys,
 };
 use crate::patch::Draft;
 use crate::policy::{Naming, OnChange, Policy};
@@ -82,6 +82,13 @@ fn rename(name: &str, job: Job<'_>, hash: &TemplateHash, draft: &mut Draft<'_>) 
         (Some(base), Some(before)) if hashed_name(base, job, &before) == name => base,
         _ => name,
     };
+    // The API server refuses a template that is labeled with another name than the Job's.
+    let labels = job.value().pointer("/spec/template/metadata/labels");
+    for label in NAME_LABELS.into_iter().filter(|_| !job.has_manual_selector()) {
+        if labels.and_then(|labels| labels.get(label)?.as_str()) == Some(name) {
+            draft.remove(&["spec", "template", "metadata", "labels", label]);
+        }
+    }
     draft.set(&["metadata", "name"], json!(hashed_name(base, job, hash)));
     draft.set(&["metadata", "annotations", keys::BASE_NAME], json!(base));
     Reason::Renamed

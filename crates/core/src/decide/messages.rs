@@ -113,6 +113,7 @@ fn join(texts: impl Iterator<Item = String>, all: usize) -> String {
 pub(super) fn name_kept(name: &str, keeper: NameKeeper, policy: &Policy) -> String {
     let why = match keeper {
         NameKeeper::ServerSideApply => "a server-side apply cannot be renamed".to_owned(),
+        NameKeeper::KubectlReplace => "kubectl replace looks it up by that name".to_owned(),
         NameKeeper::Client(client) => format!("{} looks it up by that name", client.title()),
     };
     let then = match policy.on_change {

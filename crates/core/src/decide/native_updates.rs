@@ -24,12 +24,13 @@ pub(super) fn by_the_api_server(old: Job<'_>, new: Job<'_>, server_minor: Option
     }
     let later = server_minor.is_some_and(|minor| minor >= 36);
     let not_started = old.status("startTime").is_none();
-    let stopped = not_started || (later && has_stopped(old));
-    let idle = old.status("active").and_then(Value::as_i64).unwrap_or(0) == 0;
-    if old.is_suspended() && (not_started || later) && stopped && (idle || !later) {
+    let has_no_pod = old.status("active").and_then(Value::as_i64).unwrap_or(0) == 0;
+    let has_stopped = not_started || old.condition("Suspended").is_some();
+    let is_open = if later { has_stopped && has_no_pod } else { not_started };
+    if old.is_suspended() && is_open {
         for part in [&mut before, &mut after] {
             take_scheduling_directives(part);
-            if later && new.is_suspended() {
+            if later {
                 take_resources(part);
             }
         }
@@ -59,16 +60,6 @@ fn is_elastic(old: Job<'_>, new: Job<'_>) -> bool {
         && new.is_indexed()
         && new.completions().is_some()
         && new.completions() == new.parallelism()
-}
-
-/// Whether the `Suspended` condition is true.
-fn has_stopped(old: Job<'_>) -> bool {
-    old.status("conditions").and_then(Value::as_array).is_some_and(|conditions| {
-        conditions.iter().any(|condition| {
-            condition.get("type").and_then(Value::as_str) == Some("Suspended")
-                && condition.get("status").and_then(Value::as_str) == Some("True")
-        })
-    })
 }
 
 fn take_scheduling_directives(part: &mut Value) {

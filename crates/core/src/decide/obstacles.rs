@@ -1,7 +1,7 @@
 //! What keeps a Job from being replaced at this moment: it works, it is being deleted, or it would
 //! not vanish at once.
 
-use crate::job::{Progress, pod_works, progress};
+use crate::job::{Job, Progress, pod_works, progress};
 use crate::policy::{OnChange, WhileRunning};
 use crate::reason::Reason;
 
@@ -43,8 +43,18 @@ pub(super) fn waits_for(update: &Update<'_>) -> Result<Option<Reason>, Question>
 /// Pods were looked at.
 pub(super) fn pods_tell(update: &Update<'_>) -> bool {
     update.policy.while_running != WhileRunning::Replace
-        && (progress(update.old) == Progress::Unclear
-            || matches!(update.context.pods, Fact::Known(_)))
+        && (only_pods_show_it(update.old) || matches!(update.context.pods, Fact::Known(_)))
+}
+
+/// Whether the status does not show if the Job works. A status without Pods does not, either, if there
+/// may be several: the Job controller counts them when it has made all, which takes it a second for
+/// each twenty (`--kube-api-qps`), and the first ones run by then.
+fn only_pods_show_it(old: Job<'_>) -> bool {
+    match progress(old) {
+        Progress::Unclear => true,
+        Progress::Idle => !old.is_suspended() && old.parallelism().is_some_and(|pods| pods > 1),
+        Progress::Finished | Progress::Working => false,
+    }
 }
 
 /// Whether the old Job works. If its status does not show it, its Pods do. If the look at them is not
@@ -57,7 +67,7 @@ fn works(update: &Update<'_>) -> Result<bool, Question> {
     match &update.context.pods {
         Fact::Known(_) => Ok(a_pod_works(update)),
         Fact::Failed(_) => Ok(true),
-        Fact::Unasked if progress == Progress::Unclear => Err(Question::Pods),
+        Fact::Unasked if only_pods_show_it(update.old) => Err(Question::Pods),
         // Nothing has begun (where it may have since, the Pods have been asked for), or there is no
         // cluster to replace anything in.
         Fact::Unasked | Fact::Unavailable => Ok(false),

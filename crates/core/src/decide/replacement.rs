@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::job::{ActingOperation, Change, Job, acting_operation};
+use crate::job::{ActingOperation, Change, Job, KUBECTL_REPLACE, acting_operation};
 use crate::reason::Reason;
 use crate::replacement::{MARKS_ARE_LOST, Mode, Plan, Record};
 
@@ -15,10 +15,6 @@ use super::{left_alone, marker, messages, obstacles, plan};
 /// The most replacements of a Job made dormant by another one that was. A request that asks for the
 /// same each time needs one; two writers with one user and manager may need a few.
 const MOST_TURNS: u32 = 5;
-
-/// The field manager of `kubectl replace`, which sends the same file again whenever the API server
-/// says that its uid is not the stored one. Other clients that send a uid read the Job before they retry.
-const NEVER_READS_AGAIN: &str = "kubectl-replace";
 
 /// Turn 1 of a replacement (or `Keep` on a Job that is being deleted, which has nothing to keep).
 pub(super) fn decide(
@@ -87,7 +83,9 @@ pub(super) fn plan(
     if old.uid().is_none() || old.resource_version().is_none() {
         return Ok(Err(marker::stale(old, update.job)));
     }
-    if update.job.uid().is_some() && request.field_manager.as_deref() == Some(NEVER_READS_AGAIN) {
+    // `kubectl replace` sends the same file again whenever the API server says that its uid is not the
+    // stored one. Other clients that send a uid read the Job before they retry.
+    if update.job.uid().is_some() && request.field_manager.as_deref() == Some(KUBECTL_REPLACE) {
         return Ok(Err(uid_denied(name)));
     }
     if let Some(decision) = obstacles::decide(update, warnings)? {

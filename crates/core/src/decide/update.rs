@@ -51,10 +51,8 @@ pub(super) fn decide(
     if native_updates::by_the_api_server(update.old, update.job, update.context.server_minor)
         && !update.stays_dormant()
     {
-        // A queue that starts a suspended Job where there is room asks for nothing new.
-        let starts = update.old.is_suspended() && !update.job.is_suspended();
-        if update.old.annotation(keys::TEMPLATE_HASH).is_some() && !starts {
-            // A queue that writes into the template asks for nothing new either.
+        if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
+            // A queue that writes into the template asks for nothing new.
             let before = without_admission(update.old, update.old, None);
             let made = without_admission(update.job, update.old, None);
             if !self::changes(&before, &made).is_empty() {

@@ -127,11 +127,16 @@ impl Client {
     }
 }
 
+/// The field manager of `kubectl replace`, with and without `--force`.
+pub const KUBECTL_REPLACE: &str = "kubectl-replace";
+
 /// Why a Job's name must stay as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NameKeeper {
     /// A server-side apply: a rename would store the object under another key than its name.
     ServerSideApply,
+    /// `kubectl replace --force`: it deletes the Job of the manifest's name before it creates one.
+    KubectlReplace,
     /// The client will look the Job up by the name it sent.
     Client(Client),
 }
@@ -141,6 +146,9 @@ impl NameKeeper {
     pub fn of(job: Job<'_>, field_manager: Option<&str>) -> Option<Self> {
         if has_apply_entry(job) {
             return Some(Self::ServerSideApply);
+        }
+        if field_manager == Some(KUBECTL_REPLACE) {
+            return Some(Self::KubectlReplace);
         }
         match Client::of(job, field_manager).or_managers(job) {
             Client::Other => None,
@@ -238,6 +246,15 @@ mod tests {
         assert_eq!(
             NameKeeper::of(Job::new(&job), None),
             Some(NameKeeper::Client(Client::StateFile))
+        );
+    }
+
+    #[test]
+    fn a_forced_replace_keeps_the_name() {
+        let job = json!({});
+        assert_eq!(
+            NameKeeper::of(Job::new(&job), Some("kubectl-replace")),
+            Some(NameKeeper::KubectlReplace)
         );
     }
 

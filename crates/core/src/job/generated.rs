@@ -11,10 +11,13 @@ use super::Job;
 /// Labels that the API server generates into the pod template (and, by defaulting, sometimes into
 /// the Job's own labels).
 pub const GENERATED_LABELS: [&str; 4] =
-    ["controller-uid", "job-name", UID_LABELS[0], "batch.kubernetes.io/job-name"];
+    [UID_LABELS[1], NAME_LABELS[1], UID_LABELS[0], NAME_LABELS[0]];
 
 /// Those of them that hold the Job's uid.
 pub const UID_LABELS: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller-uid"];
+
+/// Those that hold its name.
+pub const NAME_LABELS: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 
 /// The paths of what was generated for some Job: none where the user manages the selector, or gives
 /// one of his own.

@@ -7,6 +7,7 @@
 //!
 //! Field owners show it: a queue is a manager that did not create the Job and does not send the request,
 //! and owns scheduling directives or `suspend`. The manager that created the Job owns its containers.
+//! kubectl is never a queue: what a person writes into a suspended Job is asked for.
 
 use std::borrow::Cow;
 
@@ -107,7 +108,8 @@ impl<'a> Queue<'a> {
         for entry in entries() {
             let name = manager(entry);
             let Some(fields) = fields(entry) else { continue };
-            if name == requester || made(name) {
+            let is_a_person = name.is_some_and(|name| name.starts_with("kubectl"));
+            if name == requester || is_a_person || made(name) {
                 ours.push(fields);
             } else if fields.pointer("/f:spec/f:template").is_some() {
                 theirs.push(fields);
