@@ -5,6 +5,9 @@
 
 use std::fmt::Write;
 
+use crate::job::Client;
+use crate::review::Operation;
+
 use super::labels::{self, ApiResource, ApiVerb, ReplacementResult};
 
 /// What kind of metric it is, as Prometheus says.
@@ -64,13 +67,13 @@ const POLICY: Label = described(
     "policy",
     "a policy of this server; empty for a dormant Job or a rerun where none of them is named",
 );
-const OPERATION: Label = one_of("operation", labels::operations);
+const OPERATION: Label = one_of("operation", Operation::labels);
 const REASON: Label = described("reason", "the rule that decided: see `docs/reasons.md`");
 const WHY_NOT: Label = described(
     "why_not",
     "empty where the Job would be replaced at once; else the reason of the wait or the refusal: see `docs/reasons.md`",
 );
-const CLIENT: Label = one_of("client", labels::clients);
+const CLIENT: Label = one_of("client", Client::labels);
 const RESULT: Label = one_of("result", ReplacementResult::labels);
 const VERB: Label = one_of("verb", ApiVerb::labels);
 const RESOURCE: Label = one_of("resource", ApiResource::labels);

@@ -64,7 +64,7 @@ fn each_exported_value_is_one_that_the_page_lists() {
     let metrics = all_used();
     for client in Client::ALL {
         for result in ReplacementResult::ALL {
-            metrics.replacement(client, *result, Duration::ZERO);
+            metrics.replacement(*client, *result, Duration::ZERO);
         }
     }
     for verb in ApiVerb::ALL {

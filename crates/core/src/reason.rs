@@ -2,35 +2,11 @@
 //!
 //! One list, walked by tests; the table in `docs/reasons.md` is made from it.
 
-macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $label:literal, $rule:literal, $sentence:literal;)*) => {
-        /// Which rule decided.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Reason { $(#[doc = $sentence] $name,)* }
+use crate::labeled;
 
-        impl Reason {
-            /// Every reason, in the order of the design.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// The value of the `reason` label in metrics and logs.
-            pub fn label(self) -> &'static str {
-                match self { $(Self::$name => $label,)* }
-            }
-
-            /// The step of the decision that it belongs to.
-            pub fn rule(self) -> &'static str {
-                match self { $(Self::$name => $rule,)* }
-            }
-
-            /// What happened, in one sentence.
-            pub fn sentence(self) -> &'static str {
-                match self { $(Self::$name => $sentence,)* }
-            }
-        }
-    };
-}
-
-reasons! {
+labeled! {
+    /// Which rule decided, with the step of the decision and the sentence, in the order of the design.
+    pub enum Reason [3];
     NotAJob = "not_a_job", "left alone", "The request is not about a batch/v1 Job.";
     NoObject = "no_object", "left alone", "The review brings no object to decide on.";
     OtherOperation = "other_operation", "left alone", "The operation is neither CREATE nor UPDATE.";
@@ -85,6 +61,18 @@ reasons! {
 }
 
 impl Reason {
+    /// The step of the decision that it belongs to.
+    pub fn rule(self) -> &'static str {
+        let [_, rule, _] = self.words();
+        rule
+    }
+
+    /// What happened, in one sentence.
+    pub fn sentence(self) -> &'static str {
+        let [_, _, sentence] = self.words();
+        sentence
+    }
+
     /// The reason of that label.
     pub fn from_label(label: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.label() == label)

@@ -12,6 +12,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::labeled;
 use wire::Plain;
 
 /// The version that rejob speaks.
@@ -34,29 +35,15 @@ pub enum InvalidReview {
     },
 }
 
-/// What the request does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Operation {
+labeled! {
+    /// What the request does.
+    pub enum Operation [1];
     /// An object is created.
-    Create,
+    Create = "CREATE";
     /// An object is changed: PUT or PATCH, a server-side apply included.
-    Update,
+    Update = "UPDATE";
     /// Whatever else a webhook configuration may send.
-    Other,
-}
-
-impl Operation {
-    /// Every operation.
-    pub const ALL: [Self; 3] = [Self::Create, Self::Update, Self::Other];
-
-    /// The value of the `operation` label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Create => "CREATE",
-            Self::Update => "UPDATE",
-            Self::Other => "OTHER",
-        }
-    }
+    Other = "OTHER";
 }
 
 /// Who made the request, as the API server authenticated it.

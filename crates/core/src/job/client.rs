@@ -3,45 +3,34 @@
 //! It decides whether a Job may be renamed (a client that looks its Job up by the old name would
 //! not find it again), whether it gets the policy's TTL, and the `client` label of the metrics.
 
+use crate::labeled;
+
 use super::{Job, LAST_APPLIED_CONFIGURATION, has_apply_entry};
 
-/// A client that applies manifests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Client {
+labeled! {
+    /// A client that applies manifests, with its name in a sentence.
+    pub enum Client [2];
     /// `kubectl apply`, client-side (last-applied annotation).
-    KubectlApply,
+    KubectlApply = "kubectl-apply", "kubectl apply";
     /// Helm (`meta.helm.sh/release-name`).
-    Helm,
+    Helm = "helm", "Helm";
     /// Argo CD (tracking-id annotation or instance label).
-    ArgoCd,
+    ArgoCd = "argocd", "Argo CD";
     /// Flux (`kustomize.toolkit.fluxcd.io/*`, `helm.toolkit.fluxcd.io/*` labels).
-    Flux,
+    Flux = "flux", "Flux";
     /// Fleet (`objectset.rio.cattle.io/*`).
-    Fleet,
+    Fleet = "fleet", "Fleet";
     /// kapp (`kapp.k14s.io/*`).
-    Kapp,
+    Kapp = "kapp", "kapp";
     /// Perhaps Argo CD, by its default instance label, which is a recommended label as well.
-    InstanceLabel,
+    InstanceLabel = "instance-label", "perhaps Argo CD (app.kubernetes.io/instance)";
     /// Terraform or Pulumi, which keep the name in their own state.
-    StateFile,
+    StateFile = "terraform-pulumi", "Terraform or Pulumi";
     /// Anything else.
-    Other,
+    Other = "other", "this client";
 }
 
 impl Client {
-    /// Every client, for tables and metrics.
-    pub const ALL: [Self; 9] = [
-        Self::KubectlApply,
-        Self::Helm,
-        Self::ArgoCd,
-        Self::Flux,
-        Self::Fleet,
-        Self::Kapp,
-        Self::InstanceLabel,
-        Self::StateFile,
-        Self::Other,
-    ];
-
     /// Reads the marks of a Job and the field manager of the request; the most telling come first.
     pub fn of(job: Job<'_>, field_manager: Option<&str>) -> Self {
         let annotated = |prefix: &str| job.annotations().any(|(key, _)| key.starts_with(prefix));
@@ -82,34 +71,10 @@ impl Client {
         }
     }
 
-    /// The value of the `client` label.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::KubectlApply => "kubectl-apply",
-            Self::Helm => "helm",
-            Self::ArgoCd => "argocd",
-            Self::Flux => "flux",
-            Self::Fleet => "fleet",
-            Self::Kapp => "kapp",
-            Self::InstanceLabel => "instance-label",
-            Self::StateFile => "terraform-pulumi",
-            Self::Other => "other",
-        }
-    }
-
     /// How a sentence names the client.
     pub fn title(self) -> &'static str {
-        match self {
-            Self::KubectlApply => "kubectl apply",
-            Self::Helm => "Helm",
-            Self::ArgoCd => "Argo CD",
-            Self::Flux => "Flux",
-            Self::Fleet => "Fleet",
-            Self::Kapp => "kapp",
-            Self::InstanceLabel => "perhaps Argo CD (app.kubernetes.io/instance)",
-            Self::StateFile => "Terraform or Pulumi",
-            Self::Other => "this client",
-        }
+        let [_, title] = self.words();
+        title
     }
 
     /// The tool that keeps the Job in step with a source, so that it creates the Job again when the
@@ -120,10 +85,16 @@ impl Client {
     /// hands. [`Self::InstanceLabel`] is no such tool: many charts set that label, and Argo CD sends
     /// its field manager with every write.
     pub fn gitops_tool(job: Job<'_>, field_manager: Option<&str>) -> Option<Self> {
+        Self::all_of(job, field_manager)
+            .find(|client| matches!(client, Self::ArgoCd | Self::Flux | Self::Fleet))
+    }
+
+    /// The client of the request, then those of the Job's field managers: some clients send no
+    /// `fieldManager`, and the API server then takes the first word of the user agent.
+    fn all_of<'a>(job: Job<'a>, field_manager: Option<&'a str>) -> impl Iterator<Item = Self> + 'a {
         std::iter::once(field_manager)
             .chain(job.managers().map(Some))
-            .map(|manager| Self::of(job, manager))
-            .find(|client| matches!(client, Self::ArgoCd | Self::Flux | Self::Fleet))
+            .map(move |manager| Self::of(job, manager))
     }
 }
 
@@ -150,24 +121,8 @@ impl NameKeeper {
         if field_manager == Some(KUBECTL_REPLACE) {
             return Some(Self::KubectlReplace);
         }
-        match Client::of(job, field_manager).or_managers(job) {
-            Client::Other => None,
-            client => Some(Self::Client(client)),
-        }
-    }
-}
-
-impl Client {
-    /// Looks at the field managers as well: some clients send no `fieldManager`, and the API
-    /// server then takes the first word of the user agent.
-    fn or_managers(self, job: Job<'_>) -> Self {
-        if self != Self::Other {
-            return self;
-        }
-        job.managers()
-            .map(|manager| Self::of(job, Some(manager)))
-            .find(|client| *client != Self::Other)
-            .unwrap_or(Self::Other)
+        let client = Client::all_of(job, field_manager).find(|client| *client != Client::Other)?;
+        Some(Self::Client(client))
     }
 }
 
@@ -229,7 +184,7 @@ mod tests {
     fn every_client_is_listed() {
         // `Other` is the last variant.
         assert_eq!(Client::ALL.len(), Client::Other as usize + 1);
-        let distinct: std::collections::HashSet<_> = Client::ALL.into_iter().collect();
+        let distinct: std::collections::HashSet<_> = Client::ALL.iter().collect();
         assert_eq!(distinct.len(), Client::ALL.len());
     }
 
