@@ -1,36 +1,24 @@
-//! Every metric by its exported name, with what it means and what its labels can be.
+//! Every metric: its exported name, what it means, and what its labels can be. The server's are one row
+//! each, from which the metric itself is made, too.
 //!
-//! `docs/metrics.md` is [`markdown`] of this table; a test keeps the two and the real exposition
+//! `docs/metrics.md` is [`markdown`] of these tables; a test keeps the two and the real exposition
 //! equal.
 
 use std::fmt::Write;
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 use crate::job::Client;
 use crate::review::Operation;
 
 use super::labels::{self, ApiResource, ApiVerb, ReplacementResult};
-
-/// What kind of metric it is, as Prometheus says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Only grows.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-    /// Counts observations by size.
-    Histogram,
-}
-
-impl Kind {
-    /// The word of the text format.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "counter",
-            Self::Gauge => "gauge",
-            Self::Histogram => "histogram",
-        }
-    }
-}
 
 /// The values that a label takes.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +28,8 @@ pub enum LabelValues {
     /// One of these.
     OneOf(fn() -> Vec<&'static str>),
 }
+
+use LabelValues::{Described, OneOf};
 
 /// One label.
 #[derive(Debug, Clone, Copy)]
@@ -56,97 +46,189 @@ pub struct Description {
     /// The exported name.
     pub name: &'static str,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: MetricType,
     /// What it counts: a sentence without the full stop, which the library adds.
     pub help: &'static str,
     /// Its labels.
     pub labels: &'static [Label],
 }
 
-const POLICY: Label = described(
-    "policy",
+/// The labels of a set, or of a metric that has that set.
+trait HasLabels {
+    const LABELS: &'static [Label] = &[];
+}
+
+impl HasLabels for Counter {}
+impl HasLabels for Gauge {}
+impl<L: HasLabels, M, C> HasLabels for Family<L, M, C> {
+    const LABELS: &'static [Label] = L::LABELS;
+}
+
+/// Sets of labels: of each label the type and the values.
+macro_rules! label_sets {
+    ($($set:ident { $($label:ident: $type:ty = $values:expr),* })*) => {$(
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub(super) struct $set { $(pub $label: $type,)* }
+
+        impl HasLabels for $set {
+            const LABELS: &'static [Label] =
+                &[$(Label { name: stringify!($label), values: $values },)*];
+        }
+    )*};
+}
+
+const POLICY: LabelValues = Described(
     "a policy of this server; empty for a dormant Job or a rerun where none of them is named",
 );
-const OPERATION: Label = one_of("operation", Operation::labels);
-const REASON: Label = described("reason", "the rule that decided: see `docs/reasons.md`");
-const WHY_NOT: Label = described(
-    "why_not",
-    "empty where the Job would be replaced at once; else the reason of the wait or the refusal: see `docs/reasons.md`",
-);
-const CLIENT: Label = one_of("client", Client::labels);
-const RESULT: Label = one_of("result", ReplacementResult::labels);
-const VERB: Label = one_of("verb", ApiVerb::labels);
-const RESOURCE: Label = one_of("resource", ApiResource::labels);
-const API_CODE: Label = described("code", "the HTTP status, `0` when there was no answer");
-const CERTIFICATE: Label = one_of("certificate", || vec![labels::SERVING]);
 
-const VERSION: Label = described("version", "the version of rejob");
-const ARCHITECTURE: Label = described("architecture", "of the processor");
+/// Text of this program.
+type Word = &'static str;
 
-const fn described(name: &'static str, words: &'static str) -> Label {
-    Label { name, values: LabelValues::Described(words) }
+label_sets! {
+    ReviewLabels {
+        policy: Arc<str> = POLICY,
+        operation: Word = OneOf(Operation::labels),
+        reason: Word = Described("the rule that decided: see `docs/reasons.md`")
+    }
+    ReviewDurationLabels { policy: Arc<str> = POLICY, operation: Word = OneOf(Operation::labels) }
+    CodeLabels { code: u16 = Described("the HTTP status") }
+    ReplacementLabels {
+        client: Word = OneOf(Client::labels),
+        result: Word = OneOf(ReplacementResult::labels)
+    }
+    ReportLabels {
+        policy: String = POLICY,
+        why_not: Word = Described(
+            "empty where the Job would be replaced at once; else the reason of the wait or the \
+             refusal: see `docs/reasons.md`")
+    }
+    ApiLabels { verb: Word = OneOf(ApiVerb::labels), resource: Word = OneOf(ApiResource::labels) }
+    ApiCodeLabels {
+        verb: Word = OneOf(ApiVerb::labels),
+        resource: Word = OneOf(ApiResource::labels),
+        code: u16 = Described("the HTTP status, `0` when there was no answer")
+    }
+    CertificateLabels { certificate: Word = OneOf(|| vec![labels::SERVING]) }
+    BuildLabels {
+        version: Word = Described("the version of rejob"),
+        architecture: Word = Described("of the processor")
+    }
 }
 
-const fn one_of(name: &'static str, values: fn() -> Vec<&'static str>) -> Label {
-    Label { name, values: LabelValues::OneOf(values) }
-}
+/// Upper bounds of the review histogram, in seconds: from a decision without effects (well under a
+/// millisecond) to the longest timeout of a webhook.
+const REVIEW_BUCKETS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0];
 
-/// The constants, and all of them.
-macro_rules! descriptions {
-    ($($name:ident = $kind:ident $metric:literal [$($label:expr),*] $help:literal;)*) => {
-        $(
-            #[doc = $help]
-            pub const $name: Description = Description {
-                name: $metric, kind: Kind::$kind, help: $help, labels: &[$($label),*],
-            };
-        )*
-        /// All of them, in the order of the exposition.
-        pub const ALL: &[&Description] = &[$(&$name,)*];
+/// Upper bounds of the histograms of calls over the network, in seconds.
+const CALL_BUCKETS: [f64; 12] =
+    [0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// The metrics of the server: histograms with their bounds, all others at zero.
+macro_rules! metrics {
+    ($($metric:ident: $type:ty $(= $bounds:expr)?, $name:literal, $help:literal;)*) => {
+        /// A metric of each row, registered.
+        #[derive(Debug)]
+        pub(super) struct Registered { pub registry: Registry, $(pub $metric: $type,)* }
+
+        impl Registered {
+            pub fn new(mut registry: Registry) -> Self {
+                $(
+                    let $metric: $type = metrics!(@start $($bounds)?);
+                    register(&mut registry, $name, $help, $metric.clone());
+                )*
+                Self { registry, $($metric,)* }
+            }
+        }
+
+        /// All metrics.
+        pub const ALL: &[Description] = &[
+            $(Description {
+                name: $name,
+                kind: <$type as TypedMetric>::TYPE,
+                help: $help,
+                labels: <$type as HasLabels>::LABELS,
+            },)*
+            BUILD, RESIDENT_MEMORY, CPU, START_TIME,
+        ];
     };
+    (@start) => { Default::default() };
+    (@start $bounds:expr) => { Family::new_with_constructor(|| Histogram::new($bounds)) };
 }
 
-descriptions! {
-    REVIEWS = Counter "rejob_reviews_total" [POLICY, OPERATION, REASON]
+metrics! {
+    reviews: Family<ReviewLabels, Counter>, "rejob_reviews_total",
         "Admission reviews answered, by the reason of the answer";
-    REVIEW_DURATION = Histogram "rejob_review_duration_seconds" [POLICY, OPERATION]
+    review_duration: Histograms<ReviewDurationLabels> = REVIEW_BUCKETS, "rejob_review_duration_seconds",
         "Time from the complete request to its answer";
-    IN_FLIGHT = Gauge "rejob_in_flight" []
+    in_flight: Gauge, "rejob_in_flight",
         "Admission reviews being worked on now";
-    SHED = Counter "rejob_shed_total" []
+    shed: Counter, "rejob_shed_total",
         "Admission reviews turned away with 503 because too many were in flight";
-    HTTP_ERRORS = Counter "rejob_http_errors_total" [described("code", "the HTTP status")]
+    http_errors: Family<CodeLabels, Counter>, "rejob_http_errors_total",
         "Requests on the webhook's port answered with an HTTP error instead of a review";
-    CONNECTIONS = Gauge "rejob_open_connections" []
+    connections: Gauge, "rejob_open_connections",
         "Connections open on the webhook's port";
-    CONNECTIONS_OVER_LIMIT = Counter "rejob_connections_over_limit_total" []
+    connections_over_limit: Counter, "rejob_connections_over_limit_total",
         "Connections turned away with 503 because as many were open as `--max-connections` allows";
-    TLS_HANDSHAKE_FAILURES = Counter "rejob_tls_handshake_failures_total" []
+    tls_handshake_failures: Counter, "rejob_tls_handshake_failures_total",
         "TLS handshakes that failed; one that grows while reviews stay away means a caBundle \
          that does not match the certificate";
-    REPLACEMENTS = Counter "rejob_replacements_total" [CLIENT, RESULT]
+    replacements: Family<ReplacementLabels, Counter>, "rejob_replacements_total",
         "Replacements of a Job inside a client's request";
-    REPLACEMENT_DURATION = Histogram "rejob_replacement_duration_seconds" [CLIENT, RESULT]
+    replacement_duration: Histograms<ReplacementLabels> = CALL_BUCKETS, "rejob_replacement_duration_seconds",
         "Time of the first turn of a replacement, effects included";
-    WOULD_REPLACE = Counter "rejob_would_replace_total" [POLICY, WHY_NOT]
+    would_replace: Family<ReportLabels, Counter>, "rejob_would_replace_total",
         "Requests under `onChange: Report` that would replace a Job, or why they would not";
-    API_REQUESTS = Counter "rejob_api_requests_total" [VERB, RESOURCE, API_CODE]
+    api_requests: Family<ApiCodeLabels, Counter>, "rejob_api_requests_total",
         "Requests to the Kubernetes API";
-    API_REQUEST_DURATION = Histogram "rejob_api_request_duration_seconds" [VERB, RESOURCE]
+    api_request_duration: Histograms<ApiLabels> = CALL_BUCKETS, "rejob_api_request_duration_seconds",
         "Time of a request to the Kubernetes API";
-    DORMANT_JOBS_REAPED = Counter "rejob_dormant_jobs_reaped_total" []
+    dormant_jobs_reaped: Counter, "rejob_dormant_jobs_reaped_total",
         "Dormant Jobs deleted because their replacement was never finished";
-    CERTIFICATE_EXPIRY = Gauge "rejob_certificate_expiry_timestamp_seconds" [CERTIFICATE]
+    certificate_expiry: Family<CertificateLabels, Gauge>, "rejob_certificate_expiry_timestamp_seconds",
         "When the certificate in use ends, in seconds since 1970";
-    READY = Gauge "rejob_ready" []
+    ready: Gauge, "rejob_ready",
         "Whether `/readyz` says that this Pod is ready: 1 or 0";
-    BUILD = Gauge "rejob_build_info" [VERSION, ARCHITECTURE]
-        "The program that runs; the value is always 1";
-    RESIDENT_MEMORY = Gauge "process_resident_memory_bytes" []
-        "Resident memory size in bytes";
-    CPU = Counter "process_cpu_seconds_total" []
-        "Total user and system CPU time spent in seconds";
-    START_TIME = Gauge "process_start_time_seconds" []
-        "Start time of the process since unix epoch in seconds";
+}
+
+/// The program itself.
+pub(super) const BUILD: Description = Description {
+    labels: BuildLabels::LABELS,
+    ..process("rejob_build_info", MetricType::Gauge, "The program that runs; the value is always 1")
+};
+pub(super) const RESIDENT_MEMORY: Description =
+    process("process_resident_memory_bytes", MetricType::Gauge, "Resident memory size in bytes");
+pub(super) const CPU: Description = process(
+    "process_cpu_seconds_total",
+    MetricType::Counter,
+    "Total user and system CPU time spent in seconds",
+);
+pub(super) const START_TIME: Description = process(
+    "process_start_time_seconds",
+    MetricType::Gauge,
+    "Start time of the process since unix epoch in seconds",
+);
+
+const fn process(name: &'static str, kind: MetricType, help: &'static str) -> Description {
+    Description { name, kind, help, labels: &[] }
+}
+
+/// Registers under the name that comes out as the table says: the library adds `_total`, `_info` and
+/// the unit by itself.
+pub(super) fn register(
+    registry: &mut Registry,
+    name: &'static str,
+    help: &'static str,
+    metric: impl Metric,
+) {
+    let name = name.strip_suffix("_total").or(name.strip_suffix("_info")).unwrap_or(name);
+    match name.strip_suffix("_seconds") {
+        Some(name) => registry.register_with_unit(name, help, Unit::Seconds, metric),
+        None => registry.register(name, help, metric),
+    }
 }
 
 /// The page `docs/metrics.md`.

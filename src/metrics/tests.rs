@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use prometheus_client::metrics::MetricType;
+
 use super::*;
 
 /// Metrics in which every series exists.
@@ -119,7 +121,7 @@ fn names_follow_the_conventions() {
     for description in catalogue::ALL {
         let name = description.name;
         assert!(name.starts_with("rejob_") || name.starts_with("process_"), "{name}");
-        let is_counter = description.kind == catalogue::Kind::Counter;
+        let is_counter = matches!(description.kind, MetricType::Counter);
         assert_eq!(name.ends_with("_total"), is_counter, "{name}");
         assert!(!description.help.ends_with('.'), "{name}: the library adds the full stop");
     }
