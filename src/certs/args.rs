@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::store::StorePlace;
 use crate::duration;
 use crate::error::UsageError;
 use crate::kubernetes::names;
@@ -97,38 +98,15 @@ pub enum Source {
         /// The key.
         key: PathBuf,
         /// Where the path token is kept, if there is one.
-        token: Option<TokenPlace>,
+        token: Option<StorePlace>,
     },
     /// A CA and certificates of the server's own.
-    SelfManaged(SelfManaged),
-}
-
-/// Where a path token is kept and written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TokenPlace {
-    /// The Secret's namespace.
-    pub namespace: String,
-    /// The Secret's name.
-    pub secret: String,
-    /// The `MutatingWebhookConfiguration`'s name.
-    pub configuration: String,
-}
-
-/// What the self-managed way works on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SelfManaged {
-    /// The Secret's namespace.
-    pub namespace: String,
-    /// The Secret's name.
-    pub secret: String,
-    /// The `MutatingWebhookConfiguration`'s name.
-    pub configuration: String,
-    /// DNS names that the certificate always carries.
-    pub names: Vec<String>,
-    /// How long certificates live.
-    pub cert_life: Duration,
-    /// How long CAs live.
-    pub ca_life: Duration,
+    SelfManaged {
+        /// Where they are kept and published.
+        place: StorePlace,
+        /// DNS names that the certificate always carries.
+        names: Vec<String>,
+    },
 }
 
 impl CertArgs {
@@ -181,26 +159,28 @@ impl CertArgs {
                 "--cert-secret needs --webhook-configuration: the server keeps its certificate in \
                  the Secret and publishes it in the webhook configuration",
             ),
-            (None, Some(secret), Some(configuration)) => {
-                Ok(Source::SelfManaged(self.self_managed(secret, configuration)?))
-            }
+            (None, Some(secret), Some(configuration)) => self.self_managed(secret, configuration),
         }
     }
 
-    fn token_place(&self) -> Result<Option<TokenPlace>, UsageError> {
+    fn token_place(&self) -> Result<Option<StorePlace>, UsageError> {
         let Some(secret) = &self.token_secret else { return Ok(None) };
-        let Some(configuration) = self.webhook_configuration.clone() else {
+        let Some(configuration) = &self.webhook_configuration else {
             return usage(
                 "--token-secret needs --webhook-configuration: the server keeps the path token in \
                  the Secret and writes the paths into the webhook configuration",
             );
         };
-        let (namespace, secret) = self.secret("--token-secret", secret)?;
-        Ok(Some(TokenPlace { namespace, secret, configuration }))
+        self.place("--token-secret", secret, configuration).map(Some)
     }
 
-    /// Namespace and name of a Secret.
-    fn secret(&self, flag: &'static str, value: &str) -> Result<(String, String), UsageError> {
+    /// The place that the flag of a Secret and the webhook configuration name.
+    fn place(
+        &self,
+        flag: &'static str,
+        value: &str,
+        configuration: &str,
+    ) -> Result<StorePlace, UsageError> {
         let (namespace, name) = match (value.split_once('/'), &self.pod_namespace) {
             (Some(pair), _) => pair,
             (None, Some(namespace)) => (namespace.as_str(), value),
@@ -210,11 +190,12 @@ impl CertArgs {
                 ));
             }
         };
-        Ok((checked(flag, namespace)?, checked(flag, name)?))
+        let (namespace, secret) = (checked(flag, namespace)?, checked(flag, name)?);
+        Ok(StorePlace { namespace, secret, configuration: configuration.to_owned() })
     }
 
-    fn self_managed(&self, secret: &str, configuration: &str) -> Result<SelfManaged, UsageError> {
-        let (namespace, secret) = self.secret("--cert-secret", secret)?;
+    fn self_managed(&self, secret: &str, configuration: &str) -> Result<Source, UsageError> {
+        let place = self.place("--cert-secret", secret, configuration)?;
         if self.ca_life / 3 < self.cert_life || self.cert_life < Duration::from_secs(5) {
             return usage(
                 "--ca-life must be at least three times --cert-life, and --cert-life at least 5s",
@@ -226,17 +207,10 @@ impl CertArgs {
             if service.contains('.') {
                 names.push(service);
             } else {
-                names.extend(service_names(&service, &namespace));
+                names.extend(service_names(&service, &place.namespace));
             }
         }
-        Ok(SelfManaged {
-            secret,
-            configuration: configuration.to_owned(),
-            namespace,
-            names,
-            cert_life: self.cert_life,
-            ca_life: self.ca_life,
-        })
+        Ok(Source::SelfManaged { place, names })
     }
 }
 
@@ -277,10 +251,14 @@ mod tests {
         certs: CertArgs,
     }
 
-    fn source(flags: &str) -> Result<Source, String> {
+    fn args(flags: &str) -> Result<CertArgs, String> {
         let line = std::iter::once("serve").chain(flags.split_whitespace());
         let command = Command::try_parse_from(line).map_err(|error| error.to_string())?;
-        command.certs.source().map_err(|error| error.to_string())
+        Ok(command.certs)
+    }
+
+    fn source(flags: &str) -> Result<Source, String> {
+        args(flags)?.source().map_err(|error| error.to_string())
     }
 
     #[test]
@@ -301,15 +279,21 @@ mod tests {
         assert_eq!(names, ["n", "s", "w"]);
         assert_eq!(source("--client-ca a --client-name b"), Ok(Source::InMemory));
         let flags = "--cert-secret ns/tls --webhook-configuration 00-rejob --service-name rejob";
-        let Ok(Source::SelfManaged(own)) = source(flags) else { panic!("not self-managed") };
-        assert_eq!((own.namespace.as_str(), own.secret.as_str()), ("ns", "tls"));
-        assert_eq!(own.names, ["rejob.ns.svc", "rejob.ns.svc.cluster.local", "rejob.ns", "rejob"]);
-        assert_eq!(own.cert_life, Duration::from_hours(90 * 24));
+        let Ok(Source::SelfManaged { place, names }) = source(flags) else {
+            panic!("not self-managed")
+        };
+        assert_eq!((place.namespace.as_str(), place.secret.as_str()), ("ns", "tls"));
+        assert_eq!(names, ["rejob.ns.svc", "rejob.ns.svc.cluster.local", "rejob.ns", "rejob"]);
+        assert_eq!(args(flags).unwrap().cert_life, Duration::from_hours(90 * 24));
         let flags = "--cert-secret n/s --webhook-configuration w --service-names a.n.svc,b.n.svc";
-        let Ok(Source::SelfManaged(own)) = source(flags) else { panic!("not self-managed") };
-        assert_eq!(own.names, ["a.n.svc", "b.n.svc"]);
+        let Ok(Source::SelfManaged { names, .. }) = source(flags) else {
+            panic!("not self-managed")
+        };
+        assert_eq!(names, ["a.n.svc", "b.n.svc"]);
         let flags = "--cert-secret tls --webhook-configuration w --pod-namespace ns";
-        assert!(matches!(source(flags), Ok(Source::SelfManaged(own)) if own.namespace == "ns"));
+        assert!(
+            matches!(source(flags), Ok(Source::SelfManaged { place, .. }) if place.namespace == "ns")
+        );
     }
 
     #[test]

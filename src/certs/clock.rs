@@ -31,13 +31,3 @@ impl Clock for SystemClock {
         START.get_or_init(Instant::now).elapsed()
     }
 }
-
-impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
-    fn now(&self) -> Timestamp {
-        (**self).now()
-    }
-
-    fn monotonic(&self) -> Duration {
-        (**self).monotonic()
-    }
-}

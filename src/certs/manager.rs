@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rustls::crypto::SecureRandom;
 use tracing::{debug, error, info, warn};
 
 use super::bundle::Fingerprint;
@@ -16,88 +15,33 @@ use super::clock::Clock;
 use super::configuration::WebhookConfiguration;
 use super::pace::{Pace, in_time, settled};
 pub use super::pace::{StepError, StepOutcome};
-use super::pem::CertError;
-use super::plan::{Action, Lifetimes, SecretChange, Serving, Situation, Waiting, next, serve};
-use super::readiness::Readiness;
+use super::plan::{Action, SecretChange, Serving, Situation, Waiting, next, serve};
+use super::replica::{Random, Replica};
 use super::resolver::CertResolver;
 use super::state::CertSecret;
 use super::store::{Store, Versioned};
-use super::token::{AcceptedTokens, PublishedSince, TokenSource};
-
-/// Where a replica's randomness comes from.
-pub trait Random: TokenSource + Send {
-    /// A number in `0.0..1.0`, to spread replicas in time.
-    fn fraction(&mut self) -> f64;
-}
-
-/// The system's randomness.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemRandom;
-
-impl SystemRandom {
-    fn bytes<const N: usize>() -> Result<[u8; N], CertError> {
-        let mut bytes = [0; N];
-        let random: &dyn SecureRandom = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-        random.fill(&mut bytes).map_err(|_| CertError::Issue {
-            names: "the path token".to_owned(),
-            reason: "the system has no randomness".to_owned(),
-        })?;
-        Ok(bytes)
-    }
-}
-
-impl TokenSource for SystemRandom {
-    fn token(&mut self) -> Result<String, CertError> {
-        Ok(Self::bytes::<20>()?.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}")))
-    }
-}
-
-impl Random for SystemRandom {
-    fn fraction(&mut self) -> f64 {
-        Self::bytes::<4>().map_or(0.5, |bytes| f64::from(u32::from_le_bytes(bytes)) / 2f64.powi(32))
-    }
-}
+use super::token::PublishedSince;
 
 /// One replica's part in keeping the certificate.
 #[derive(Debug)]
 pub struct Manager<S, C, R> {
-    store: S,
-    clock: C,
-    random: R,
+    replica: Replica<S, C, R>,
     names: Vec<String>,
-    lives: Lifetimes,
     resolver: CertResolver,
-    tokens: AcceptedTokens,
-    readiness: Readiness,
     serving: Option<Serving>,
     first_seen: BTreeMap<Fingerprint, Duration>,
     token_since: PublishedSince,
 }
 
 impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
-    /// A replica that fills `resolver` and `tokens` from the store, for a server called by `names` and
-    /// by the names that the webhook configuration has.
-    #[expect(clippy::too_many_arguments, reason = "each is one thing a test replaces")]
-    pub fn new(
-        store: S,
-        clock: C,
-        random: R,
-        names: Vec<String>,
-        lives: Lifetimes,
-        resolver: CertResolver,
-        tokens: AcceptedTokens,
-        readiness: Readiness,
-    ) -> Self {
+    /// Fills `resolver` from the store, for a server called by `names` and by the names that the
+    /// webhook configuration has.
+    pub fn new(replica: Replica<S, C, R>, names: Vec<String>, resolver: CertResolver) -> Self {
         let (serving, first_seen) = (None, BTreeMap::new());
         Self {
-            store,
-            clock,
-            random,
+            replica,
             names,
-            lives,
             resolver,
-            tokens,
-            readiness,
             serving,
             first_seen,
             token_since: PublishedSince::default(),
@@ -109,15 +53,15 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
     /// # Errors
     /// When the API server refuses or cannot be reached; the next step starts afresh.
     pub async fn step(&mut self) -> Result<StepOutcome, StepError> {
-        let configuration = self.store.configuration().await?;
-        let stored = self.store.secret().await?;
-        let now = self.clock.now();
+        let configuration = self.replica.store.configuration().await?;
+        let stored = self.replica.store.secret().await?;
+        let now = self.replica.clock.now();
         let secret = stored.as_ref().map(|stored| CertSecret::read(&stored.object, now));
         let published = configuration.as_ref().map(|configuration| &configuration.object);
         let published_for = self.published_for(published);
         let token_for = self.token_for(secret.as_ref(), published);
         let names = self.wanted_names(published);
-        let lives = self.lives.clone();
+        let lives = self.replica.lives.clone();
         let situation = Situation {
             now,
             lives: &lives,
@@ -146,11 +90,11 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
 
     /// Looks for ever, at the pace of the lives.
     pub async fn run(mut self) {
-        let mut pace = Pace::new("certificates", self.lives.interval);
+        let mut pace = Pace::new("certificates", self.replica.lives.interval);
         loop {
             let step = in_time(self.step()).await;
-            let fraction = self.random.fraction();
-            pace.rest(step, self.serving.is_some(), &self.readiness, fraction).await;
+            let fraction = self.replica.random.fraction();
+            pace.rest(step, self.serving.is_some(), &self.replica.readiness, fraction).await;
         }
     }
 
@@ -161,7 +105,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             let Situation { now, lives, token_for, .. } = situation;
             let tokens = &state.tokens;
             let with_previous = lives.previous_accepted(now, tokens, token_for, &self.token_since);
-            self.tokens.set(tokens.accepted(with_previous));
+            self.replica.tokens.set(tokens.accepted(with_previous));
         }
         if let (Some(serving), Ok(leaf)) = (serve(situation, self.serving), &secret.leaf) {
             self.resolver.set(leaf.pair.clone());
@@ -185,7 +129,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         let Some(patch) = configuration.object.patch(Some(&secret.bundle()), &state.tokens) else {
             return Ok(StepOutcome::Idle);
         };
-        let written = self.store.patch_configuration(&configuration.version, patch).await;
+        let written = self.replica.store.patch_configuration(&configuration.version, patch).await;
         if written.is_ok() {
             info!("wrote caBundle and paths into the webhook configuration");
         }
@@ -198,12 +142,9 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         change: &SecretChange,
         version: Option<&str>,
     ) -> Result<StepOutcome, StepError> {
-        let data = apply(change, situation, &mut self.random)?.write();
-        let written = match version {
-            None => self.store.create_secret(data).await,
-            Some(version) => self.store.update_secret(version, data).await,
-        };
-        if written.is_ok() {
+        let data = apply(change, situation, &mut self.replica.random)?.write();
+        let outcome = self.replica.write(version, data).await?;
+        if outcome == StepOutcome::Acted {
             let what = describe(change);
             match change {
                 SecretChange::ReplaceCa(_) | SecretChange::RepairState(_) => {
@@ -212,7 +153,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
                 _ => info!("certificate Secret: {what}"),
             }
         }
-        settled(written)
+        Ok(outcome)
     }
 
     /// For how long each CA has been seen in every entry.
@@ -220,7 +161,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         &mut self,
         published: Option<&WebhookConfiguration>,
     ) -> BTreeMap<Fingerprint, Duration> {
-        let now = self.clock.monotonic();
+        let now = self.replica.clock.monotonic();
         let trusted: Vec<Fingerprint> =
             published.into_iter().flat_map(WebhookConfiguration::trusted_by_all).collect();
         self.first_seen.retain(|ca, _| trusted.contains(ca));
@@ -241,7 +182,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             return Duration::ZERO;
         };
         let carried = published.is_some_and(|published| published.all_carry(current));
-        self.token_since.look(current, carried, self.clock.monotonic())
+        self.token_since.look(current, carried, self.replica.clock.monotonic())
     }
 
     /// The names of the flags and those the webhook configuration calls.
@@ -260,10 +201,10 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         let published =
             self.serving.is_some_and(|own| situation.published_for.contains_key(&own.ca));
         if published && !matches!(action, Action::Publish) {
-            self.readiness.published();
+            self.replica.readiness.published();
             return;
         }
-        self.readiness.waits_for_first(match action {
+        self.replica.readiness.waits_for_first(match action {
             Action::Wait(Waiting::NoConfiguration) => {
                 "the webhook configuration, with entries named <policy>.rejob.dev"
             }

@@ -103,28 +103,32 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub struct ClusterStore {
     client: ApiClient,
-    namespace: String,
-    secret: String,
-    configuration: String,
+    place: StorePlace,
+}
+
+/// Where the two objects are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorePlace {
+    /// The Secret's namespace.
+    pub namespace: String,
+    /// The Secret's name.
+    pub secret: String,
+    /// The `MutatingWebhookConfiguration`'s name.
+    pub configuration: String,
 }
 
 impl ClusterStore {
     /// A store for one Secret and one `MutatingWebhookConfiguration`.
-    pub fn new(client: ApiClient, namespace: &str, secret: &str, configuration: &str) -> Self {
-        Self {
-            client,
-            namespace: namespace.to_owned(),
-            secret: secret.to_owned(),
-            configuration: configuration.to_owned(),
-        }
+    pub fn new(client: ApiClient, place: StorePlace) -> Self {
+        Self { client, place }
     }
 
     fn secrets_path(&self) -> String {
-        format!("{}/secrets", namespace_path(&self.namespace))
+        format!("{}/secrets", namespace_path(&self.place.namespace))
     }
 
     fn secret_path(&self) -> String {
-        format!("{}/{}", self.secrets_path(), encode(&self.secret))
+        format!("{}/{}", self.secrets_path(), encode(&self.place.secret))
     }
 
     /// An object and its version; `None` when there is none.
@@ -156,9 +160,11 @@ impl ClusterStore {
 
     fn name(&self, kind: StoredObject) -> String {
         match kind {
-            StoredObject::Secret => format!("Secret {}/{}", self.namespace, self.secret),
+            StoredObject::Secret => {
+                format!("Secret {}/{}", self.place.namespace, self.place.secret)
+            }
             StoredObject::Configuration => {
-                format!("MutatingWebhookConfiguration {}", self.configuration)
+                format!("MutatingWebhookConfiguration {}", self.place.configuration)
             }
         }
     }
@@ -211,7 +217,7 @@ impl Store for ClusterStore {
         let secret = json!({
             "apiVersion": "v1", "kind": "Secret", "type": secret_type,
             "metadata": {
-                "name": self.secret,
+                "name": self.place.secret,
                 "labels": { "app.kubernetes.io/managed-by": FIELD_MANAGER },
             },
             "data": data,
@@ -229,7 +235,7 @@ impl Store for ClusterStore {
     }
 
     async fn configuration(&self) -> Result<Option<Versioned<WebhookConfiguration>>, StoreError> {
-        let path = configuration_path(&self.configuration);
+        let path = configuration_path(&self.place.configuration);
         let Some((version, object)) = self.find(StoredObject::Configuration, &path).await? else {
             return Ok(None);
         };
@@ -241,7 +247,7 @@ impl Store for ClusterStore {
         if let Value::Object(patch) = &mut patch {
             patch.insert("metadata".to_owned(), json!({ "resourceVersion": version }));
         }
-        let path = as_manager(&configuration_path(&self.configuration));
+        let path = as_manager(&configuration_path(&self.place.configuration));
         let media = "application/strategic-merge-patch+json";
         let answer = self.client.patch(&path, media, &patch).await;
         self.outcome("patch", StoredObject::Configuration, answer).map(drop)

@@ -7,15 +7,16 @@ use jiff::Timestamp;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::task::JoinSet;
 
-use super::args::{CertArgs, Source, TokenPlace};
+use super::args::{CertArgs, Source};
 use super::client_ca::ClientCaVerifier;
 use super::clock::SystemClock;
 use super::expiry::warn_before_expiry;
 use super::issue::self_signed;
-use super::manager::{Manager, SystemRandom};
+use super::manager::Manager;
 use super::pem::CertError;
 use super::plan::Lifetimes;
 use super::readiness::Readiness;
+use super::replica::{Replica, SystemRandom};
 use super::resolver::CertResolver;
 use super::store::ClusterStore;
 use super::token::{AcceptedTokens, accepted_tokens};
@@ -71,6 +72,18 @@ impl Supply {
         let mut in_memory_ca = None;
         let mut tokens = AcceptedTokens::not_required();
         let mut readiness = Readiness::of(resolver.clone());
+        let replica = |place, flag| {
+            tokens = accepted_tokens();
+            readiness = Readiness::when_published(resolver.clone());
+            anyhow::Ok(Replica {
+                store: ClusterStore::new(needed(client, flag)?, place),
+                clock: SystemClock,
+                random: SystemRandom,
+                lives: Lifetimes::new(args.cert_life, args.ca_life),
+                tokens: tokens.clone(),
+                readiness: readiness.clone(),
+            })
+        };
         match source {
             Source::InMemory => {
                 let issued = self_signed(&["localhost", "127.0.0.1", "::1"])?;
@@ -87,36 +100,12 @@ impl Supply {
                 tasks
                     .spawn(async move { watch_files(&cert, &key, watched, interval, clock).await });
                 if let Some(place) = token {
-                    let client = needed(client, "--token-secret")?;
-                    tokens = accepted_tokens();
-                    readiness = Readiness::when_published(resolver.clone());
-                    let TokenPlace { namespace, secret, configuration } = place;
-                    let keeper = TokenKeeper::new(
-                        ClusterStore::new(client, &namespace, &secret, &configuration),
-                        SystemClock,
-                        SystemRandom,
-                        Lifetimes::new(args.cert_life, args.ca_life),
-                        tokens.clone(),
-                        readiness.clone(),
-                    );
-                    tasks.spawn(keeper.run());
+                    tasks.spawn(TokenKeeper::new(replica(place, "--token-secret")?).run());
                 }
             }
-            Source::SelfManaged(own) => {
-                let client = needed(client, "--cert-secret")?;
-                tokens = accepted_tokens();
-                readiness = Readiness::when_published(resolver.clone());
-                let manager = Manager::new(
-                    ClusterStore::new(client, &own.namespace, &own.secret, &own.configuration),
-                    SystemClock,
-                    SystemRandom,
-                    own.names,
-                    Lifetimes::new(own.cert_life, own.ca_life),
-                    resolver.clone(),
-                    tokens.clone(),
-                    readiness.clone(),
-                );
-                tasks.spawn(manager.run());
+            Source::SelfManaged { place, names } => {
+                let replica = replica(place, "--cert-secret")?;
+                tasks.spawn(Manager::new(replica, names, resolver.clone()).run());
             }
         }
         tasks.spawn(warn_before_expiry(resolver.clone(), SystemClock));

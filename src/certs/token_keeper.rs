@@ -12,14 +12,12 @@ use tracing::{error, info};
 
 use super::clock::Clock;
 use super::configuration::WebhookConfiguration;
-use super::manager::Random;
 use super::pace::{Pace, StepError, StepOutcome, in_time, settled};
 use super::pem::CertError;
-use super::plan::Lifetimes;
-use super::readiness::Readiness;
+use super::replica::{Random, Replica};
 use super::state::{Readable, SecretData};
 use super::store::{Store, Versioned};
-use super::token::{AcceptedTokens, PublishedSince, Tokens, read_with_tokens};
+use super::token::{PublishedSince, Tokens, read_with_tokens};
 
 /// The key of the Secret that holds the [`Tokens`].
 const KEY: &str = "tokens.json";
@@ -27,37 +25,24 @@ const KEY: &str = "tokens.json";
 /// One replica's part in keeping the path token.
 #[derive(Debug)]
 pub struct TokenKeeper<S, C, R> {
-    store: S,
-    clock: C,
-    random: R,
-    lives: Lifetimes,
-    accepted: AcceptedTokens,
-    readiness: Readiness,
+    replica: Replica<S, C, R>,
     since: PublishedSince,
     started: bool,
 }
 
 impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
-    /// A replica that fills `accepted` from the store.
-    pub fn new(
-        store: S,
-        clock: C,
-        random: R,
-        lives: Lifetimes,
-        accepted: AcceptedTokens,
-        readiness: Readiness,
-    ) -> Self {
-        let (since, started) = (PublishedSince::default(), false);
-        Self { store, clock, random, lives, accepted, readiness, since, started }
+    /// Keeps the path token of this replica.
+    pub fn new(replica: Replica<S, C, R>) -> Self {
+        Self { replica, since: PublishedSince::default(), started: false }
     }
 
     /// Looks for ever, at the pace of the lives.
     pub async fn run(mut self) {
-        let mut pace = Pace::new("path token", self.lives.interval);
+        let mut pace = Pace::new("path token", self.replica.lives.interval);
         loop {
             let step = in_time(self.step()).await;
-            let fraction = self.random.fraction();
-            pace.rest(step, self.started, &self.readiness, fraction).await;
+            let fraction = self.replica.random.fraction();
+            pace.rest(step, self.started, &self.replica.readiness, fraction).await;
         }
     }
 
@@ -66,9 +51,9 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
     /// # Errors
     /// When the API server refuses or cannot be reached; the next step starts afresh.
     pub async fn step(&mut self) -> Result<StepOutcome, StepError> {
-        let configuration = self.store.configuration().await?;
-        let stored = self.store.secret().await?;
-        let now = self.clock.now();
+        let configuration = self.replica.store.configuration().await?;
+        let stored = self.replica.store.secret().await?;
+        let now = self.replica.clock.now();
         let published = configuration.as_ref().map(|configuration| &configuration.object);
         let Some(Versioned { version, object }) = stored else {
             let tokens = self.fresh(now, published)?;
@@ -83,30 +68,34 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
             }
         };
         let carried = published.is_some_and(|published| published.all_carry(&tokens.current));
-        let token_for = self.since.look(&tokens.current, carried, self.clock.monotonic());
-        let with_previous = self.lives.previous_accepted(now, &tokens, token_for, &self.since);
-        self.accepted.set(tokens.accepted(with_previous));
+        let token_for = self.since.look(&tokens.current, carried, self.replica.clock.monotonic());
+        let with_previous =
+            self.replica.lives.previous_accepted(now, &tokens, token_for, &self.since);
+        self.replica.tokens.set(tokens.accepted(with_previous));
         self.started = true;
 
         let configuration =
             configuration.filter(|configuration| configuration.object.entries().next().is_some());
         let Some(configuration) = configuration else {
-            self.readiness.waits_for_first(
+            self.replica.readiness.waits_for_first(
                 "the webhook configuration, with entries named <policy>.rejob.dev",
             );
             return Ok(StepOutcome::Idle);
         };
         if let Some(patch) = configuration.object.patch(None, &tokens) {
-            self.readiness.waits_for_first("the path to be written into the webhook configuration");
-            let written = self.store.patch_configuration(&configuration.version, patch).await;
+            self.replica
+                .readiness
+                .waits_for_first("the path to be written into the webhook configuration");
+            let written =
+                self.replica.store.patch_configuration(&configuration.version, patch).await;
             if written.is_ok() {
                 info!("wrote paths into the webhook configuration");
             }
             return settled(written);
         }
-        self.readiness.published();
-        if self.lives.token_due(now, &tokens, &configuration.object, token_for) {
-            tokens.rotate(now + self.lives.token, &mut self.random)?;
+        self.replica.readiness.published();
+        if self.replica.lives.token_due(now, &tokens, &configuration.object, token_for) {
+            tokens.rotate(now + self.replica.lives.token, &mut self.replica.random)?;
             return self.write(Some(&version), &tokens, "the next path token takes over").await;
         }
         Ok(StepOutcome::Idle)
@@ -119,14 +108,11 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
         what: &str,
     ) -> Result<StepOutcome, StepError> {
         let data = BTreeMap::from([(KEY.to_owned(), serde_json::to_vec(tokens).ok())]);
-        let written = match version {
-            None => self.store.create_secret(data).await,
-            Some(version) => self.store.update_secret(version, data).await,
-        };
-        if written.is_ok() {
+        let outcome = self.replica.write(version, data).await?;
+        if outcome == StepOutcome::Acted {
             info!("token Secret: {what}");
         }
-        settled(written)
+        Ok(outcome)
     }
 
     /// Tokens for a Secret without any.
@@ -136,8 +122,8 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
         published: Option<&WebhookConfiguration>,
     ) -> Result<Tokens, CertError> {
         let published = published.and_then(WebhookConfiguration::token);
-        let rotate_at = self.lives.first_rotation(now, published);
-        Tokens::make(published, rotate_at, &mut self.random)
+        let rotate_at = self.replica.lives.first_rotation(now, published);
+        Tokens::make(published, rotate_at, &mut self.replica.random)
     }
 }
 

@@ -17,10 +17,6 @@ use super::pair::{Pair, load_pair};
 use super::pem::CertError;
 use super::resolver::CertResolver;
 
-/// How often the files are read: two small reads cost nothing, and a deploy tool's swap is served
-/// within seconds.
-pub const WATCH_INTERVAL: Duration = Duration::from_secs(2);
-
 /// How often a pair that does not load is read again at once, in case it was being exchanged.
 const REREADS: u32 = 3;
 

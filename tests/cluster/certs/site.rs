@@ -9,9 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use rejob::certs::manager::{Manager, SystemRandom};
+use rejob::certs::manager::Manager;
 use rejob::certs::plan::Lifetimes;
-use rejob::certs::store::ClusterStore;
+use rejob::certs::replica::{self, SystemRandom};
+use rejob::certs::store::{ClusterStore, StorePlace};
 use rejob::certs::{CertResolver, Clock, Readiness, SystemClock, accepted_tokens};
 use rejob::metrics::Metrics;
 use rejob::server::{Limits, ReviewError, Reviewer, Server, Setup, admin, tls};
@@ -133,8 +134,11 @@ impl<'p> Site<'p> {
         });
         self.runtime.spawn(server.run(std::future::pending()));
         let kubeconfig = self.account.kubeconfig().to_owned();
-        let (secret_namespace, configuration) =
-            (self.namespace.name().to_owned(), self.configuration.clone());
+        let place = StorePlace {
+            namespace: self.namespace.name().to_owned(),
+            secret: "tls".to_owned(),
+            configuration: self.configuration.clone(),
+        };
         let (lives, clock, handle) = (lives(), self.clock.clone(), self.runtime.handle().clone());
         let (own_slot, own_readiness) = (slot.clone(), readiness.clone());
         let start = move || {
@@ -143,20 +147,16 @@ impl<'p> Site<'p> {
                 let config = rejob::kubernetes::config(Some(&kubeconfig), &options);
                 let config = config.await.unwrap().unwrap();
                 let client = rejob::kubernetes::ApiClient::new(config).unwrap();
-                let store = ClusterStore::new(client, &secret_namespace, "tls", &configuration);
-                let names = vec!["rejob.test".to_owned()];
-                Manager::new(
-                    store,
+                let replica = replica::Replica {
+                    store: ClusterStore::new(client, place),
                     clock,
-                    SystemRandom,
-                    names,
+                    random: SystemRandom,
                     lives,
-                    own_slot,
                     tokens,
-                    own_readiness,
-                )
-                .run()
-                .await;
+                    readiness: own_readiness,
+                };
+                let names = vec!["rejob.test".to_owned()];
+                Manager::new(replica, names, own_slot).run().await;
             });
         };
         let start: Option<Box<dyn FnOnce() + Send>> = Some(Box::new(start));

@@ -13,8 +13,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use rejob::certs::configuration::WebhookConfiguration;
-use rejob::certs::manager::{Manager, Random};
+use rejob::certs::manager::Manager;
 use rejob::certs::plan::Lifetimes;
+use rejob::certs::replica::{self, Random};
 use rejob::certs::state::SecretData;
 use rejob::certs::store::{SecretPatch, Store, StoreError, Versioned};
 use rejob::certs::token::TokenSource;
@@ -336,16 +337,15 @@ impl Replica {
         let clock = FakeClock { cluster: cluster.clone(), skew };
         let slot = CertResolver::empty();
         let (tokens, readiness) = (accepted_tokens(), Readiness::when_published(slot.clone()));
-        let manager = Manager::new(
-            cluster.clone(),
-            clock.clone(),
-            Counter(number << 32),
-            vec!["rejob.rejob.svc".to_owned()],
-            lives.clone(),
-            slot.clone(),
-            tokens.clone(),
-            readiness.clone(),
-        );
+        let replica = replica::Replica {
+            store: cluster.clone(),
+            clock: clock.clone(),
+            random: Counter(number << 32),
+            lives: lives.clone(),
+            tokens: tokens.clone(),
+            readiness: readiness.clone(),
+        };
+        let manager = Manager::new(replica, vec!["rejob.rejob.svc".to_owned()], slot.clone());
         Self { manager, slot, tokens, readiness, clock }
     }
 

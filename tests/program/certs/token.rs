@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use rejob::certs::manager::StepOutcome;
+use rejob::certs::replica;
 use rejob::certs::token_keeper::TokenKeeper;
 use rejob::certs::{AcceptedTokens, CertResolver, Clock, Readiness, accepted_tokens, self_signed};
 
@@ -40,9 +41,14 @@ impl Replica {
         let clock = FakeClock { cluster: cluster.clone(), skew: SignedDuration::from_secs(skew) };
         let served = CertResolver::new(self_signed(&["rejob.test"]).unwrap().pair);
         let (tokens, readiness) = (accepted_tokens(), Readiness::when_published(served));
-        let (random, own) = (Counter(number << 32), tokens.clone());
-        let keeper =
-            TokenKeeper::new(cluster.clone(), clock, random, lives(), own, readiness.clone());
+        let keeper = TokenKeeper::new(replica::Replica {
+            store: cluster.clone(),
+            clock,
+            random: Counter(number << 32),
+            lives: lives(),
+            tokens: tokens.clone(),
+            readiness: readiness.clone(),
+        });
         Self { keeper, tokens, readiness }
     }
 
