@@ -19,7 +19,7 @@ pub mod trust;
 
 pub use collect::{collect, served_policies};
 pub use facts::Facts;
-pub use finding::{Diagnosis, Finding, Level};
+pub use finding::{About, Diagnosis, Finding, Level};
 
 /// Judges the facts: every check, in the order in which things depend on one another.
 pub fn examine(facts: &Facts) -> Diagnosis {
@@ -32,9 +32,7 @@ pub fn examine(facts: &Facts) -> Diagnosis {
 
 /// The report on an API server that does not answer, or does not know the caller.
 pub fn unreachable(server: &str, why: &str) -> Diagnosis {
-    let finding = Finding::problem(
-        "api-server",
-        server,
+    let finding = About::new("api-server", server).problem(
         format!("the API server cannot be asked: {why}"),
         "check --kubeconfig and the network: kubectl version",
     );

@@ -37,7 +37,7 @@ pub async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     };
     let text = match args.output {
         Output::Text => report.text(),
-        Output::Json => report.json(),
+        Output::Json => super::json_line(&report),
     };
     super::print(text.as_bytes())?;
     Ok(if report.healthy { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -45,55 +45,48 @@ pub struct Finding {
     pub remedy: Option<String>,
 }
 
-impl Finding {
+/// What findings are about: a check of a subject.
+pub struct About {
+    check: &'static str,
+    subject: String,
+}
+
+impl About {
+    /// Findings of this check about this subject.
+    pub fn new(check: &'static str, subject: impl Into<String>) -> Self {
+        Self { check, subject: subject.into() }
+    }
+
     /// All is well.
-    pub fn ok(check: &'static str, subject: &str, message: impl Into<String>) -> Self {
-        Self::new(Level::Ok, check, subject, message.into(), None)
+    pub fn ok(&self, message: impl Into<String>) -> Finding {
+        self.finding(Level::Ok, message.into(), None)
     }
 
     /// Worth knowing.
-    pub fn hint(
-        check: &'static str,
-        subject: &str,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self::new(Level::Hint, check, subject, message.into(), Some(remedy.into()))
+    pub fn hint(&self, message: impl Into<String>, remedy: impl Into<String>) -> Finding {
+        self.finding(Level::Hint, message.into(), Some(remedy.into()))
     }
 
     /// Something is wrong.
-    pub fn problem(
-        check: &'static str,
-        subject: &str,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self::new(Level::Problem, check, subject, message.into(), Some(remedy.into()))
+    pub fn problem(&self, message: impl Into<String>, remedy: impl Into<String>) -> Finding {
+        self.finding(Level::Problem, message.into(), Some(remedy.into()))
     }
 
     /// A check that could not be made; `why` is a sentence without its end.
-    pub fn unchecked(check: &'static str, subject: &str, what: &str, why: &str) -> Self {
-        let message = format!("{what} could not be checked: {why}");
+    pub fn unchecked(&self, what: &str, why: &str) -> Finding {
         let remedy = if why.contains("is forbidden: User") {
             "have a cluster admin grant you the rights listed in docs/doctor.md"
         } else {
             "fix that and run rejob doctor again; if the address cannot be reached from here, run it in a Pod"
         };
-        let remedy = Some(remedy.to_owned());
-        Self::new(Level::Hint, check, subject, message, remedy)
+        self.hint(format!("{what} could not be checked: {why}"), remedy)
     }
 
-    fn new(
-        level: Level,
-        check: &'static str,
-        subject: &str,
-        message: String,
-        remedy: Option<String>,
-    ) -> Self {
+    fn finding(&self, level: Level, message: String, remedy: Option<String>) -> Finding {
         // One line each, whatever an API server or a label's value says.
-        let line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let (subject, message) = (line(subject.to_owned()), line(message));
-        Self { level, check, subject, message, remedy }
+        let line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let (subject, message) = (line(&self.subject), line(&message));
+        Finding { level, check: self.check, subject, message, remedy }
     }
 }
 
@@ -142,14 +135,6 @@ impl Diagnosis {
         );
         text
     }
-
-    /// The JSON document, with a line end.
-    pub fn json(&self) -> String {
-        // Strings and booleans only: writing them does not fail.
-        let mut json = serde_json::to_string_pretty(self).unwrap_or_default();
-        json.push('\n');
-        json
-    }
 }
 
 /// `1 problem`, `2 problems`.
@@ -166,14 +151,10 @@ mod tests {
             "https://10.0.0.1",
             Some("v1.37.2".into()),
             vec![
-                Finding::ok("version", "", "fine"),
-                Finding::hint("order", "a", "look", "rename it"),
-                Finding::problem(
-                    "ca-bundle",
-                    "00-rejob/ttl.rejob.dev",
-                    "no\ncaBundle",
-                    "kubectl x",
-                ),
+                About::new("version", "").ok("fine"),
+                About::new("order", "a").hint("look", "rename it"),
+                About::new("ca-bundle", "00-rejob/ttl.rejob.dev")
+                    .problem("no\ncaBundle", "kubectl x"),
             ],
         )
     }
@@ -194,7 +175,7 @@ rejob needs attention: 1 problem, 1 hint
 
     #[test]
     fn the_shape_of_the_json_is_a_contract() {
-        let json: serde_json::Value = serde_json::from_str(&report().json()).unwrap();
+        let json = serde_json::to_value(report()).unwrap();
         let expected = serde_json::json!({
             "healthy": false,
             "server": "https://10.0.0.1",
@@ -212,12 +193,8 @@ rejob needs attention: 1 problem, 1 hint
 
     #[test]
     fn hints_alone_leave_it_healthy() {
-        let hint = Finding::unchecked(
-            "rights",
-            "a",
-            "the rights",
-            "jobs is forbidden: User \"a\" cannot list",
-        );
+        let hint = About::new("rights", "a")
+            .unchecked("the rights", "jobs is forbidden: User \"a\" cannot list");
         assert!(hint.remedy.is_some());
         assert!(Diagnosis::new("", None, vec![hint]).healthy);
     }

@@ -12,7 +12,7 @@ use kube::core::{Selector, SelectorExt};
 
 use super::span;
 use crate::doctor::facts::{Facts, Installation};
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{About, Finding};
 use crate::doctor::installation::Settings;
 use crate::kubernetes::{FIELD_MANAGER, webhook};
 
@@ -26,10 +26,10 @@ pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
         let paths = webhook::entries(configuration)
             .filter_map(|entry| Some((entry.path()?.token.is_some(), entry.target()?)));
         let (with, without): (Vec<_>, Vec<_>) = paths.partition(|(has_token, _)| *has_token);
-        let subject = configuration.metadata.name.as_deref().unwrap_or_default();
+        let about = About::new(CHECK, configuration.metadata.name.as_deref().unwrap_or_default());
         let Some((_, target)) = without.first() else {
             if !with.is_empty() {
-                findings.push(token(facts, configuration, subject));
+                findings.push(token(facts, configuration, &about));
             }
             continue;
         };
@@ -37,27 +37,22 @@ pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
         let settings = installation.and_then(Installation::settings);
         let (Some(installation), Some(settings)) = (installation, settings) else {
             let why = "its paths carry no token, and no Deployment with the labels of the chart can be seen";
-            findings.push(Finding::unchecked(CHECK, subject, "who can send requests", why));
+            findings.push(about.unchecked("who can send requests", why));
             continue;
         };
         let upgrade = facts.helm_upgrade(Some(target));
         findings.push(if let Some(rewrite) = facts.rewrite_paths(target) {
-            Finding::problem(
-                CHECK,
-                subject,
+            about.problem(
                 "a path carries no token, and the server answers 404 without: rejob has not \
                  written it yet, or it was edited",
                 rewrite,
             )
         } else if settings.names_clients {
-            let message = "only clients with a name of --client-name are served";
-            Finding::ok(CHECK, subject, message)
+            about.ok("only clients with a name of --client-name are served")
         } else if target.service.is_none() {
-            Finding::hint(
-                CHECK,
-                subject,
-                "its paths carry no secret token, and --client-name is not set: anyone who reaches the \
-                 URL can send requests",
+            about.hint(
+                "its paths carry no secret token, and --client-name is not set: anyone who \
+                 reaches the URL can send requests",
                 format!(
                     "{upgrade} --set certificates.clientCA.configMapName=NAME --set \
                      'certificates.clientCA.names={{NAME}}'"
@@ -65,21 +60,13 @@ pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
             )
         } else {
             match named_by_a_policy(installation, &settings) {
-                Err(error) => Finding::unchecked(
-                    CHECK,
-                    subject,
-                    "its paths carry no token; who reaches the port",
-                    error,
-                ),
-                Ok(true) => {
-                    let message = "a NetworkPolicy names who reaches the webhook port";
-                    Finding::ok(CHECK, subject, message)
+                Err(error) => {
+                    about.unchecked("its paths carry no token; who reaches the port", error)
                 }
-                Ok(false) => Finding::hint(
-                    CHECK,
-                    subject,
-                    "its paths carry no secret token, and neither --client-name nor a NetworkPolicy \
-                     says who may send requests: anyone who reaches the port can",
+                Ok(true) => about.ok("a NetworkPolicy names who reaches the webhook port"),
+                Ok(false) => about.hint(
+                    "its paths carry no secret token, and neither --client-name nor a \
+                     NetworkPolicy says who may send requests: anyone who reaches the port can",
                     format!("{upgrade} --set webhook.pathToken=true"),
                 ),
             }
@@ -88,23 +75,22 @@ pub fn callers(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 /// Whether the token is a new one every hour: each is a write of rejob's.
-fn token(facts: &Facts, configuration: &MutatingWebhookConfiguration, subject: &str) -> Finding {
+fn token(facts: &Facts, configuration: &MutatingWebhookConfiguration, about: &About) -> Finding {
     let managers = configuration.metadata.managed_fields.iter().flatten();
     let written = managers
         .filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER))
         .filter_map(|entry| Some(entry.time.as_ref()?.0.as_second()))
         .max();
     match written.map(|written| facts.now().as_second() - written) {
-        Some(age) if age > OLD_TOKEN => Finding::hint(
-            CHECK,
-            subject,
+        Some(age) if age > OLD_TOKEN => about.hint(
             format!(
-                "its paths carry a secret token, which has not changed for {}; a new one is due every hour",
+                "its paths carry a secret token, which has not changed for {}; a new one is due \
+                 every hour",
                 span(age)
             ),
             "read rejob's log, which says what keeps it from its Secret or this configuration",
         ),
-        _ => Finding::ok(CHECK, subject, "its paths carry a secret token"),
+        _ => about.ok("its paths carry a secret token"),
     }
 }
 

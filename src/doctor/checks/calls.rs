@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::calls::median;
 use crate::doctor::facts::{CallOutcome, Calls, Facts};
-use crate::doctor::finding::{Finding, plural};
+use crate::doctor::finding::{About, Finding, plural};
 use crate::kubernetes::POLICY_LABEL;
 
 const CHECK: &str = "calls";
@@ -19,9 +19,7 @@ pub fn calls(facts: &Facts, findings: &mut Vec<Finding>) {
     let policy = |calls: &&Calls| calls.entry.trim_end_matches(".rejob.dev").to_owned();
     let policies: Vec<_> = untried.iter().map(policy).collect();
     if let Some(first) = policies.first() {
-        findings.push(Finding::hint(
-            CHECK,
-            "",
+        findings.push(About::new(CHECK, "").hint(
             format!("not tried for {}: no namespace opts in", policies.join(", ")),
             format!("kubectl label namespace NAMESPACE {POLICY_LABEL}={first}"),
         ));
@@ -29,33 +27,24 @@ pub fn calls(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 fn judge(facts: &Facts, calls: &Calls) -> Finding {
-    let subject = format!("{}/{}", calls.configuration, calls.entry);
+    let about = About::new(CHECK, format!("{}/{}", calls.configuration, calls.entry));
     let why = "kubectl get --raw /metrics | grep 'apiserver_admission_webhook.*rejob' \
                (docs/install/troubleshooting.md)";
     match &calls.outcome {
-        CallOutcome::NoNamespace => {
-            Finding::unchecked(CHECK, &subject, "calls of rejob", "no namespace opts in")
-        }
-        CallOutcome::NotTried(error) => {
-            Finding::unchecked(CHECK, &subject, "calls of rejob", error)
-        }
+        CallOutcome::NoNamespace => about.unchecked("calls of rejob", "no namespace opts in"),
+        CallOutcome::NotTried(error) => about.unchecked("calls of rejob", error),
         CallOutcome::SameUser => {
             let user = facts.user.as_deref().unwrap_or("this user");
-            Finding::problem(
-                CHECK,
-                &subject,
+            about.problem(
                 format!(
                     "rejob runs as {user}, who asks here: it leaves all Jobs of this user alone"
                 ),
                 "run rejob with a service account of its own, as the chart does",
             )
         }
-        CallOutcome::Failed { namespace, message } => Finding::problem(
-            CHECK,
-            &subject,
-            format!("a dry-run Job in {namespace} failed: {message}"),
-            why,
-        ),
+        CallOutcome::Failed { namespace, message } => {
+            about.problem(format!("a dry-run Job in {namespace} failed: {message}"), why)
+        }
         CallOutcome::Answered { namespace, took, unmarked } if *unmarked > 0 => {
             let all = took.len() + unmarked;
             let user = facts.user.as_deref().unwrap_or("this user");
@@ -63,11 +52,9 @@ fn judge(facts: &Facts, calls: &Calls) -> Finding {
             if own {
                 let message =
                     format!("not tried: rejob leaves Jobs of {user}, its own user, alone");
-                return Finding::hint(CHECK, &subject, message, "run rejob doctor as another user");
+                return about.hint(message, "run rejob doctor as another user");
             }
-            Finding::problem(
-                CHECK,
-                &subject,
+            about.problem(
                 format!(
                     "{unmarked} of {} in {namespace} came back without rejob having seen \
                      it: the API server cannot reach rejob and lets Jobs pass (failurePolicy \
@@ -86,9 +73,9 @@ fn judge(facts: &Facts, calls: &Calls) -> Finding {
                 let message = format!("rejob is called, and slow: {message}");
                 let remedy = "kubectl top pods, and docs/install/sizing.md; other webhooks on Jobs \
                               count too";
-                Finding::hint(CHECK, &subject, message, remedy)
+                about.hint(message, remedy)
             } else {
-                Finding::ok(CHECK, &subject, format!("rejob is called: {message}"))
+                about.ok(format!("rejob is called: {message}"))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::span;
 use crate::doctor::facts::{Certificate, ChainSource, Facts};
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{About, Finding};
 use crate::doctor::installation::Settings;
 use crate::doctor::trust::{self, ChainVerdict};
 use crate::kubernetes::webhook::{Entry, Target};
@@ -70,21 +70,17 @@ fn bundle(
     certificate: &Certificate,
     findings: &mut Vec<Finding>,
 ) {
-    const CHECK: &str = "ca-bundle";
-    let subject = entry.subject();
+    let about = About::new("ca-bundle", entry.subject());
     let Some(bundle) = entry.ca_bundle() else {
         findings.push(if target.service.is_some() {
-            Finding::problem(
-                CHECK,
-                &subject,
+            about.problem(
                 "it has no caBundle, so the API server trusts no certificate of rejob's",
                 give_bundle(facts, entry, target),
             )
         } else {
-            Finding::hint(
-                CHECK,
-                &subject,
-                "it has no caBundle: the API server accepts only a certificate of a public CA there",
+            about.hint(
+                "it has no caBundle: the API server accepts only a certificate of a public CA \
+                 there",
                 give_bundle(facts, entry, target),
             )
         });
@@ -97,14 +93,12 @@ fn bundle(
         }
     };
     findings.push(match judge(facts, target, certificate, Some(bundle)) {
-        Err(error) => Finding::unchecked(CHECK, &subject, "its caBundle", &error),
-        Ok(ChainVerdict { untrusted: Some(why), .. }) => Finding::problem(
-            CHECK,
-            &subject,
+        Err(error) => about.unchecked("its caBundle", &error),
+        Ok(ChainVerdict { untrusted: Some(why), .. }) => about.problem(
             format!("its caBundle does not match {against}: {why}"),
             give_bundle(facts, entry, target),
         ),
-        Ok(_) => Finding::ok(CHECK, &subject, format!("its caBundle matches {against}")),
+        Ok(_) => about.ok(format!("its caBundle matches {against}")),
     });
 }
 
@@ -114,19 +108,17 @@ fn validity(
     certificate: &Certificate,
     findings: &mut Vec<Finding>,
 ) {
-    const CHECK: &str = "certificate";
-    let subject = target.to_string();
+    let about = About::new("certificate", target.to_string());
     let verdict = match judge(facts, target, certificate, None) {
         Ok(verdict) => verdict,
         Err(error) => {
-            findings.push(Finding::unchecked(CHECK, &subject, "the certificate", &error));
+            findings.push(about.unchecked("the certificate", &error));
             return;
         }
     };
     let now = facts.now();
     let left = verdict.not_after.as_second() - now.as_second();
-    let problem =
-        |message: String| Finding::problem(CHECK, &subject, message, renew(facts, target));
+    let problem = |message: String| about.problem(message, renew(facts, target));
     if let Some(why) = &verdict.wrong_name {
         findings.push(problem(format!("the certificate is not for {}: {why}", target.host)));
     }
@@ -143,7 +135,6 @@ fn validity(
             verdict.not_after
         ))
     } else {
-        let message = format!("the certificate is valid until {}", verdict.not_after);
-        Finding::ok(CHECK, &subject, message)
+        about.ok(format!("the certificate is valid until {}", verdict.not_after))
     });
 }

@@ -2,7 +2,7 @@
 
 use super::span;
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::ServerVersion;
 
 /// The oldest minor version of Kubernetes 1 that rejob supports.
@@ -14,26 +14,23 @@ const SKEW_HINT: i64 = 5;
 const SKEW_PROBLEM: i64 = 5 * 60;
 
 pub fn version(facts: &Facts, findings: &mut Vec<Finding>) {
+    let about = About::new("version", "");
     let version = match &facts.version {
         Ok(version) => version,
         Err(error) => {
-            findings.push(Finding::unchecked("version", "", "the version of Kubernetes", error));
+            findings.push(about.unchecked("the version of Kubernetes", error));
             return;
         }
     };
     findings.push(match ServerVersion::parse(version).map(|version| version.minor) {
-        Some(minor) if minor < OLDEST => Finding::problem(
-            "version",
-            "",
+        Some(minor) if minor < OLDEST => about.problem(
             format!(
                 "Kubernetes {version} is older than 1.{OLDEST}, the oldest that rejob supports"
             ),
             "upgrade the cluster, or keep its namespaces without the label rejob.dev/policy",
         ),
-        Some(_) => Finding::ok("version", "", format!("Kubernetes {version} is supported")),
-        None => Finding::hint(
-            "version",
-            "",
+        Some(_) => about.ok(format!("Kubernetes {version} is supported")),
+        None => about.hint(
             format!("the API server calls its version {version}, which says no minor version"),
             format!("make sure that it is 1.{OLDEST} or later: kubectl version"),
         ),
@@ -41,9 +38,10 @@ pub fn version(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 pub fn clock(facts: &Facts, findings: &mut Vec<Finding>) {
+    let about = About::new("clock", "");
     let Some(there) = facts.there else {
         let why = "the API server sends no Date header";
-        findings.push(Finding::unchecked("clock", "", "the clock of the API server", why));
+        findings.push(about.unchecked("the clock of the API server", why));
         return;
     };
     let ahead = facts.here.as_second() - there.as_second();
@@ -54,10 +52,10 @@ pub fn clock(facts: &Facts, findings: &mut Vec<Finding>) {
     let remedy = "set the clocks by NTP on the machine that is wrong: timedatectl status";
     findings.push(if ahead.abs() > SKEW_PROBLEM {
         let broken = "certificates and tokens made on one are not valid on the other";
-        Finding::problem("clock", "", format!("{}: {broken}", apart()), remedy)
+        about.problem(format!("{}: {broken}", apart()), remedy)
     } else if ahead.abs() > SKEW_HINT {
-        Finding::hint("clock", "", apart(), remedy)
+        about.hint(apart(), remedy)
     } else {
-        Finding::ok("clock", "", "this machine's clock and the API server's agree")
+        about.ok("this machine's clock and the API server's agree")
     });
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::span;
 use crate::admission::reaper;
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{About, Finding};
 use crate::job::Job;
 use crate::kubernetes::webhook::opted_in;
 use crate::replacement::Record;
@@ -22,10 +22,11 @@ const REQUEST: i64 = reaper::LONGEST_REQUEST.as_secs().cast_signed();
 const REAPED: i64 = reaper::REAPED.as_secs().cast_signed();
 
 pub fn dormant(facts: &Facts, findings: &mut Vec<Finding>) {
+    let about = About::new(CHECK, "");
     let jobs = match &facts.dormant {
         Ok(jobs) => jobs,
         Err(error) => {
-            findings.push(Finding::unchecked(CHECK, "", "dormant Jobs", error));
+            findings.push(about.unchecked("dormant Jobs", error));
             return;
         }
     };
@@ -33,21 +34,19 @@ pub fn dormant(facts: &Facts, findings: &mut Vec<Finding>) {
         findings.push(judge(facts, job));
     }
     if jobs.is_empty() {
-        findings.push(Finding::ok(CHECK, "", "no dormant Job is left"));
+        findings.push(about.ok("no dormant Job is left"));
     }
 }
 
 fn judge(facts: &Facts, value: &Value) -> Finding {
     let text = |pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-    let subject = format!("{namespace}/{name}");
+    let about = About::new(CHECK, format!("{namespace}/{name}"));
     let created: Result<Timestamp, _> = text("/metadata/creationTimestamp").parse();
     let age = created.map_or(0, |created| facts.now().as_second() - created.as_second());
     let job = Job::new(value);
     if Record::of(job).is_none() {
-        return Finding::hint(
-            CHECK,
-            &subject,
+        return about.hint(
             "it carries the label rejob.dev/dormant, and rejob did not make it dormant",
             format!("kubectl --namespace {namespace} label job {name} rejob.dev/dormant-"),
         );
@@ -60,18 +59,17 @@ fn judge(facts: &Facts, value: &Value) -> Finding {
             "it is dormant for {old}, and its namespace does not opt in any more, so rejob does not \
              delete it"
         );
-        return Finding::problem(CHECK, &subject, message, delete);
+        return about.problem(message, delete);
     }
     if age <= REQUEST {
-        let message = format!("it is dormant for {old}: a replacement is under way");
-        Finding::ok(CHECK, &subject, message)
+        about.ok(format!("it is dormant for {old}: a replacement is under way"))
     } else if age <= REAPED {
         let message = format!("it is dormant for {old}: rejob deletes it within two minutes");
-        Finding::hint(CHECK, &subject, message, "deploy it again")
+        about.hint(message, "deploy it again")
     } else {
         let message = format!(
             "it is dormant for {old}: its replacement was cut off, and no rejob deletes it"
         );
-        Finding::problem(CHECK, &subject, message, delete)
+        about.problem(message, delete)
     }
 }

@@ -1,7 +1,7 @@
 //! The webhook configuration and its entries: present, called for the right Jobs and namespaces.
 
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{About, Finding};
 use crate::job::keys;
 use crate::kubernetes::POLICY_LABEL;
 use crate::kubernetes::webhook::{self, Entry, covers_jobs};
@@ -19,9 +19,7 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
     const CHECK: &str = "webhook-configuration";
     if let Err(error) = &facts.configurations {
         // Without it nothing else can be told: this is no hint.
-        findings.push(Finding::problem(
-            CHECK,
-            "",
+        findings.push(About::new(CHECK, "").problem(
             format!("the webhook configurations cannot be listed: {error}"),
             "have a cluster admin grant you the rights listed in docs/doctor.md",
         ));
@@ -30,45 +28,37 @@ pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
     let mut any = false;
     for configuration in facts.ours() {
         any = true;
-        let name = configuration.metadata.name.as_deref().unwrap_or_default();
+        let about = About::new(CHECK, configuration.metadata.name.as_deref().unwrap_or_default());
         let (own, entries): (Vec<_>, Vec<_>) =
             webhook::entries(configuration).partition(Entry::is_own);
         if entries.iter().any(|entry| facts.replaces(entry)) {
             let has = |name: &str| own.iter().any(|entry| entry.policy == name);
             for missing in RESERVED.iter().filter(|name| !has(name)) {
-                findings.push(Finding::problem(
-                    CHECK,
-                    name,
+                findings.push(about.problem(
                     format!("it has no entry {missing}.rejob.dev: {}", without(missing)),
                     UPGRADE,
                 ));
             }
         }
         if let Some(paused) = entries.iter().find(|entry| entry.is_paused()) {
-            findings.push(Finding::hint(
-                CHECK,
-                name,
-                "rejob is paused: every Job is left to plain Kubernetes, but for those that are half \
-                 replaced; a change of rejob.dev/rerun is refused",
+            findings.push(about.hint(
+                "rejob is paused: every Job is left to plain Kubernetes, but for those that are \
+                 half replaced; a change of rejob.dev/rerun is refused",
                 format!("{} --set paused=false", facts.helm_upgrade(paused.target().as_ref())),
             ));
         }
         let entries: Vec<_> = entries.iter().map(|entry| entry.policy).collect();
         findings.push(if entries.is_empty() {
-            Finding::problem(
-                CHECK,
-                name,
+            about.problem(
                 "it has no entry <policy>.rejob.dev, so the API server never calls rejob",
                 UPGRADE,
             )
         } else {
-            Finding::ok(CHECK, name, format!("it has the policies {}", entries.join(", ")))
+            about.ok(format!("it has the policies {}", entries.join(", ")))
         });
     }
     if !any {
-        findings.push(Finding::problem(
-            CHECK,
-            "",
+        findings.push(About::new(CHECK, "").problem(
             "no MutatingWebhookConfiguration of rejob exists, so the API server never calls it",
             "helm upgrade --install rejob charts/rejob --namespace rejob --create-namespace",
         ));
@@ -104,9 +94,13 @@ pub fn entries(facts: &Facts, findings: &mut Vec<Finding>) {
             } else {
                 "it is called for Jobs of the namespaces that opt in"
             };
-            findings.push(Finding::ok("entry", &entry.subject(), message));
+            findings.push(about(&entry).ok(message));
         }
     }
+}
+
+fn about(entry: &Entry<'_>) -> About {
+    About::new("entry", entry.subject())
 }
 
 fn edit(entry: &Entry<'_>) -> String {
@@ -114,11 +108,9 @@ fn edit(entry: &Entry<'_>) -> String {
 }
 
 fn selector(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
-    let subject = entry.subject();
+    let about = about(entry);
     if !entry.asks_for_opt_in() {
-        findings.push(Finding::problem(
-            "entry",
-            &subject,
+        findings.push(about.problem(
             format!(
                 "its namespaceSelector does not ask for the label {POLICY_LABEL}, so it is called \
                  for namespaces that never opted in"
@@ -144,9 +136,7 @@ fn selector(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
             .map(|one| one.policy)
             .collect();
         if !selected.is_empty() && !missing.is_empty() {
-            findings.push(Finding::problem(
-                "entry",
-                &subject,
+            findings.push(about.problem(
                 format!(
                     "its namespaceSelector leaves out {}: rejob.dev/rerun does nothing there",
                     missing.join(", ")
@@ -157,9 +147,7 @@ fn selector(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
         return;
     }
     if !selected.is_empty() && !selected.contains(&entry.policy) {
-        findings.push(Finding::problem(
-            "entry",
-            &subject,
+        findings.push(about.problem(
             format!(
                 "it is named for the policy {}, and selects the namespaces of {}",
                 entry.policy,
@@ -183,9 +171,7 @@ fn without(own: &str) -> &'static str {
 /// Whatever the entries of policies say, those of rejob's own fail closed.
 fn fails_closed(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     if !entry.fails_closed() {
-        findings.push(Finding::problem(
-            "entry",
-            &entry.subject(),
+        findings.push(about(entry).problem(
             format!("its failurePolicy is Ignore: {}", without(entry.policy)),
             format!("{}, and set failurePolicy: Fail", edit(entry)),
         ));
@@ -195,11 +181,9 @@ fn fails_closed(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
 fn rerun(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let mut conditions = entry.webhook.match_conditions.iter().flatten();
     if !conditions.any(|condition| condition.expression.contains(keys::RERUN)) {
-        findings.push(Finding::problem(
-            "entry",
-            &entry.subject(),
-            "its matchConditions do not ask for a change of rejob.dev/rerun, so every change of a Job \
-             where namespaces opt in waits for rejob",
+        findings.push(about(entry).problem(
+            "its matchConditions do not ask for a change of rejob.dev/rerun, so every change of a \
+             Job where namespaces opt in waits for rejob",
             UPGRADE,
         ));
     }
@@ -211,9 +195,7 @@ fn dormant(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
             || selector.match_expressions.iter().flatten().any(|one| one.key == keys::DORMANT)
     });
     if !labeled {
-        findings.push(Finding::problem(
-            "entry",
-            &entry.subject(),
+        findings.push(about(entry).problem(
             "its objectSelector does not ask for the label rejob.dev/dormant, so every Job of the \
              cluster waits for rejob",
             format!(
@@ -230,9 +212,7 @@ fn rules(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let needed: &[_] = if entry.is_own() { &["UPDATE"] } else { &["CREATE", "UPDATE"] };
     let missing: Vec<_> = needed.iter().copied().filter(|o| !covers(o)).collect();
     if !missing.is_empty() {
-        findings.push(Finding::problem(
-            "entry",
-            &entry.subject(),
+        findings.push(about(entry).problem(
             format!("its rules leave out {} of jobs in batch/v1", missing.join(" and ")),
             format!("{}, and complete its rules", edit(entry)),
         ));
@@ -240,11 +220,9 @@ fn rules(entry: &Entry<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn path(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
-    let subject = entry.subject();
+    let about = about(entry);
     let Some(target) = entry.target() else {
-        findings.push(Finding::problem(
-            "entry",
-            &subject,
+        findings.push(about.problem(
             "its clientConfig points to no Service and no https URL",
             format!("{}, and complete clientConfig", edit(entry)),
         ));
@@ -252,15 +230,11 @@ fn path(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     };
     match entry.path().map(|path| path.policy) {
         Some(policy) if policy == entry.policy => {}
-        Some(policy) => findings.push(Finding::problem(
-            "entry",
-            &subject,
+        Some(policy) => findings.push(about.problem(
             format!("it is named for the policy {}, and its path names {policy}", entry.policy),
             format!("{}, and make the two agree", edit(entry)),
         )),
-        None => findings.push(Finding::problem(
-            "entry",
-            &subject,
+        None => findings.push(about.problem(
             "its path is not /v1/policies/<policy>: rejob has not written it yet, or it was edited",
             facts.rewrite_paths(&target).unwrap_or_else(|| {
                 format!("{}, and set the path /v1/policies/{}", edit(entry), entry.policy)
@@ -270,23 +244,19 @@ fn path(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn timeout(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
-    let subject = entry.subject();
+    let about = About::new("timeout", entry.subject());
     // The API's default.
     let timeout = entry.webhook.timeout_seconds.unwrap_or(10);
     let replaces = entry.is_own() || facts.replaces(entry);
     let set =
         |value: &str| format!("{} --set {value}", facts.helm_upgrade(entry.target().as_ref()));
     if replaces && timeout < SHORT_TIMEOUT {
-        findings.push(Finding::hint(
-            "timeout",
-            &subject,
+        findings.push(about.hint(
             format!("timeoutSeconds is {timeout}: a replacement may not fit, and is then refused"),
             set("webhook.timeoutSeconds=10"),
         ));
     } else if timeout > LONG_TIMEOUT {
-        findings.push(Finding::hint(
-            "timeout",
-            &subject,
+        findings.push(about.hint(
             format!("timeoutSeconds is {timeout}, nearly all of the 34 s that a request may take"),
             set("webhook.timeoutSeconds=10"),
         ));
@@ -294,7 +264,6 @@ fn timeout(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
-    let subject = entry.subject();
     let target = entry.target();
     let set = |value: &str| format!("{} --set {value}", facts.helm_upgrade(target.as_ref()));
     if entry.fails_closed() {
@@ -303,9 +272,7 @@ fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
         let ready = backend.and_then(|backend| backend.ready.clone().ok());
         let spare = ready.is_some_and(|ready| ready > 1);
         if !spare {
-            findings.push(Finding::hint(
-                "failure-policy",
-                &subject,
+            findings.push(About::new("failure-policy", entry.subject()).hint(
                 "failurePolicy is Fail, and no second ready endpoint is known: while rejob cannot \
                  be reached, no Job of its namespaces can be created or changed",
                 set("replicas=2"),
@@ -315,23 +282,18 @@ fn knobs(facts: &Facts, entry: &Entry<'_>, findings: &mut Vec<Finding>) {
     let installation = target.as_ref().and_then(|target| facts.installation_of(target));
     let policies = installation.and_then(|installation| installation.policies.as_ref().ok());
     let Some(policies) = policies else { return };
+    let reinvocation = About::new("reinvocation", entry.subject());
     match policies.get(entry.policy).map(Policy::checks) {
-        None => findings.push(Finding::problem(
-            "entry",
-            &subject,
+        None => findings.push(about(entry).problem(
             format!("the server has no policy {}, and answers with 404", entry.policy),
             set(&format!("policies.{}.onChange=Replace", entry.policy)),
         )),
-        Some(true) if entry.is_reinvoked() => findings.push(Finding::hint(
-            "reinvocation",
-            &subject,
+        Some(true) if entry.is_reinvoked() => findings.push(reinvocation.hint(
             "reinvocationPolicy is IfNeeded; a policy that replaces or reports needs Never, or it \
              decides twice",
             format!("{}, and set reinvocationPolicy: Never", edit(entry)),
         )),
-        Some(false) if !entry.is_reinvoked() => findings.push(Finding::hint(
-            "reinvocation",
-            &subject,
+        Some(false) if !entry.is_reinvoked() => findings.push(reinvocation.hint(
             "reinvocationPolicy is Never; with IfNeeded a policy that only patches also sees what \
              later webhooks change",
             format!("{}, and set reinvocationPolicy: IfNeeded", edit(entry)),

@@ -9,7 +9,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::webhook::{self, covers_jobs};
 
 const CHECK: &str = "later-admission";
@@ -17,15 +17,13 @@ const CHECK: &str = "later-admission";
 pub fn later(facts: &Facts, findings: &mut Vec<Finding>) {
     let Ok(configurations) = &facts.configurations else { return };
     let Some(first) = facts.ours().find_map(|one| one.metadata.name.as_deref()) else { return };
-    let before = findings.len();
+    let (about, before) = (About::new(CHECK, first), findings.len());
     let mut found = |kind: &str, name: Option<&String>| {
-        findings.push(Finding::hint(
-            CHECK,
-            name.map_or("", String::as_str),
+        findings.push(About::new(CHECK, name.map_or("", String::as_str)).hint(
             format!(
-                "this {kind} is called for updates of Jobs after rejob: in a dry run, and seldom in a \
-                 real deploy, it is shown the stored template in place of the new one, so it may refuse \
-                 the very change that mends what it forbids"
+                "this {kind} is called for updates of Jobs after rejob: in a dry run, and seldom in \
+                 a real deploy, it is shown the stored template in place of the new one, so it may \
+                 refuse the very change that mends what it forbids"
             ),
             "where it judges the template, let it pass updates with object.spec.template == \
              oldObject.spec.template, or judge CREATE only; docs/design/limits.md says why",
@@ -64,10 +62,9 @@ pub fn later(facts: &Facts, findings: &mut Vec<Finding>) {
     let unknown = facts.validating.as_ref().err();
     let unknown = unknown.or(facts.admission_policies.as_ref().err());
     if let Some(why) = unknown.or(facts.admission_bindings.as_ref().err()) {
-        let what = "what else judges updates of Jobs";
-        findings.push(Finding::unchecked(CHECK, first, what, why));
+        findings.push(about.unchecked("what else judges updates of Jobs", why));
     } else if findings.len() == before {
-        findings.push(Finding::ok(CHECK, first, "nothing else judges updates of Jobs after it"));
+        findings.push(about.ok("nothing else judges updates of Jobs after it"));
     }
 }
 

@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Namespace;
 
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::{Finding, plural};
+use crate::doctor::finding::{About, Finding, plural};
 use crate::kubernetes::POLICY_LABEL;
 use crate::kubernetes::webhook::opted_in;
 
 const CHECK: &str = "namespace";
 
 pub fn namespaces(facts: &Facts, findings: &mut Vec<Finding>) {
+    let all = About::new(CHECK, "");
     if let Err(error) = &facts.namespaces {
-        findings.push(Finding::unchecked(CHECK, "", "the labels of namespaces", error));
+        findings.push(all.unchecked("the labels of namespaces", error));
         return;
     }
     // Without any entry there is nothing that a label could name; that is a finding already.
@@ -32,9 +33,7 @@ pub fn namespaces(facts: &Facts, findings: &mut Vec<Finding>) {
         }
     }
     if served == 0 && findings.len() == before {
-        findings.push(Finding::hint(
-            CHECK,
-            "",
+        findings.push(all.hint(
             "no namespace opts in, so rejob has nothing to do",
             format!(
                 "kubectl label namespace NAMESPACE {POLICY_LABEL}={}",
@@ -42,7 +41,7 @@ pub fn namespaces(facts: &Facts, findings: &mut Vec<Finding>) {
             ),
         ));
     } else if served > 0 {
-        findings.push(Finding::ok(CHECK, "", format!("{} served", plural(served, "namespace"))));
+        findings.push(all.ok(format!("{} served", plural(served, "namespace"))));
     }
 }
 
@@ -53,18 +52,17 @@ fn judge(
     policy: &str,
 ) -> Option<Finding> {
     let name = namespace.metadata.name.as_deref().unwrap_or_default();
+    let about = About::new(CHECK, name);
     let unlabel = format!("kubectl label namespace {name} {POLICY_LABEL}-");
     let is_own = facts.installations.iter().any(|installation| installation.namespace == name);
     if name == "kube-system" || is_own {
         let which = if is_own { "rejob's own namespace" } else { "kube-system" };
         let message = format!("{which} opts in to {policy}, and is never served");
-        return Some(Finding::problem(CHECK, name, message, unlabel));
+        return Some(about.problem(message, unlabel));
     }
     if !policies.contains(policy) {
         let known = policies.iter().copied().collect::<Vec<_>>().join(", ");
-        return Some(Finding::problem(
-            CHECK,
-            name,
+        return Some(about.problem(
             format!("it opts in to the policy {policy:?}, which no webhook has; there are {known}"),
             format!("kubectl label namespace {name} {POLICY_LABEL}=POLICY --overwrite"),
         ));
@@ -72,9 +70,7 @@ fn judge(
     let selects =
         facts.entries_of_policies().any(|entry| entry.policy == policy && entry.selects(namespace));
     (!selects).then(|| {
-        Finding::problem(
-            CHECK,
-            name,
+        about.problem(
             format!(
                 "it opts in to {policy}, and the namespaceSelector of the webhook leaves it out \
                  (webhook.excludedNamespaces or rbac.namespaces of the chart)"

@@ -6,7 +6,7 @@
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhook;
 
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::webhook::{self, covers_jobs};
 
 const CHECK: &str = "order";
@@ -25,9 +25,7 @@ pub fn order(facts: &Facts, findings: &mut Vec<Finding>) {
                 && facts.serves_some(&[webhook.namespace_selector.as_ref()])
         };
         if let Some(webhook) = webhook::webhooks(configuration).iter().find(meets) {
-            findings.push(Finding::hint(
-                CHECK,
-                name,
+            findings.push(About::new(CHECK, name).hint(
                 format!(
                     "its webhook {} sees Jobs before {first} does: what it changes in a template \
                      hides from rejob what the client sent, and may cause an extra run",
@@ -38,6 +36,6 @@ pub fn order(facts: &Facts, findings: &mut Vec<Finding>) {
         }
     }
     if findings.len() == before {
-        findings.push(Finding::ok(CHECK, first, "no other webhook sees Jobs before it"));
+        findings.push(About::new(CHECK, first).ok("no other webhook sees Jobs before it"));
     }
 }

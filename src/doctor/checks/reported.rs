@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::{Finding, plural};
+use crate::doctor::finding::{About, Finding, plural};
 use crate::kubernetes::webhook::opted_in;
 use crate::policy::OnChange;
 use crate::reported::{Expected, Sum, events};
@@ -27,7 +27,7 @@ pub fn reported(facts: &Facts, findings: &mut Vec<Finding>) {
             }
         }
         Err(error) if !seen.is_empty() => {
-            findings.push(Finding::unchecked(CHECK, "", "what Report namespaces saw", error));
+            findings.push(About::new(CHECK, "").unchecked("what Report namespaces saw", error));
             return;
         }
         Err(_) => {}
@@ -36,9 +36,10 @@ pub fn reported(facts: &Facts, findings: &mut Vec<Finding>) {
 }
 
 fn judge(namespace: &str, sum: &Sum) -> Finding {
+    let about = About::new(CHECK, namespace);
     if sum.jobs() == 0 {
         let message = "it is under onChange: Report, and no Event reports a change";
-        return Finding::ok(CHECK, namespace, message);
+        return about.ok(message);
     }
     let [refused, waits, replaced] =
         [Expected::Refused, Expected::Waits, Expected::Replaced].map(|one| sum.requests(one));
@@ -48,8 +49,8 @@ fn judge(namespace: &str, sum: &Sum) -> Finding {
         plural(sum.jobs(), "Job")
     );
     if refused == 0 {
-        Finding::ok(CHECK, namespace, message)
+        about.ok(message)
     } else {
-        Finding::hint(CHECK, namespace, message, format!("rejob report --namespace {namespace}"))
+        about.hint(message, format!("rejob report --namespace {namespace}"))
     }
 }

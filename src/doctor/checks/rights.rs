@@ -1,7 +1,7 @@
 //! The rights of rejob's own service account.
 
 use crate::doctor::facts::{Facts, Installation, helm_upgrade};
-use crate::doctor::finding::{Finding, plural};
+use crate::doctor::finding::{About, Finding, plural};
 use crate::kubernetes::ServerVersion;
 
 const CHECK: &str = "rights";
@@ -12,9 +12,7 @@ pub fn rights(facts: &Facts, findings: &mut Vec<Finding>) {
         as_user(installation, facts, findings);
     }
     if facts.installations.is_empty() && facts.entries().next().is_some() {
-        findings.push(Finding::hint(
-            CHECK,
-            "",
+        findings.push(About::new(CHECK, "").hint(
             "the rights of rejob could not be checked: the namespace it runs in is not known",
             "give --namespace",
         ));
@@ -26,9 +24,8 @@ fn as_user(installation: &Installation, facts: &Facts, findings: &mut Vec<Findin
     let Some(settings) = installation.settings().filter(|one| one.check_as_user) else { return };
     let Ok(version) = &facts.version else { return };
     if ServerVersion::parse(version).is_some_and(|server| !server.can_check_as_user()) {
-        findings.push(Finding::problem(
-            CHECK,
-            &format!("{}/{}", installation.namespace, settings.service_account),
+        let account = format!("{}/{}", installation.namespace, settings.service_account);
+        findings.push(About::new(CHECK, account).problem(
             format!(
                 "checks are made in the user's name, which takes Kubernetes 1.36, and this is \
                  {version}: nothing is replaced"
@@ -41,15 +38,13 @@ fn as_user(installation: &Installation, facts: &Facts, findings: &mut Vec<Findin
 fn of(installation: &Installation, findings: &mut Vec<Finding>) {
     let Some(settings) = installation.settings() else { return };
     let (namespace, account) = (&installation.namespace, &settings.service_account);
-    let subject = format!("{namespace}/{account}");
+    let about = About::new(CHECK, format!("{namespace}/{account}"));
     let before = findings.len();
     let mut unknown = None;
     for (right, allowed) in &installation.rights {
         match allowed {
             Ok(true) => {}
-            Ok(false) => findings.push(Finding::problem(
-                CHECK,
-                &subject,
+            Ok(false) => findings.push(about.problem(
                 format!("the service account may not {}", right.describe()),
                 format!(
                     "{} && {}",
@@ -61,19 +56,13 @@ fn of(installation: &Installation, findings: &mut Vec<Finding>) {
         }
     }
     if let Some(error) = unknown {
-        findings.push(Finding::unchecked(CHECK, &subject, "its rights", error));
+        findings.push(about.unchecked("its rights", error));
     }
     if findings.len() == before {
         let count = installation.rights.len();
-        findings.push(Finding::ok(
-            CHECK,
-            &subject,
-            match count {
-                0 => {
-                    "no policy replaces and the certificate is given: it needs no right".to_owned()
-                }
-                _ => format!("it has each of the {} it needs", plural(count, "right")),
-            },
-        ));
+        findings.push(about.ok(match count {
+            0 => "no policy replaces and the certificate is given: it needs no right".to_owned(),
+            _ => format!("it has each of the {} it needs", plural(count, "right")),
+        }));
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 
 use crate::doctor::facts::{Facts, Installation, helm_upgrade};
-use crate::doctor::finding::Finding;
+use crate::doctor::finding::{About, Finding};
 use crate::policy::PolicySet;
 
 const CHECK: &str = "self-guard";
@@ -26,19 +26,18 @@ fn of(facts: &Facts, installation: &Installation, findings: &mut Vec<Finding>) {
     let name = format!("self-guard.{}.rejob.dev", settings.deployment);
     let account = format!("{}/{}", installation.namespace, settings.service_account);
     let user = format!("system:serviceaccount:{}", account.replacen('/', ":", 1));
+    let about = About::new(CHECK, account);
     let (policies, bindings) = match (&facts.admission_policies, &facts.admission_bindings) {
         (Ok(policies), Ok(bindings)) => (policies, bindings),
         (Err(why), _) | (_, Err(why)) => {
-            findings.push(Finding::unchecked(CHECK, &account, "the self-guard", why));
+            findings.push(about.unchecked("the self-guard", why));
             return;
         }
     };
     let upgrade = helm_upgrade(Some(installation));
     let named = |policy: &&ValidatingAdmissionPolicy| policy.metadata.name.as_ref() == Some(&name);
     let Some(policy) = policies.iter().find(named) else {
-        findings.push(Finding::hint(
-            CHECK,
-            &account,
+        findings.push(about.hint(
             format!(
                 "there is no ValidatingAdmissionPolicy {name}: anyone who steals rejob's token can \
                  create any Job wherever rejob has rights"
@@ -52,12 +51,12 @@ fn of(facts: &Facts, installation: &Installation, findings: &mut Vec<Finding>) {
     let policies = installation.policies.as_ref().ok();
     findings.push(if let Some(weakness) = weakness(policy, bindings, &user) {
         let message = format!("{name} does not limit rejob's account: {weakness}");
-        Finding::problem(CHECK, &account, message, upgrade)
+        about.problem(message, upgrade)
     } else if is_rendered(policy, &user, policies) {
-        Finding::ok(CHECK, &account, format!("{name} limits it"))
+        about.ok(format!("{name} limits it"))
     } else {
         let message = format!("{name} is not the one that the chart renders for these policies");
-        Finding::hint(CHECK, &account, message, upgrade)
+        about.hint(message, upgrade)
     });
 }
 
