@@ -20,7 +20,7 @@ pub use client::{
 };
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};
-pub use effects::{Cluster, JobEvent, Right};
+pub use effects::{Cluster, JobEvent, Right, Write};
 pub use redact::redact;
 pub use version::ServerVersion;
 pub use webhook::POLICY_LABEL;

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::fail_point::{self, Step};
 use crate::job::{Job, pod_works};
-use crate::kubernetes::{Cluster, Right};
+use crate::kubernetes::{Cluster, Right, Write};
 use crate::reason::Reason;
 use crate::replacement::{
     ApiError, Effect, Execution, MARKS_ARE_LOST, Mode, Outcome, Plan, Record, Reply, Time,
@@ -114,7 +114,7 @@ fn left(deadline: Instant) -> Duration {
 /// `dormant` is the new Job as it is made, which an apply does not need.
 async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect: Effect) -> Reply {
     let Plan { namespace, name, user, .. } = plan;
-    let manager = plan.record.manager.as_deref();
+    let (old, manager) = (&plan.record.uid, plan.record.manager.as_deref());
     match effect {
         Effect::OptIn => Reply::OptIn(cluster.namespace_policy(namespace).await),
         Effect::CanDelete => {
@@ -125,31 +125,35 @@ async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect
             Reply::Can(cluster.can_user(user, namespace, Right::Create(named)).await)
         }
         Effect::DryRunCreate => Reply::Created(
-            cluster.create(namespace, plan.accepted(), manager, true).await.map(|job| uid(&job)),
+            cluster
+                .create(namespace, plan.accepted(), manager, Write::DryRun)
+                .await
+                .map(|job| uid(&job)),
         ),
         Effect::DryRunDormant => Reply::Created(
-            cluster.create(namespace, dormant, manager, true).await.map(|job| uid(&job)),
+            cluster.create(namespace, dormant, manager, Write::DryRun).await.map(|job| uid(&job)),
         ),
         Effect::DryRunCreateAsUser => {
-            let made = cluster.dry_run_create_as_user(user, namespace, plan.accepted(), manager);
+            let write = Write::DryRunAs(user);
+            let made = cluster.create(namespace, plan.accepted(), manager, write);
             Reply::Created(made.await.map(|job| uid(&job)))
         }
         Effect::DryRunDeleteAsUser => {
-            let (uid, revision) = (&plan.record.uid, &plan.resource_version);
+            let write = Write::DryRunAs(user);
             Reply::Deleted(
-                cluster.dry_run_delete_as_user(user, namespace, name, uid, revision).await,
+                cluster.delete(namespace, name, old, &plan.resource_version, write).await,
             )
         }
         Effect::Look => {
             let selector = plan.pods.as_deref().unwrap_or_default();
             let pods = cluster.pods(namespace, selector).await;
-            Reply::Works(pods.map(|pods| pods.iter().any(|pod| pod_works(pod, &plan.record.uid))))
+            Reply::Works(pods.map(|pods| pods.iter().any(|pod| pod_works(pod, old))))
         }
         Effect::Delete => Reply::Deleted(
-            cluster.delete(namespace, name, &plan.record.uid, &plan.resource_version).await,
+            cluster.delete(namespace, name, old, &plan.resource_version, Write::Real).await,
         ),
         Effect::Create => {
-            let made = cluster.create(namespace, dormant, manager, false).await;
+            let made = cluster.create(namespace, dormant, manager, Write::Real).await;
             Reply::Created(match made {
                 Ok(stored) => uid_if_dormant(cluster, plan, &stored).await,
                 Err(error) => Err(error),
@@ -172,7 +176,7 @@ async fn uid_if_dormant<C: Cluster>(
     let (uid, revision) = (job.uid().unwrap_or_default(), job.resource_version());
     let revision = revision.unwrap_or_default();
     // The client gets an error in any case.
-    let _ = cluster.delete(&plan.namespace, &plan.name, uid, revision).await;
+    let _ = cluster.delete(&plan.namespace, &plan.name, uid, revision, Write::Real).await;
     Err(ApiError { code: 422, reason: "NotDormant".to_owned(), message: MARKS_ARE_LOST.to_owned() })
 }
 

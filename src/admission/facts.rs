@@ -7,7 +7,7 @@ use super::driver::ProbeResult;
 use super::places::{Place, Places};
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
-use crate::kubernetes::Cluster;
+use crate::kubernetes::{Cluster, Write};
 use crate::policy::{OnChange, Policy};
 use crate::replacement::{ApiError, Record, no_time};
 use crate::review::Request;
@@ -80,7 +80,7 @@ impl<'a> RequestFacts<'a> {
             (Question::Creation(plan), Some(cluster)) => {
                 let begun = Instant::now();
                 let (probe, manager) = (plan.probe(self.policy), plan.record.manager.as_deref());
-                let created = cluster.create(&plan.namespace, &probe, manager, true);
+                let created = cluster.create(&plan.namespace, &probe, manager, Write::DryRun);
                 let Ok(created) = timeout_at(self.call.deadline, created).await else {
                     let (reason, message) = no_time(&plan);
                     return Some(super::refused(reason, message));

@@ -23,7 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::metrics::Metrics;
 use crate::policy::{DORMANT, PolicySet};
 
-use crate::kubernetes::Cluster;
+use crate::kubernetes::{Cluster, Write};
 use crate::replacement::ApiError;
 
 pub use seen::{Due, Seen};
@@ -146,7 +146,8 @@ impl<C: Cluster> Reaper<C> {
                 return;
             }
         }
-        let deleted = self.cluster.delete(namespace, name, &due.uid, &due.resource_version);
+        let deleted =
+            self.cluster.delete(namespace, name, &due.uid, &due.resource_version, Write::Real);
         match within(deleted).await {
             Ok(()) => {
                 self.metrics.dormant_job_reaped();

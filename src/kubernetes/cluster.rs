@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use http::{HeaderMap, Method, StatusCode};
 use k8s_openapi::api::core::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
 use kube::Config;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     ApiClient, Cluster, ConnectError, FIELD_MANAGER, JobEvent, POLICY_LABEL, Right, ServerVersion,
-    encode, impersonation, items, job_path, jobs_path, namespace_path, webhook,
+    Write, encode, impersonation, items, job_path, jobs_path, namespace_path, webhook,
 };
 use crate::job::keys;
 use crate::metrics::{ApiResource, ApiVerb, Metrics};
@@ -67,7 +68,7 @@ impl KubeCluster {
         });
         let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
         let resource = ApiResource::SelfSubjectReviews;
-        let who = self.post(ApiVerb::Create, resource, path, &review).await?;
+        let who = self.post(resource, path, &review).await?;
         let own_user = who
             .pointer("/status/userInfo/username")
             .and_then(Value::as_str)
@@ -95,12 +96,12 @@ impl KubeCluster {
 
     async fn post(
         &self,
-        verb: ApiVerb,
         resource: ApiResource,
         path: &str,
         body: &Value,
     ) -> Result<Value, ApiError> {
-        self.send(verb, resource, Method::POST, path, Some(body), HeaderMap::new()).await
+        let (verb, headers) = (ApiVerb::Create, HeaderMap::new());
+        self.send(verb, resource, Method::POST, path, Some(body), headers).await
     }
 
     async fn send(
@@ -122,21 +123,12 @@ impl KubeCluster {
     }
 }
 
-fn creation_path(namespace: &str, field_manager: Option<&str>, dry_run: bool) -> String {
-    let manager = encode(field_manager.unwrap_or(FIELD_MANAGER));
-    let dry_run = if dry_run { "&dryRun=All" } else { "" };
-    format!("{}?fieldManager={manager}{dry_run}", jobs_path(namespace))
-}
-
-/// The options of a deletion of that very Job.
-fn deletion(uid: &str, resource_version: &str) -> Map<String, Value> {
-    let preconditions = json!({ "uid": uid, "resourceVersion": resource_version });
-    Map::from_iter([
-        ("apiVersion".to_owned(), json!("v1")),
-        ("kind".to_owned(), json!("DeleteOptions")),
-        ("propagationPolicy".to_owned(), json!("Background")),
-        ("preconditions".to_owned(), preconditions),
-    ])
+/// The headers that say in whose name something is asked.
+fn headers(write: Write<'_>) -> Result<HeaderMap, ApiError> {
+    match write {
+        Write::Real | Write::DryRun => Ok(HeaderMap::new()),
+        Write::DryRunAs(user) => impersonation::headers(user).map_err(ApiError::not_impersonated),
+    }
 }
 
 impl Cluster for KubeCluster {
@@ -171,7 +163,7 @@ impl Cluster for KubeCluster {
         });
         let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
         let resource = ApiResource::SubjectAccessReviews;
-        let answer = self.post(ApiVerb::Create, resource, path, &review).await?;
+        let answer = self.post(resource, path, &review).await?;
         let status = |field: &str| {
             answer.get("status").and_then(|status| status.get(field)).and_then(Value::as_bool)
         };
@@ -183,46 +175,20 @@ impl Cluster for KubeCluster {
         namespace: &str,
         job: &Value,
         field_manager: Option<&str>,
-        dry_run: bool,
+        write: Write<'_>,
     ) -> Result<Value, ApiError> {
-        let path = creation_path(namespace, field_manager, dry_run);
-        let verb = if dry_run { ApiVerb::DryRunCreate } else { ApiVerb::Create };
-        self.post(verb, ApiResource::Jobs, &path, job).await
+        let (verb, dry_run) = match write {
+            Write::Real => (ApiVerb::Create, ""),
+            Write::DryRun | Write::DryRunAs(_) => (ApiVerb::DryRunCreate, "&dryRun=All"),
+        };
+        let manager = encode(field_manager.unwrap_or(FIELD_MANAGER));
+        let path = format!("{}?fieldManager={manager}{dry_run}", jobs_path(namespace));
+        let (resource, headers) = (ApiResource::Jobs, headers(write)?);
+        self.send(verb, resource, Method::POST, &path, Some(job), headers).await
     }
 
     fn checks_as_user(&self) -> bool {
         self.check_as_user
-    }
-
-    async fn dry_run_create_as_user(
-        &self,
-        user: &UserInfo,
-        namespace: &str,
-        job: &Value,
-        field_manager: Option<&str>,
-    ) -> Result<Value, ApiError> {
-        let headers = impersonation::headers(user).map_err(ApiError::not_impersonated)?;
-        let path = creation_path(namespace, field_manager, true);
-        let (verb, resource) = (ApiVerb::DryRunCreate, ApiResource::Jobs);
-        self.send(verb, resource, Method::POST, &path, Some(job), headers).await
-    }
-
-    async fn dry_run_delete_as_user(
-        &self,
-        user: &UserInfo,
-        namespace: &str,
-        name: &str,
-        uid: &str,
-        resource_version: &str,
-    ) -> Result<(), ApiError> {
-        let headers = impersonation::headers(user).map_err(ApiError::not_impersonated)?;
-        let mut options = deletion(uid, resource_version);
-        options.insert("dryRun".to_owned(), json!(["All"]));
-        let options = Value::Object(options);
-        let (verb, resource) = (ApiVerb::DryRunDelete, ApiResource::Jobs);
-        let path = job_path(namespace, name);
-        let sent = self.send(verb, resource, Method::DELETE, &path, Some(&options), headers);
-        sent.await.map(drop)
     }
 
     async fn delete(
@@ -231,12 +197,26 @@ impl Cluster for KubeCluster {
         name: &str,
         uid: &str,
         resource_version: &str,
+        write: Write<'_>,
     ) -> Result<(), ApiError> {
-        let options = Value::Object(deletion(uid, resource_version));
-        let (verb, resource) = (ApiVerb::Delete, ApiResource::Jobs);
-        let path = job_path(namespace, name);
-        let sent =
-            self.send(verb, resource, Method::DELETE, &path, Some(&options), HeaderMap::new());
+        let (verb, dry_run) = match write {
+            Write::Real => (ApiVerb::Delete, None),
+            Write::DryRun | Write::DryRunAs(_) => (ApiVerb::DryRunDelete, Some(vec!["All".into()])),
+        };
+        let options = json!(DeleteOptions {
+            api_version: Some("v1".into()),
+            kind: Some("DeleteOptions".into()),
+            propagation_policy: Some("Background".into()),
+            preconditions: Some(Preconditions {
+                uid: Some(uid.into()),
+                resource_version: Some(resource_version.into()),
+            }),
+            dry_run,
+            ..DeleteOptions::default()
+        });
+        let (resource, path) = (ApiResource::Jobs, job_path(namespace, name));
+        let headers = headers(write)?;
+        let sent = self.send(verb, resource, Method::DELETE, &path, Some(&options), headers);
         sent.await.map(drop)
     }
 
@@ -299,7 +279,7 @@ impl Cluster for KubeCluster {
         // Read once through the type, so that a misspelt field is found by the tests.
         debug_assert!(serde_json::from_value::<Event>(event.clone()).is_ok());
         let path = format!("{}/events", namespace_path(namespace));
-        match self.post(ApiVerb::Create, ApiResource::Events, &path, &event).await {
+        match self.post(ApiResource::Events, &path, &event).await {
             Err(error) if once.is_some() && error.is_already_exists() => Ok(()),
             published => published.map(drop),
         }

@@ -18,6 +18,17 @@ pub enum Right<'a> {
     Create(Option<&'a str>),
 }
 
+/// How a Job is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Write<'a> {
+    /// By rejob.
+    Real,
+    /// Asked by rejob in a dry run.
+    DryRun,
+    /// Asked in this user's name in a dry run.
+    DryRunAs(&'a UserInfo),
+}
+
 /// An Event on a Job.
 #[derive(Debug, Clone)]
 pub struct JobEvent<'a> {
@@ -53,44 +64,27 @@ pub trait Cluster: Send + Sync + 'static {
         right: Right<'_>,
     ) -> impl Future<Output = Result<bool, ApiError>> + Send;
 
-    /// Creates a Job, or with `dry_run` asks whether it would be accepted; the stored Job.
+    /// Creates a Job, or asks whether it would be accepted; the Job as it is or would be stored.
     fn create(
         &self,
         namespace: &str,
         job: &Value,
         field_manager: Option<&str>,
-        dry_run: bool,
+        write: Write<'_>,
     ) -> impl Future<Output = Result<Value, ApiError>> + Send;
 
     /// Whether the checks of a replacement are made in the user's name.
     fn checks_as_user(&self) -> bool;
 
-    /// Asks in the user's name whether a Job would be accepted; the Job as it would be stored.
-    fn dry_run_create_as_user(
-        &self,
-        user: &UserInfo,
-        namespace: &str,
-        job: &Value,
-        field_manager: Option<&str>,
-    ) -> impl Future<Output = Result<Value, ApiError>> + Send;
-
-    /// Asks in the user's name whether [`Self::delete`] would be done.
-    fn dry_run_delete_as_user(
-        &self,
-        user: &UserInfo,
-        namespace: &str,
-        name: &str,
-        uid: &str,
-        resource_version: &str,
-    ) -> impl Future<Output = Result<(), ApiError>> + Send;
-
-    /// Deletes a Job with `propagationPolicy: Background`, if it still has the uid and revision.
+    /// Deletes a Job with `propagationPolicy: Background`, if it still has the uid and revision, or asks
+    /// whether that would be done.
     fn delete(
         &self,
         namespace: &str,
         name: &str,
         uid: &str,
         resource_version: &str,
+        write: Write<'_>,
     ) -> impl Future<Output = Result<(), ApiError>> + Send;
 
     /// The Job as it is stored; `None` when there is none.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{Cluster, JobEvent, Right};
+use super::{Cluster, JobEvent, Right, Write};
 use crate::job::keys;
 use crate::replacement::{ApiError, Record, identity};
 use crate::review::UserInfo;
@@ -96,22 +96,23 @@ impl Cluster for Fake {
         _: &str,
         job: &Value,
         _: Option<&str>,
-        dry_run: bool,
+        write: Write<'_>,
     ) -> Result<Value, ApiError> {
-        if !dry_run {
-            let mut stored = job.clone();
-            stored["metadata"]["uid"] = json!("new");
-            return self.call("create", job.clone(), stored).await;
-        }
-        if job.pointer("/metadata/generateName").is_some() {
-            return self.call("probe", job.clone(), job.clone()).await;
-        }
-        let name = if job.pointer("/spec/parallelism") == Some(&json!(0)) {
-            "dry-run-dormant"
-        } else {
-            "dry-run"
+        let dormant = job.pointer("/spec/parallelism") == Some(&json!(0));
+        let (name, sent) = match write {
+            Write::Real => {
+                let mut stored = job.clone();
+                stored["metadata"]["uid"] = json!("new");
+                return self.call("create", job.clone(), stored).await;
+            }
+            Write::DryRunAs(user) => ("create-as-user", json!([user.username, job])),
+            Write::DryRun if job.pointer("/metadata/generateName").is_some() => {
+                return self.call("probe", job.clone(), job.clone()).await;
+            }
+            Write::DryRun if dormant => ("dry-run-dormant", job.clone()),
+            Write::DryRun => ("dry-run", job.clone()),
         };
-        self.call(name, job.clone(), Value::Null).await.and_then(|answer| match answer {
+        self.call(name, sent, Value::Null).await.and_then(|answer| match answer {
             Value::Null => {
                 Err(error(409, "AlreadyExists", "jobs.batch \"nightly\" already exists"))
             }
@@ -123,38 +124,21 @@ impl Cluster for Fake {
         self.as_user
     }
 
-    async fn dry_run_create_as_user(
-        &self,
-        user: &UserInfo,
-        _: &str,
-        job: &Value,
-        _: Option<&str>,
-    ) -> Result<Value, ApiError> {
-        let taken = || error(409, "AlreadyExists", "jobs.batch \"nightly\" already exists");
-        let answer = self.call("create-as-user", json!([user.username, job]), Value::Null).await?;
-        Some(answer).filter(|answer| !answer.is_null()).ok_or_else(taken)
-    }
-
-    async fn dry_run_delete_as_user(
-        &self,
-        user: &UserInfo,
-        _: &str,
-        name: &str,
-        uid: &str,
-        resource_version: &str,
-    ) -> Result<(), ApiError> {
-        let sent = json!([user.username, name, uid, resource_version]);
-        self.call("delete-as-user", sent, Value::Null).await.map(drop)
-    }
-
     async fn delete(
         &self,
         _: &str,
         name: &str,
         uid: &str,
         resource_version: &str,
+        write: Write<'_>,
     ) -> Result<(), ApiError> {
-        self.call("delete", json!([name, uid, resource_version]), Value::Null).await.map(drop)
+        let (called, sent) = match write {
+            Write::DryRunAs(user) => {
+                ("delete-as-user", json!([user.username, name, uid, resource_version]))
+            }
+            _ => ("delete", json!([name, uid, resource_version])),
+        };
+        self.call(called, sent, Value::Null).await.map(drop)
     }
 
     async fn get(&self, _: &str, name: &str) -> Result<Option<Value>, ApiError> {

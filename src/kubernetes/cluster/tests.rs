@@ -125,7 +125,7 @@ async fn a_check_in_the_users_name_carries_the_user_and_changes_nothing() {
     };
     let (cluster, mut server, metrics) = connected(&[]);
     let job = json!({ "kind": "Job" });
-    let asked = cluster.dry_run_create_as_user(&user, "team", &job, Some("tool"));
+    let asked = cluster.create("team", &job, Some("tool"), Write::DryRunAs(&user));
     let (created, (call, named)) = tokio::join!(asked, server.names(201, job.clone()));
     assert_eq!((created, &call.2), (Ok(job.clone()), &job));
     let path = "/apis/batch/v1/namespaces/team/jobs?fieldManager=tool&dryRun=All";
@@ -133,7 +133,7 @@ async fn a_check_in_the_users_name_carries_the_user_and_changes_nothing() {
     let ada = ["impersonate-user: ada", "impersonate-group: dev", "impersonate-group: ops"];
     assert_eq!(named, ada);
     assert!(counted(&metrics, "verb=\"dry-run-create\""));
-    let asked = cluster.dry_run_delete_as_user(&user, "team", "nightly", "old", "7");
+    let asked = cluster.delete("team", "nightly", "old", "7", Write::DryRunAs(&user));
     let (deleted, (call, named)) = tokio::join!(asked, server.names(200, job.clone()));
     assert_eq!((deleted, named), (Ok(()), ada.map(str::to_owned).to_vec()));
     let path = "/apis/batch/v1/namespaces/team/jobs/nightly";
@@ -143,11 +143,11 @@ async fn a_check_in_the_users_name_carries_the_user_and_changes_nothing() {
     assert_eq!(call.2["preconditions"], json!({ "uid": "old", "resourceVersion": "7" }));
     assert!(counted(&metrics, "verb=\"dry-run-delete\""));
     // Nothing is sent in anybody else's name.
-    let (_, (_, named)) =
-        tokio::join!(cluster.delete("team", "nightly", "old", "7"), server.names(200, Value::Null));
+    let asked = cluster.delete("team", "nightly", "old", "7", Write::Real);
+    let (_, (_, named)) = tokio::join!(asked, server.names(200, Value::Null));
     assert_eq!(named, [""; 0]);
     let odd = UserInfo { username: "ada ".into(), ..UserInfo::default() };
-    let error = cluster.dry_run_create_as_user(&odd, "team", &job, None).await.unwrap_err();
+    let error = cluster.create("team", &job, None, Write::DryRunAs(&odd)).await.unwrap_err();
     assert!(error.is_denied_impersonation(), "{error}");
 }
 
@@ -161,7 +161,12 @@ async fn a_job_is_created_raw_and_by_the_clients_field_manager() {
         let (cluster, mut server, metrics) = connected(&[]);
         let stored = json!({ "metadata": { "uid": "new" } });
         let (created, call) = tokio::join!(
-            cluster.create("team", &job, manager, dry_run),
+            cluster.create(
+                "team",
+                &job,
+                manager,
+                if dry_run { Write::DryRun } else { Write::Real }
+            ),
             server.answers(201, stored.clone())
         );
         assert_eq!(created, Ok(stored));
@@ -177,7 +182,7 @@ async fn a_job_is_created_raw_and_by_the_clients_field_manager() {
 async fn a_deletion_names_uid_and_revision_and_leaves_no_pods() {
     let (cluster, mut server, _) = connected(&[]);
     let (deleted, call) = tokio::join!(
-        cluster.delete("team", "nightly", "u", "7"),
+        cluster.delete("team", "nightly", "u", "7", Write::Real),
         server.answers(200, json!({ "kind": "Status" }))
     );
     assert_eq!(deleted, Ok(()));
@@ -202,7 +207,7 @@ async fn errors_keep_the_api_servers_code_reason_and_message() {
         let (cluster, mut server, metrics) = connected(&[]);
         let job = json!({});
         let (created, _) = tokio::join!(
-            cluster.create("team", &job, None, true),
+            cluster.create("team", &job, None, Write::DryRun),
             server.answers(code, status(code, reason, message))
         );
         let error = created.unwrap_err();
@@ -218,7 +223,7 @@ async fn errors_keep_the_api_servers_code_reason_and_message() {
 async fn no_answer_is_an_error_that_may_pass() {
     let (cluster, server, _) = connected(&[]);
     drop(server);
-    let error = cluster.delete("team", "nightly", "u", "7").await.unwrap_err();
+    let error = cluster.delete("team", "nightly", "u", "7", Write::Real).await.unwrap_err();
     assert_eq!((error.code, error.is_passing(), error.is_stale()), (0, true, false));
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rejob::job::{Job, Progress, progress};
-use rejob::kubernetes::{Cluster, JobEvent, Right};
+use rejob::kubernetes::{Cluster, JobEvent, Right, Write};
 use rejob::replacement::ApiError;
 use rejob::review::UserInfo;
 use serde_json::{Value, json};
@@ -214,15 +214,18 @@ impl Cluster for Simulated {
         _: &str,
         job: &Value,
         manager: Option<&str>,
-        dry_run: bool,
+        write: Write<'_>,
     ) -> Result<Value, ApiError> {
         let (mut job, manager) = (job.clone(), manager.unwrap_or("rejob").to_owned());
+        let real = matches!(write, Write::Real);
         if self.storage().hook != Hook::None {
             Hook::pin(&mut job);
         }
-        self.call(|storage| {
-            if dry_run { job::create(job, "dry-run") } else { created(storage, job, &manager) }
-        })
+        self.call(
+            |storage| {
+                if real { created(storage, job, &manager) } else { job::create(job, "dry-run") }
+            },
+        )
         .await
         .map_err(error)
     }
@@ -231,28 +234,14 @@ impl Cluster for Simulated {
         false
     }
 
-    async fn dry_run_create_as_user(
+    async fn delete(
         &self,
-        _: &UserInfo,
-        _: &str,
-        _: &Value,
-        _: Option<&str>,
-    ) -> Result<Value, ApiError> {
-        unreachable!("the checks are rejob's own")
-    }
-
-    async fn dry_run_delete_as_user(
-        &self,
-        _: &UserInfo,
         _: &str,
         _: &str,
-        _: &str,
-        _: &str,
+        uid: &str,
+        revision: &str,
+        _: Write<'_>,
     ) -> Result<(), ApiError> {
-        unreachable!("the checks are rejob's own")
-    }
-
-    async fn delete(&self, _: &str, _: &str, uid: &str, revision: &str) -> Result<(), ApiError> {
         self.call(|storage| {
             let job = storage.job.clone().ok_or(job::MISSING)?;
             if job::uid(&job) != uid || job::revision(&job) != revision {
