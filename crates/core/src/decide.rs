@@ -101,7 +101,7 @@ pub fn decide_or_ask(
         }
     }
     let Some(old) = old else {
-        return Ok(create::decide(request, job, &policy, draft, warnings));
+        return Ok(create::decide(job, Some(request), &policy, draft, warnings));
     };
     let manager = request.field_manager.as_deref();
     let stored = &*without_admission(old, old, manager);
@@ -149,5 +149,5 @@ pub fn create_offline(job: &Value, policy: &Policy) -> Decision {
     }
     let mut warnings = Warnings::default();
     warn_of_unknown(view, None, &mut warnings);
-    create::offline(view, &policy, draft, warnings)
+    create::decide(view, None, &policy, draft, warnings)
 }

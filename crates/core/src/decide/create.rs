@@ -15,20 +15,22 @@ use super::messages;
 use super::messages::Warnings;
 use super::ttl::PolicyTtl;
 
-/// Decides a CREATE that reached the API server.
+/// Decides a CREATE that reached the API server, or without a request a manifest that is not yet in a
+/// cluster.
 pub(super) fn decide(
-    request: &Request,
     job: Job<'_>,
+    request: Option<&Request>,
     policy: &Policy,
     mut draft: Draft<'_>,
     mut warnings: Warnings,
 ) -> Decision {
-    let manager = request.field_manager.as_deref();
+    let manager = request.and_then(|request| request.field_manager.as_deref());
     let hash = TemplateHash::of(job.value());
+    let keeper = || request.and_then(|_| NameKeeper::of(job, manager));
     let named = match (policy.naming, job.name()) {
         (Naming::Stable, _) => None,
         (Naming::TemplateHash, None) => Some(Reason::GenerateName),
-        (Naming::TemplateHash, Some(name)) => match NameKeeper::of(job, manager) {
+        (Naming::TemplateHash, Some(name)) => match keeper() {
             Some(keeper) => {
                 warnings.add(messages::name_kept(name, keeper, policy));
                 Some(Reason::NameKept)
@@ -36,35 +38,17 @@ pub(super) fn decide(
             None => Some(rename(name, job, &hash, &mut draft)),
         },
     };
-    let name = messages::name(job, &request.name);
+    let name = messages::name(job, request.map_or("", |request| &request.name));
     let ttl = PolicyTtl::of(job, manager, policy);
     inject(ttl, name, &mut draft, &mut warnings);
-    // What the API server refuses without rejob is refused under Report as well.
-    if policy.on_change != OnChange::Report {
-        take_generated(job, &mut draft);
+    // The API server refuses the selector and labels of another Job's uid: new ones are generated.
+    // What it refuses without rejob is refused under Report as well.
+    if request.is_none() || policy.on_change != OnChange::Report {
+        for path in generated_paths(job) {
+            draft.remove(&path);
+        }
     }
-    record(&hash, &mut draft);
-    Decision::patched(outcome(named, ttl), draft, warnings)
-}
-
-/// Decides for a manifest that is not yet in a cluster.
-pub(super) fn offline(
-    job: Job<'_>,
-    policy: &Policy,
-    mut draft: Draft<'_>,
-    mut warnings: Warnings,
-) -> Decision {
-    let hash = TemplateHash::of(job.value());
-    let named = match (policy.naming, job.name()) {
-        (Naming::Stable, _) => None,
-        (Naming::TemplateHash, None) => Some(Reason::GenerateName),
-        (Naming::TemplateHash, Some(name)) => Some(rename(name, job, &hash, &mut draft)),
-    };
-    let name = messages::name(job, "");
-    let ttl = PolicyTtl::of(job, None, policy);
-    inject(ttl, name, &mut draft, &mut warnings);
-    take_generated(job, &mut draft);
-    record(&hash, &mut draft);
+    draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
     Decision::patched(outcome(named, ttl), draft, warnings)
 }
 
@@ -104,18 +88,6 @@ fn inject(ttl: PolicyTtl, name: &str, draft: &mut Draft<'_>, warnings: &mut Warn
             "job {name}: {tool} may create it again, that is re-run it, when the TTL has deleted it"
         ));
     }
-}
-
-/// Takes the selector and labels of another Job's uid out, so that new ones are generated: the API
-/// server refuses them.
-fn take_generated(job: Job<'_>, draft: &mut Draft<'_>) {
-    for path in generated_paths(job) {
-        draft.remove(&path);
-    }
-}
-
-fn record(hash: &TemplateHash, draft: &mut Draft<'_>) {
-    draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
 }
 
 /// A withheld TTL is the more useful reason: every GitOps tool keeps its names anyway.
