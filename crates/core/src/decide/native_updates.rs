@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use crate::job::{Job, immutable_part};
+use crate::job::{Job, immutable_part, take};
 
 /// Whether the API server accepts the change from `old` to `new` as it is.
 pub(super) fn by_the_api_server(old: Job<'_>, new: Job<'_>, server_minor: Option<u32>) -> bool {
@@ -85,12 +85,6 @@ fn take_resources(part: &mut Value) {
         for container in list.and_then(Value::as_array_mut).into_iter().flatten() {
             take(container, "", "resources");
         }
-    }
-}
-
-fn take(part: &mut Value, parent: &str, field: &str) {
-    if let Some(Value::Object(map)) = part.pointer_mut(parent) {
-        map.remove(field);
     }
 }
 

@@ -62,6 +62,13 @@ pub fn take_generated(job: &mut Value) {
     }
 }
 
+/// Takes a field out of the object at that JSON Pointer.
+pub(crate) fn take(value: &mut Value, parent: &str, field: &str) {
+    if let Some(Value::Object(map)) = value.pointer_mut(parent) {
+        map.remove(field);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::job::{Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take_generated};
+use crate::job::{
+    Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take, take_generated,
+};
 use crate::reason::Reason;
 use crate::review::{UserInfo, requester};
 
@@ -189,12 +191,6 @@ pub fn new_job(job: Job<'_>, hash: &TemplateHash, parallelism: Option<i64>) -> V
         None => take(&mut new, "/spec", "parallelism"),
     }
     new
-}
-
-fn take(job: &mut Value, parent: &str, field: &str) {
-    if let Some(Value::Object(map)) = job.pointer_mut(parent) {
-        map.remove(field);
-    }
 }
 
 fn put(job: &mut Value, parent: &str, field: &str, value: Value) {
