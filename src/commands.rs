@@ -19,6 +19,7 @@ pub mod serve;
 pub mod status;
 
 use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -27,6 +28,7 @@ use serde_json::Value;
 
 use crate::decide::{Decision, Verdict};
 use crate::error::{UsageError, with_causes};
+use crate::manifest::{Input, kinds};
 use crate::review::{Operation, Request, UserInfo};
 
 /// The exit code for a command line that asks for something that does not exist; clap's own.
@@ -80,6 +82,8 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
 /// A document for programs, with a line end.
 fn json_line(document: &impl Serialize) -> String {
     // Structs of strings and numbers: writing them does not fail.

@@ -23,7 +23,6 @@ use crate::kubernetes::{job_path, jobs_path, namespace_path};
 
 use crate::doctor::served_policies;
 use crate::job::{GENERATED_LABELS, Job, keys, last_applied};
-use crate::manifest::{Input, kinds};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
 use crate::review::Operation;
@@ -87,7 +86,7 @@ enum WouldBe {
 /// # Errors
 /// When an input cannot be read, the policy does not exist, or the cluster does not answer.
 pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let jobs = jobs(args)?;
+    let jobs = super::jobs(&args.files)?;
     let connection = if args.offline { None } else { args.cluster.connect().await? };
     let explanation = match &connection {
         Some(connection) => online(args, connection, jobs).await?,
@@ -100,21 +99,6 @@ pub async fn run(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     super::print(text.as_bytes())?;
     let refused = explanation.jobs.iter().any(|job| job.outcome == WouldBe::Refused);
     Ok(if refused { ExitCode::from(DENIED) } else { ExitCode::SUCCESS })
-}
-
-fn jobs(args: &ExplainArgs) -> anyhow::Result<Vec<Value>> {
-    let mut jobs = Vec::new();
-    for input in Input::read_all(&args.files)? {
-        for document in input.documents() {
-            let Some(mut root) = document.read()? else { continue };
-            kinds::refuse_bare_list(&mut root).map_err(|message| document.refuse(message))?;
-            kinds::for_each_job(&mut root, &mut |job| {
-                jobs.push(job.to_value());
-                anyhow::Ok(())
-            })?;
-        }
-    }
-    Ok(jobs)
 }
 
 fn offline(args: &ExplainArgs, jobs: &[Value]) -> anyhow::Result<Explanation> {

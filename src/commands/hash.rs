@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::job::TemplateHash;
-use crate::manifest::{Input, kinds};
 use crate::telemetry;
 
 /// The flags of `rejob hash`.
@@ -26,15 +25,8 @@ pub struct HashArgs {
 pub fn run(args: &HashArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.log)?;
     let mut lines = String::new();
-    for input in Input::read_all(&args.files)? {
-        for document in input.documents() {
-            let Some(mut root) = document.read()? else { continue };
-            kinds::refuse_bare_list(&mut root).map_err(|message| document.refuse(message))?;
-            kinds::for_each_job(&mut root, &mut |job| {
-                let job = job.to_value();
-                writeln!(lines, "{}  {}", TemplateHash::of(&job), super::job_name(&job))
-            })?;
-        }
+    for job in super::jobs(&args.files)? {
+        writeln!(lines, "{}  {}", TemplateHash::of(&job), super::job_name(&job))?;
     }
     super::print(lines.as_bytes())?;
     Ok(ExitCode::SUCCESS)
