@@ -1,8 +1,10 @@
 //! rejob beside two webhooks as a day's work gives them: one on kube's admission types and axum, one
 //! on controller-runtime. All three are under the same load in turns of half a second.
 //!
-//! Each of them gives a created Job a TTL and its template's hash, and compares the templates of an
-//! update. rejob has no cluster here, as the others have none: what is measured is the review.
+//! Each of them answers a CREATE with a patch that gives the Job a TTL and its template's hash, and
+//! lets an UPDATE pass without one, having compared the templates: the updates here change nothing.
+//! Each writes a line of JSON per review. rejob has no cluster here, as the others have none: what
+//! is measured is the review.
 //!
 //! `cargo bench --bench peers` (`REJOB_BENCH_ROUNDS` rounds, 10 by default; takes Go, and builds both
 //! peers once)
