@@ -1,10 +1,11 @@
 //! The three webhooks, built and started.
 
+use std::fs::File;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use support::gobuild::{Build, Program};
+use support::gobuild::{self, Build, Program};
 use support::load::Target;
 use support::pki::Pki;
 use support::{net, paths, wait};
@@ -19,7 +20,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// rejob first, then its peers. Their logs go nowhere.
+    /// rejob first, then its peers. Their logs go nowhere: rejob's on stderr, the peers' on stdout.
     pub fn all(folder: &Path) -> [Self; 3] {
         let pki = Pki::create(folder);
         let pair = pki.server();
@@ -44,11 +45,10 @@ impl Server {
         };
         let program = PathBuf::from(env!("CARGO_BIN_EXE_rejob"));
         [
-            Self::start("rejob", "/v1/policies/ttl", &program, &ca, rejob),
-            Self::start("kube-rs", "/mutate", &build_naive(), &ca, naive),
-            Self::start(
-                "controller-runtime",
-                "/mutate",
+            Self::start("rejob", "/v1/policies/ttl", &program, &ca, None, rejob),
+            Self::peer("kube-rs webhook", &build_naive(), &ca, naive),
+            Self::peer(
+                "controller-runtime webhook",
                 &build_controller_runtime(),
                 &ca,
                 controller_runtime,
@@ -56,19 +56,36 @@ impl Server {
         ]
     }
 
+    fn peer(
+        name: &'static str,
+        program: &Path,
+        ca: &Path,
+        arguments: impl FnOnce(&mut Command, u16),
+    ) -> Self {
+        let stderr = built().join(format!("{name}.log"));
+        Self::start(name, "/mutate", program, ca, Some(&stderr), arguments)
+    }
+
     fn start(
         name: &'static str,
         path: &'static str,
         program: &Path,
         ca: &Path,
+        stderr: Option<&Path>,
         arguments: impl FnOnce(&mut Command, u16),
     ) -> Self {
         let port = net::free_port();
         let mut command = Command::new(program);
         arguments(&mut command, port);
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let errors = stderr.map_or_else(Stdio::null, |file| File::create(file).unwrap().into());
+        let mut process = command.stdout(Stdio::null()).stderr(errors).spawn().unwrap();
         let address = format!("127.0.0.1:{port}");
-        wait::until(name, || TcpStream::connect(&address).ok());
+        let is_up = wait::poll(wait::DEADLINE, || {
+            let ended = process.try_wait().unwrap();
+            TcpStream::connect(&address).map(|_| true).ok().or(ended.map(|_| false))
+        });
+        let hint = stderr.map_or_else(String::new, |file| format!(": see {}", file.display()));
+        assert!(is_up == Some(true), "{name} does not come up{hint}");
         let target = Target::new(process.id(), &address, &ca.display().to_string());
         Self { name, path, target, process }
     }
@@ -86,6 +103,11 @@ fn peers() -> PathBuf {
     paths::sources().join("benches/peers")
 }
 
+/// The folder of what is built of them, and of their stderr.
+fn built() -> PathBuf {
+    paths::target().join("peers")
+}
+
 fn build_naive() -> PathBuf {
     let built = Command::new(env!("CARGO"))
         .args(["build", "--release", "--locked", "--manifest-path"])
@@ -99,14 +121,17 @@ fn build_naive() -> PathBuf {
 }
 
 fn build_controller_runtime() -> PathBuf {
-    let into = paths::target().join("peers");
+    let module = peers().join("controller-runtime");
+    let into = built().join(gobuild::digest(&[&module]));
     let build = Build {
         go: "go",
         title: "the bench's peers",
-        module: &peers().join("controller-runtime"),
+        module: &module,
         into: &into,
         ldflags: "-s -w",
     };
-    build.ensure(&[Program { name: "controller-runtime", package: "." }]).unwrap();
+    build
+        .ensure(&[Program { name: "controller-runtime", package: "." }])
+        .unwrap_or_else(|sentence| panic!("no peers to measure beside: {sentence}"));
     into.join("controller-runtime")
 }

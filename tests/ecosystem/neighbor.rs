@@ -27,7 +27,11 @@ impl Program {
     /// The program; built when it is not there yet.
     pub fn get(self) -> PathBuf {
         let Self { name, version, package, .. } = self;
-        let into = gobuild::root().join(format!("{name}-{version}"));
+        let mut into = gobuild::root().join(format!("{name}-{version}"));
+        // Its `main` is in tests/ecosystem, and may change.
+        if package.starts_with("rejob.dev/") {
+            into.add_extension(gobuild::digest(&[&self.folder()]));
+        }
         let title = format!("{name} {version}");
         Build { go: "go", title: &title, module: &self.folder(), into: &into, ldflags: "-s -w" }
             .ensure(&[gobuild::Program { name, package }])

@@ -69,7 +69,7 @@ func (j *jobs) Handle(ctx context.Context, request admission.Request) admission.
 func main() {
 	// zap.New samples the log, 100 lines a second and then each 100th, unless level -2 is written. At
 	// that level controller-runtime writes no line of its own about a review.
-	log.SetLogger(zap.New(zap.Level(zapcore.Level(-2))))
+	log.SetLogger(zap.New(zap.WriteTo(os.Stdout), zap.Level(zapcore.Level(-2))))
 	port, err := strconv.Atoi(os.Args[1])
 	if err != nil {
 		panic(err)

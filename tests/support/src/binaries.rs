@@ -38,6 +38,10 @@ const CONTROLLER_MANAGER: Program = Program {
 };
 const KUBECTL: Program = Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl" };
 
+/// What does instead of a build.
+const OR_ASSETS: &str =
+    ", or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl";
+
 /// The programs of a control plane.
 #[derive(Debug, Clone)]
 pub struct Binaries {
@@ -114,7 +118,7 @@ impl Binaries {
             let path = assets.join(program.name);
             path.exists().then_some(path).ok_or_else(|| {
                 format!(
-                    "KUBEBUILDER_ASSETS is {}, which has no {}: {}",
+                    "KUBEBUILDER_ASSETS is {}, which has no {}: {}{OR_ASSETS}",
                     assets.display(),
                     program.name,
                     gobuild::HOW_TO_GET_IT
@@ -174,6 +178,7 @@ fn build(release: Release, go: &str, root: &Path, programs: &[Program]) -> Resul
     let title = format!("Kubernetes {version}");
     let module = gobuild::module(module);
     Build { go, title: &title, module: &module, into: &into, ldflags: &ldflags }
-        .ensure(programs)?;
+        .ensure(programs)
+        .map_err(|sentence| sentence + OR_ASSETS)?;
     Ok(into)
 }

@@ -5,6 +5,7 @@
 //! taken for a finished one. Progress goes to the real stderr, past the capture of the test harness.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use super::paths;
 
-/// How to get what could not be had, in the words of every failing test.
-pub const HOW_TO_GET_IT: &str = "put Go 1.26 or later on PATH (the tests build the rest once, into \
-     target/controlplane), or set KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl";
+/// What a build takes, in the words of every failing test.
+pub const HOW_TO_GET_IT: &str =
+    "put Go 1.26 or later on PATH (the rest is built once, into target)";
 
 /// A Go program: the name of its file and its package.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +49,28 @@ pub fn root() -> PathBuf {
 /// The folder `tests/controlplane/<name>` of the sources.
 pub fn module(name: &str) -> PathBuf {
     paths::sources().join("tests/controlplane").join(name)
+}
+
+/// A digest of `go.mod`, `go.sum` and the Go files in these folders, for the name of the folder that is
+/// built into: of a program whose sources are here, and change.
+///
+/// Panics when they cannot be read.
+pub fn digest(modules: &[&Path]) -> String {
+    let mut digest = DefaultHasher::new();
+    for module in modules {
+        let mut files: Vec<_> = fs::read_dir(module)
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", module.display()))
+            .map(|entry| entry.expect("read a folder").path())
+            .filter(|file| {
+                file.extension().is_some_and(|it| it == "go" || it == "mod" || it == "sum")
+            })
+            .collect();
+        files.sort();
+        for file in files {
+            fs::read(file).expect("read a source").hash(&mut digest);
+        }
+    }
+    format!("{:016x}", digest.finish())
 }
 
 /// Writes a progress line that the test harness does not capture.
@@ -121,7 +144,7 @@ impl Build<'_> {
         if !status.success() {
             let tail = said[said.len().saturating_sub(20)..].join("\n");
             return Err(format!(
-                "{name} of {} cannot be built in {} ({status}): {HOW_TO_GET_IT}; go said:\n{tail}",
+                "{name} of {} cannot be built in {} ({status}); go said:\n{tail}\n{HOW_TO_GET_IT}",
                 self.title,
                 self.module.display()
             ));

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 #[tokio::main]
 async fn main() {
-    tracing_subscriber::fmt().json().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().json().init();
     rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, certificate, key]: [String; 3] =
