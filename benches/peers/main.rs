@@ -37,6 +37,10 @@ fn main() {
         "review", "conn.", "webhook", "a second", "p50", "p99", "CPU", "x CPU", "x p99", "resident"
     );
     for review in reviews::all() {
+        for server in &servers {
+            let answer = server.target.answer(&review.request(server.path));
+            review.check(server.name, &answer);
+        }
         for connections in [1, 8, 64] {
             if connections > review.most_connections {
                 continue;

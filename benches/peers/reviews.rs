@@ -1,5 +1,7 @@
 //! The reviews that are sent: two captured ones, and the first of them made larger.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use support::load::Request;
 use support::paths;
@@ -14,6 +16,21 @@ pub struct Review {
 impl Review {
     pub fn request(&self, path: &str) -> Request {
         Request::review(path, &self.value)
+    }
+
+    /// Panics unless the answer allows the review: a CREATE with a patch of the TTL and the hash, an
+    /// UPDATE without one.
+    pub fn check(&self, webhook: &str, answer: &Value) {
+        let response = &answer["response"];
+        let patch = patch(&response["patch"]);
+        let is_right = response["allowed"] == true
+            && match self.value["request"]["operation"].as_str() {
+                Some("CREATE") => ["ttlSecondsAfterFinished", "template-hash"]
+                    .iter()
+                    .all(|part| patch.contains(part)),
+                _ => patch.is_empty(),
+            };
+        assert!(is_right, "{webhook} answers {}: {answer}, patch: {patch}", self.name);
     }
 }
 
@@ -40,6 +57,17 @@ pub fn all() -> [Review; 4] {
 fn captured(name: &str) -> Value {
     let folder = paths::sources().join("tests/cases/reviews/captured/1.37");
     serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
+}
+
+/// The patch of an answer, empty when there is none. kube writes its bytes as numbers, the others as
+/// base64; the API server reads both.
+fn patch(value: &Value) -> String {
+    let bytes = match value {
+        Value::Null => Vec::new(),
+        Value::String(text) => STANDARD.decode(text).unwrap(),
+        numbers => serde_json::from_value(numbers.clone()).unwrap(),
+    };
+    String::from_utf8(bytes).unwrap()
 }
 
 /// So many variables of so many bytes each.

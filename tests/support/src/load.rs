@@ -107,6 +107,14 @@ impl Target {
         Connection { stream: StreamOwned::new(tls, stream), buffer: vec![0; 64 * 1024] }
     }
 
+    /// The JSON that answers the request, on a connection of its own.
+    pub fn answer(&self, request: &Request) -> serde_json::Value {
+        let mut connection = self.connect();
+        let answer = connection.exchange(request);
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        serde_json::from_slice(&answer[head + 4..]).unwrap()
+    }
+
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid));
@@ -178,8 +186,8 @@ impl Connection {
         self.stream.flush()
     }
 
-    /// Sends the request, and reads the answer to its end.
-    pub fn exchange(&mut self, request: &Request) {
+    /// Sends the request, and reads the answer to its end: it, with its head.
+    pub fn exchange(&mut self, request: &Request) -> &[u8] {
         self.stream.write_all(&request.bytes).unwrap();
         let mut filled = 0;
         let mut whole = None;
@@ -192,6 +200,7 @@ impl Connection {
             filled += read;
             whole = whole.or_else(|| length(&self.buffer[..filled], request.status));
         }
+        &self.buffer[..filled]
     }
 }
 
