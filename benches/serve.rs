@@ -93,7 +93,7 @@ fn measured(
     let subjects: Vec<_> = kinds.iter().map(|(_, request)| (server, request)).collect();
     let summaries = measure(&subjects, connections, PACE);
     for ((name, _), summary) in kinds.iter().zip(&summaries) {
-        let Summary { rate, p50, p99, max, processor } = summary;
+        let Summary { rate, p50, p99, max, processor, .. } = summary;
         let name =
             format!("{name}, {connections} connection{}", if connections == 1 { "" } else { "s" });
         println!(

@@ -26,6 +26,9 @@ use support::load::{Pace, Summary, measure};
 
 use servers::Server;
 
+/// Of fewer answers the p99 is one of the few slowest, which says nothing.
+const LEAST_FOR_P99: usize = 1_000;
+
 fn main() {
     let rounds = support::setting("REJOB_BENCH_ROUNDS", 10);
     let pace = Pace { rounds, turn: Duration::from_millis(500) };
@@ -33,9 +36,10 @@ fn main() {
     let servers = Server::all(files.path());
     let idle: Vec<_> = servers.iter().map(|server| server.target.resident()).collect();
     println!(
-        "{:<16} {:>5} {:<19} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7} {:>9}",
+        "{:<16} {:>5} {:<26} {:>9} {:>9} {:>9} {:>9} {:>7} {:>7} {:>9}",
         "review", "conn.", "webhook", "a second", "p50", "p99", "CPU", "x CPU", "x p99", "resident"
     );
+    let mut goals = Vec::new();
     for review in reviews::all() {
         for server in &servers {
             let answer = server.target.answer(&review.request(server.path));
@@ -53,22 +57,50 @@ fn main() {
             for (server, summary) in servers.iter().zip(&measured) {
                 line(review.name, connections, server, summary, &measured[0]);
             }
+            goals.extend(judged(review.name, connections, &measured));
         }
     }
     for (server, idle) in servers.iter().zip(idle) {
         println!("{}: {:.1} MB resident before the load", server.name, mega(idle));
+    }
+    for (goal, is_met) in goals {
+        println!("{}  {goal}", if is_met { "met    " } else { "NOT MET" });
+    }
+}
+
+/// The goals for a review on so many connections, and whether they are met.
+fn judged(review: &str, connections: usize, measured: &[Summary]) -> Vec<(String, bool)> {
+    let [rejob, kube_rs, controller_runtime] = measured else { unreachable!("three webhooks") };
+    let goal =
+        |what: &str, is_met| (format!("{review}, {connections} connections: {what}"), is_met);
+    match connections {
+        8 => vec![
+            goal(
+                "a third of the kube-rs webhook's processor time",
+                rejob.processor * 3 <= kube_rs.processor,
+            ),
+            goal(
+                "a tenth of the controller-runtime webhook's processor time",
+                rejob.processor * 10 <= controller_runtime.processor,
+            ),
+        ],
+        64 => vec![goal("a quarter of the kube-rs webhook's p99", rejob.p99 * 4 <= kube_rs.p99)],
+        _ => Vec::new(),
     }
 }
 
 fn line(review: &str, connections: usize, server: &Server, measured: &Summary, rejob: &Summary) {
     let Summary { rate, p50, p99, processor, .. } = measured;
     let ratio = |one: &Duration, other: &Duration| one.as_secs_f64() / other.as_secs_f64();
+    let with_p99 = |says: bool, text: String| if says { text } else { "-".to_owned() };
+    let [says, rejob_says] = [measured, rejob].map(|one| one.count >= LEAST_FOR_P99);
+    let times = with_p99(says && rejob_says, format!("{:.2}", ratio(p99, &rejob.p99)));
+    let p99 = with_p99(says, format!("{p99:.1?}"));
     println!(
-        "{review:<16} {connections:>5} {:<19} {rate:>9.0} {p50:>9.1?} {p99:>9.1?} \
-         {processor:>9.1?} {:>7.2} {:>7.2} {:>6.0} MB",
+        "{review:<16} {connections:>5} {:<26} {rate:>9.0} {p50:>9.1?} {p99:>9} \
+         {processor:>9.1?} {:>7.2} {times:>7} {:>6.0} MB",
         server.name,
         ratio(processor, &rejob.processor),
-        ratio(p99, &rejob.p99),
         mega(server.target.resident()),
     );
 }

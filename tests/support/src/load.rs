@@ -50,11 +50,13 @@ pub struct Pace {
 /// What was measured of one subject.
 #[derive(Debug, Clone, Copy)]
 pub struct Summary {
+    /// The answers.
+    pub count: usize,
     /// Answers a second.
     pub rate: f64,
     /// The median latency.
     pub p50: Duration,
-    /// The latency that one in a hundred exceeds.
+    /// The latency that one in a hundred exceeds; of few answers no more than one of the slowest.
     pub p99: Duration,
     /// The longest latency.
     pub max: Duration,
@@ -245,7 +247,10 @@ fn one_connection(
     let mut connections: Vec<_> = subjects.iter().map(|(target, _)| target.connect()).collect();
     let mut results: Vec<_> = subjects.iter().map(|_| Measured::default()).collect();
     for round in 0..=pace.rounds {
-        for (index, (target, request)) in subjects.iter().enumerate() {
+        for turn in 0..subjects.len() {
+            // Another one is first in each round.
+            let index = (round + turn) % subjects.len();
+            let (target, request) = subjects[index];
             let used = || if is_first { target.processor_time() } else { Duration::ZERO };
             barrier.wait();
             let before = used();
@@ -330,6 +335,7 @@ impl Measured {
         self.latencies.sort_unstable();
         let count = self.latencies.len();
         Summary {
+            count,
             rate: count as f64 / self.time.as_secs_f64(),
             p50: self.latencies[count / 2],
             p99: self.latencies[count * 99 / 100],
