@@ -1,7 +1,8 @@
 //! Where Jobs are kept, and who serves them: two API servers on one etcd, and kine in etcd's place.
 
+use std::collections::HashMap;
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
 
 use support::client::{Client, Place, Said};
 use support::clients;
@@ -21,17 +22,20 @@ const KINE: Program = Program {
     package: "github.com/k3s-io/kine",
 };
 
-/// A client whose deploys go to two API servers in turn.
+/// A client whose commands in a namespace go to two API servers in turn.
 struct InTurn {
     client: Box<dyn Client>,
     users: [User; 2],
-    deploys: AtomicUsize,
+    /// How many commands each namespace has seen: several situations are played at the same time.
+    commands: Mutex<HashMap<String, usize>>,
 }
 
 impl InTurn {
     fn place<'r>(&self, place: &Place<'r>) -> Place<'r> {
-        let turn = self.deploys.fetch_add(1, Ordering::Relaxed) % 2;
-        let namespace = place.namespace.seen_by(self.users[turn].clone());
+        let mut commands = self.commands.lock().unwrap();
+        let count = commands.entry(place.namespace.name().to_owned()).or_default();
+        let namespace = place.namespace.seen_by(self.users[*count % 2].clone());
+        *count += 1;
         Place::in_namespace(place.rejob, namespace)
     }
 }
@@ -78,13 +82,14 @@ fn two_api_servers_on_one_etcd() {
     let mut table = Table::new(
         "Two API servers on one etcd",
         "Kubernetes 1.37.2; the second API server runs with `--watch-cache=false`. Every client of the\n\
-         [matrix](compatibility.md) plays every situation. Each deploy goes to the other API server than the last one.",
+         [matrix](compatibility.md) plays every situation. In each situation, every command\n\
+         of the client goes to the other API server than the one before.",
     );
     for (title, plane) in [("the first", &cached), ("the second", &direct)] {
         let rejob = Rejob::with_policies(plane, POLICIES);
         let in_turn = |client| -> Box<dyn Client> {
             let users = [cached.admin(), direct.admin()];
-            Box::new(InTurn { client, users, deploys: AtomicUsize::new(0) })
+            Box::new(InTurn { client, users, commands: Mutex::default() })
         };
         let clients: Vec<_> = clients::all().into_iter().map(in_turn).collect();
         let outcomes = play(&clients, || Place::new(&rejob, true));
