@@ -215,14 +215,13 @@ fn settle(targets: &[Target], seed: u64) {
     std::thread::scope(|scope| {
         for (n, target) in (3000..).zip(targets) {
             scope.spawn(move || {
-                let ended = wait::poll(wait::DEADLINE, || {
+                let is_there = wait::poll(wait::DEADLINE, || {
                     let job = target.seen[0].job(JOB);
-                    (!job.is_some_and(|job| Seen::of(&job).dormant)).then_some(())
+                    let dormant = job.as_ref().is_some_and(|job| Seen::of(job).dormant);
+                    (!dormant).then_some(job.is_some())
                 });
                 let mut history = target.history.lock().unwrap();
-                if ended.is_none() {
-                    history.events.push(Event::StaysDormant);
-                }
+                history.events.push(is_there.map_or(Event::StaysDormant, Event::Calm));
                 // From now on it has one client.
                 let shared = std::mem::replace(&mut history.shared, false);
                 drop(history);

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::history::{Event, JobHistory, Seen, Wish};
+use super::history::{Event, JobHistory, Seen, Wish, is_told_to_wait};
 
 /// Every broken promise, in words; empty when all hold.
 pub fn violations(history: &JobHistory) -> Vec<String> {
@@ -14,6 +14,7 @@ pub fn violations(history: &JobHistory) -> Vec<String> {
     if !history.shared {
         checker.one_command_after_the_other();
     }
+    checker.first_answer_in_calm();
     checker.runs();
     checker.end();
     checker.found
@@ -68,7 +69,10 @@ impl Checker<'_> {
                 Event::Answered(_, Ok(_)) => command = command.map(|(wish, _)| (wish, true)),
                 // What is there then is only known after the next command.
                 Event::GaveUp => (stands, command) = (None, None),
-                Event::Answered(_, Err(_)) | Event::NeverStarted(_) | Event::StaysDormant => {}
+                Event::Answered(_, Err(_))
+                | Event::NeverStarted(_)
+                | Event::StaysDormant
+                | Event::Calm(_) => {}
                 Event::Read(None) => {
                     self.tell(format!("the Job is lost; it was {stands:?}, then {command:?}"));
                 }
@@ -102,6 +106,21 @@ impl Checker<'_> {
         }
         if !matches!(wish, Wish::Image(_)) && before.image != now.image {
             self.tell(format!("{wish:?} changed the image: {before:?}, {now:?}"));
+        }
+    }
+
+    /// Where nothing goes wrong, a deploy to a Job that is there succeeds at once, or is told to wait: a
+    /// replacement that only deletes shows as a 404 here, which the client makes good.
+    fn first_answer_in_calm(&mut self) {
+        let mut calm = self.history.events.iter().skip_while(|event| **event != Event::Calm(true));
+        let first = calm.find_map(|event| match event {
+            Event::Answered(_, answer) => Some(answer),
+            _ => None,
+        });
+        if let Some(Err(error)) = first
+            && !is_told_to_wait(error)
+        {
+            self.tell(format!("nothing goes wrong, and a command fails: {error}"));
         }
     }
 

@@ -59,8 +59,15 @@ pub enum Event {
     Read(Option<Seen>),
     /// A success was about this Job, and it started no Pod.
     NeverStarted(String),
+    /// All trouble has ended, no Job is dormant, and whether the Job is there.
+    Calm(bool),
     /// The Job is still dormant long after all trouble has ended and all clients have gone.
     StaysDormant,
+}
+
+/// Whether the client is told to wait (429), by an API answer or by kubectl.
+pub fn is_told_to_wait(error: &str) -> bool {
+    error.starts_with("429 ") || error.contains("(TooManyRequests)")
 }
 
 /// All that happened to a Job, and the Pods that were made for it.
@@ -71,6 +78,19 @@ pub struct JobHistory {
     pub shared: bool,
     pub events: Vec<Event>,
     pub pods: Vec<Pod>,
+}
+
+impl JobHistory {
+    /// Whether nobody knows what is there: no command has begun and succeeded since the last one that was
+    /// given up, or at all.
+    pub fn is_unsure(&self) -> bool {
+        let gave_up = self.events.iter().rposition(|event| *event == Event::GaveUp).unwrap_or(0);
+        let since = &self.events[gave_up..];
+        let begun = |wish| {
+            since.iter().any(|event| matches!(event, Event::Asked(asked, _) if asked == wish))
+        };
+        !since.iter().any(|event| matches!(event, Event::Answered(wish, Ok(_)) if begun(wish)))
+    }
 }
 
 /// A Pod that the Job controller made.

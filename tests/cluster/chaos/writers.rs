@@ -121,9 +121,9 @@ impl<'t> Writer<'t> {
         self.target.history.lock().unwrap().shared
     }
 
-    /// Whether it has given its last command up, so that it does not know what is there.
+    /// Whether it does not know what is there.
     fn is_unsure(&self) -> bool {
-        self.target.history.lock().unwrap().events.last() == Some(&Event::GaveUp)
+        self.target.history.lock().unwrap().is_unsure()
     }
 
     /// The templates asked for so far.
@@ -151,7 +151,7 @@ impl<'t> Writer<'t> {
     /// writes to it.
     fn send(&mut self, wish: Wish, way: Way, gives_up: bool) -> Option<Seen> {
         let shared = self.is_shared();
-        if !shared && !self.is_unsure() && !self.images().is_empty() {
+        if !shared && !self.is_unsure() {
             self.read();
         }
         self.record(Event::Asked(wish.clone(), format!("{way:?}")));
@@ -285,6 +285,7 @@ impl<'t> Writer<'t> {
             _ => user.put(&path, &whole),
         };
         if answer.status == 404 {
+            self.record(Event::Answered(wish.clone(), shown(answer)));
             return user.post(&format!("{}{manager}", namespace.jobs_path()), &whole);
         }
         answer

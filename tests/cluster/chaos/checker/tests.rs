@@ -174,3 +174,21 @@ fn a_job_that_stays_dormant_is_found() {
     history.events.push(Event::StaysDormant);
     assert_finds(&history, "it stays dormant");
 }
+
+#[test]
+fn a_deploy_that_fails_where_nothing_goes_wrong_is_found() {
+    let with = |there, error: &str| {
+        let mut history = good();
+        history.events.push(Event::Calm(there));
+        history.events.push(Event::Asked(image("c"), "Put".to_owned()));
+        history.events.push(Event::Answered(image("c"), Err(error.to_owned())));
+        history.events.extend(done(image("c"), seen("3", "c")).split_off(1));
+        history.pods.push(pod("3", "c"));
+        history
+    };
+    assert_finds(&with(true, "404 not found"), "nothing goes wrong");
+    let busy = "Error from server (TooManyRequests): try again";
+    for (there, error) in [(true, "429 wait"), (true, busy), (false, "404 not found")] {
+        assert_eq!(violations(&with(there, error)), [""; 0]);
+    }
+}
