@@ -15,6 +15,7 @@ mod troubles;
 mod writers;
 
 use std::fs;
+use std::mem;
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex};
@@ -28,7 +29,7 @@ use support::{setting, wait};
 use history::{Event, JobHistory, Pod, Seen};
 use random::Random;
 use site::Site;
-use writers::{DEPLOYS, JOB, Target, Writer};
+use writers::{DEPLOYS, JOB, LAST, Target, Writer};
 
 /// Jobs with one client each, and the clients of one more, which they share.
 const JOBS: u64 = 3;
@@ -94,22 +95,27 @@ fn run(site: &mut Site<'_>, seed: u64, commands: u64) -> Counts {
     let targets: Vec<_> = (0..=JOBS).map(|n| target(site, n)).collect();
     let answers = Answers::default();
     let over = AtomicBool::new(false);
-    let troubles = std::thread::scope(|scope| {
+    let (troubles, shared) = std::thread::scope(|scope| {
         let _over = Over(&over);
         scope.spawn(|| kubelet::run(&targets, Random::part(seed, 1000), &over));
         let troubles = work(site, &targets, &answers, seed, commands);
         troubles::end(site);
-        settle(&targets, seed);
-        troubles
+        let shared = settle(&targets, seed);
+        (troubles, shared)
     });
     let audit = site.more_of_the_audit_log();
-    let histories: Vec<_> = targets
-        .into_iter()
-        .map(|target| {
-            let pods = pods(&audit, target.seen[0].name());
-            JobHistory { pods, ..target.history.into_inner().unwrap() }
-        })
-        .collect();
+    let mut histories: Vec<_> =
+        targets.into_iter().map(|target| target.history.into_inner().unwrap()).collect();
+    for history in &mut histories {
+        history.pods = pods(&audit, &history.job);
+    }
+    let of_last = format!("app:{LAST}-");
+    for mut before in shared {
+        let after = histories.iter_mut().find(|history| history.job == before.job).unwrap();
+        (after.pods, before.pods) =
+            mem::take(&mut after.pods).into_iter().partition(|pod| pod.image.starts_with(&of_last));
+        histories.push(before);
+    }
     let found: Vec<_> = histories.iter().flat_map(checker::violations).collect();
     if !found.is_empty() {
         let file = site.plane.dir().join("chaos-history.txt");
@@ -164,7 +170,7 @@ impl Answers {
 fn target(site: &Site<'_>, number: u64) -> Target {
     let namespace = site.namespace(number == 0);
     let shared = number == JOBS;
-    let job = format!("{}{}", namespace.name(), if shared { " (shared)" } else { "" });
+    let job = namespace.name().to_owned();
     let seen = site.admins.iter().map(|admin| namespace.seen_by(admin.clone())).collect();
     let history = JobHistory { job, shared, ..JobHistory::default() };
     Target { seen, history: Mutex::new(history) }
@@ -210,10 +216,11 @@ fn work(
 }
 
 /// No Job is left half replaced, also where its client does not come back, and each can be deployed once
-/// more.
-fn settle(targets: &[Target], seed: u64) {
+/// more. A Job that clients shared has one client then, and a history of its own: the one up to then is
+/// returned.
+fn settle(targets: &[Target], seed: u64) -> Vec<JobHistory> {
     std::thread::scope(|scope| {
-        for (n, target) in (3000..).zip(targets) {
+        let settled = (3000..).zip(targets).map(|(n, target)| {
             scope.spawn(move || {
                 let is_there = wait::poll(wait::DEADLINE, || {
                     let job = target.seen[0].job(JOB);
@@ -221,19 +228,27 @@ fn settle(targets: &[Target], seed: u64) {
                     (!dormant).then_some(job.is_some())
                 });
                 let mut history = target.history.lock().unwrap();
+                let is_unsure = history.is_unsure();
+                let shared = history.shared.then(|| {
+                    let after = JobHistory { job: history.job.clone(), ..JobHistory::default() };
+                    mem::replace(&mut *history, after)
+                });
                 history.events.push(is_there.map_or(Event::StaysDormant, Event::Calm));
-                // From now on it has one client.
-                let shared = std::mem::replace(&mut history.shared, false);
                 drop(history);
                 let mut random = Random::part(seed, n);
                 let way = random.pick(&DEPLOYS);
-                let mut last = Writer::new(target, random, "last".to_owned(), &|| {});
+                let mut last = Writer::new(target, random, LAST.to_owned(), &|| {});
+                if shared.is_some() && !is_unsure {
+                    last.read();
+                }
                 let image = last.new_image();
                 last.send_until_done(image, way);
-                target.history.lock().unwrap().shared = shared;
-            });
-        }
-    });
+                shared
+            })
+        });
+        let settled: Vec<_> = settled.collect();
+        settled.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    })
 }
 
 /// The Pods made in that namespace: this part of the audit log has those that are long gone as well.

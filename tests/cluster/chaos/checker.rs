@@ -11,12 +11,14 @@ use super::history::{Event, JobHistory, Seen, Wish, is_told_to_wait};
 pub fn violations(history: &JobHistory) -> Vec<String> {
     let mut checker = Checker { history, found: Vec::new() };
     checker.successes();
-    if !history.shared {
+    if history.shared {
+        checker.looks_at_a_shared_job();
+    } else {
         checker.one_command_after_the_other();
+        checker.end();
     }
     checker.first_answer_in_calm();
     checker.runs();
-    checker.end();
     checker.found
 }
 
@@ -27,7 +29,8 @@ struct Checker<'h> {
 
 impl Checker<'_> {
     fn tell(&mut self, what: impl std::fmt::Display) {
-        self.found.push(format!("{}: {what}", self.history.job));
+        let shared = if self.history.shared { " (shared)" } else { "" };
+        self.found.push(format!("{}{shared}: {what}", self.history.job));
     }
 
     /// A success is about a Job that is as asked, and is to run.
@@ -47,7 +50,7 @@ impl Checker<'_> {
             self.tell(format!("told success about a Job that does not run: {seen:?}"));
         }
         let met = match wish {
-            Wish::Image(image) => seen.image == *image,
+            Wish::Image(_) => seen.is_of(wish),
             Wish::Label(label) => seen.label.as_ref() == Some(label),
             Wish::Parallelism(parallelism) => seen.parallelism == *parallelism,
             Wish::Rerun => true,
@@ -87,6 +90,28 @@ impl Checker<'_> {
                     }
                     stands = Some(seen.clone());
                 }
+            }
+        }
+    }
+
+    /// After a success the Job is as asked, unless another client's command came in its way: one that ended
+    /// after this try began.
+    fn looks_at_a_shared_job(&mut self) {
+        for (at, pair) in self.history.events.windows(2).enumerate() {
+            let [Event::Answered(wish, Ok(None)), Event::Read(seen)] = pair else { continue };
+            let (before, events) = (&self.history.events[..at], &self.history.events);
+            let begun = before.iter().rposition(|event| event.wish() == Some(wish)).unwrap_or(0);
+            let mut meanwhile = before.iter().filter_map(Event::wish).filter(|other| {
+                *other != wish && events[begun..].iter().any(|event| event.wish() == Some(*other))
+            });
+            let is_as_asked = match seen {
+                Some(seen) if seen.marker => false,
+                Some(seen) if seen.dormant => meanwhile.next().is_some(),
+                Some(seen) => seen.is_of(wish) || meanwhile.any(|other| seen.is_of(other)),
+                None => meanwhile.next().is_some(),
+            };
+            if !is_as_asked {
+                self.tell(format!("asked for {wish:?}, told success, and found {seen:?}"));
             }
         }
     }
@@ -160,14 +185,15 @@ impl Checker<'_> {
 }
 
 /// How often each image may run. Where clients share the Job, another one's deploy may come
-/// between two tries of a command, so that each of them asks for a run.
+/// between two tries of a command, so that each of them asks for a run, unless it was refused.
 fn allowed(history: &JobHistory) -> BTreeMap<&str, usize> {
     let mut allowed = BTreeMap::<&str, usize>::new();
     let mut current = "";
     for event in &history.events {
         match event {
-            Event::Answered(Wish::Image(image), _) if history.shared => {
-                *allowed.entry(image).or_default() += 1;
+            Event::Answered(Wish::Image(image), answer) if history.shared => {
+                let refused = answer.as_ref().is_err_and(|error| is_told_to_wait(error));
+                *allowed.entry(image).or_default() += usize::from(!refused);
             }
             Event::Asked(Wish::Image(image), _) if !history.shared => {
                 *allowed.entry(image).or_default() += usize::from(current != image);

@@ -31,6 +31,11 @@ impl Seen {
             marker: has("rejob.dev/replacing"),
         }
     }
+
+    /// Whether it has the template that is asked for.
+    pub fn is_of(&self, wish: &Wish) -> bool {
+        matches!(wish, Wish::Image(image) if *image == self.image)
+    }
 }
 
 /// What a command asks for.
@@ -55,7 +60,8 @@ pub enum Event {
     Answered(Wish, Result<Option<Seen>, String>),
     /// The client does not send the command again after an error, so that it may have taken effect or not.
     GaveUp,
-    /// The Job, or its absence, while nobody writes to it.
+    /// The Job, or its absence, while nobody else writes to it; of a shared Job, after a success that does not
+    /// show it, when others may write to it.
     Read(Option<Seen>),
     /// A success was about this Job, and it started no Pod.
     NeverStarted(String),
@@ -63,6 +69,16 @@ pub enum Event {
     Calm(bool),
     /// The Job is still dormant long after all trouble has ended and all clients have gone.
     StaysDormant,
+}
+
+impl Event {
+    /// What it is about, if a command.
+    pub fn wish(&self) -> Option<&Wish> {
+        match self {
+            Self::Asked(wish, _) | Self::Answered(wish, _) => Some(wish),
+            _ => None,
+        }
+    }
 }
 
 /// Whether the client is told to wait (429), by an API answer or by kubectl.

@@ -16,6 +16,9 @@ use super::random::Random;
 /// The name of the Job in each namespace.
 pub const JOB: &str = "nightly";
 
+/// The client that comes when all trouble has ended.
+pub const LAST: &str = "last";
+
 /// Tries of a command on a shared Job; another client may stand in its way for long.
 const TRIES_WHEN_SHARED: usize = 8;
 
@@ -165,7 +168,12 @@ impl<'t> Writer<'t> {
             let is_gone = wish == Wish::Rerun
                 && tries > 0
                 && answer.as_ref().is_err_and(|error| error.contains("not found"));
-            self.record(Event::Answered(wish.clone(), answer));
+            let shows_nothing = answer == Ok(None);
+            let mut events = vec![Event::Answered(wish.clone(), answer)];
+            if shared && shows_nothing {
+                events.push(Event::Read(self.look()));
+            }
+            self.target.history.lock().unwrap().events.extend(events);
             (self.answered)();
             tries += 1;
             let ends = success || gives_up || is_gone || (shared && tries == TRIES_WHEN_SHARED);
@@ -185,7 +193,7 @@ impl<'t> Writer<'t> {
     }
 
     /// Looks at the Job while nobody writes to it.
-    fn read(&mut self) -> Option<Seen> {
+    pub fn read(&mut self) -> Option<Seen> {
         let seen = self.look();
         self.record(Event::Read(seen.clone()));
         seen

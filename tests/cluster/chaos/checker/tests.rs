@@ -192,3 +192,52 @@ fn a_deploy_that_fails_where_nothing_goes_wrong_is_found() {
         assert_eq!(violations(&with(there, error)), [""; 0]);
     }
 }
+
+/// Two clients deploy to the Job at once; kubectl's success about `a` is followed by that look.
+fn shared(look: Option<Seen>, meanwhile: bool) -> JobHistory {
+    let b = vec![
+        Event::Asked(image("b"), "Put".to_owned()),
+        Event::Answered(image("b"), Ok(Some(seen("2", "b")))),
+    ];
+    let a = vec![Event::Answered(image("a"), Ok(None)), Event::Read(look)];
+    let asked = vec![Event::Asked(image("a"), "KubectlApply".to_owned())];
+    let events = if meanwhile { [asked, b, a] } else { [b, asked, a] };
+    let pods = vec![pod("1", "a"), pod("2", "b")];
+    JobHistory { job: "nightly".to_owned(), shared: true, events: events.concat(), pods }
+}
+
+#[test]
+fn a_shared_job_that_is_not_as_asked_is_found() {
+    let dormant = Seen { dormant: true, ..seen("1", "a") };
+    assert_eq!(violations(&shared(Some(seen("1", "a")), false)), [""; 0]);
+    for look in [None, Some(seen("2", "b")), Some(dormant)] {
+        assert_eq!(violations(&shared(look.clone(), true)), [""; 0]);
+        assert_finds(&shared(look, false), "told success, and found");
+    }
+    for look in [seen("3", "z"), Seen { marker: true, ..seen("1", "a") }] {
+        assert_finds(&shared(Some(look), true), "told success, and found");
+    }
+}
+
+#[test]
+fn a_shared_job_that_runs_too_often_is_found() {
+    let mut history = shared(Some(seen("1", "a")), true);
+    history.pods.push(pod("3", "a"));
+    assert_finds(&history, "a ran 2 times, asked for 1");
+    history.events.insert(1, Event::Answered(image("a"), Err("429 wait".to_owned())));
+    assert_finds(&history, "a ran 2 times, asked for 1");
+    history.events.insert(1, Event::Answered(image("a"), Err("500 cut".to_owned())));
+    assert_eq!(violations(&history), [""; 0]);
+}
+
+#[test]
+fn what_is_there_is_known_from_a_success_on() {
+    let mut history = shared(Some(seen("1", "a")), true);
+    assert!(!history.is_unsure());
+    history.events.insert(1, Event::GaveUp);
+    assert!(!history.is_unsure(), "b began later");
+    history.events.push(Event::GaveUp);
+    assert!(history.is_unsure());
+    history.events.push(Event::Answered(image("a"), Ok(None)));
+    assert!(history.is_unsure(), "a began before");
+}
