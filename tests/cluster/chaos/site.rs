@@ -42,6 +42,8 @@ pub struct Replica {
     pub clock: WallClock,
     /// To its API server.
     pub relay: Relay,
+    /// The port of `/readyz`.
+    admin: u16,
     child: Option<Child>,
 }
 
@@ -103,7 +105,7 @@ impl<'p> Site<'p> {
             ];
             let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
             let command = ["serve".to_owned()].into_iter().chain(flags).collect();
-            Replica { clock: WallClock::new(&dir), dir, command, relay, child: None }
+            Replica { clock: WallClock::new(&dir), dir, command, relay, admin, child: None }
         });
         let replicas = replicas.collect();
         let audit_log = File::open(plane.dir().join("audit.log")).expect("open the audit log");
@@ -170,6 +172,26 @@ impl<'p> Site<'p> {
         self.audit_log.seek(SeekFrom::Current(-begun)).expect("read the audit log again");
         more.truncate(whole);
         String::from_utf8_lossy(&more).into_owned()
+    }
+
+    /// Waits until every replica is ready.
+    pub fn wait_until_ready(&self) {
+        for (n, replica) in self.replicas.iter().enumerate() {
+            wait::until(&format!("replica {n} is ready, see {}", replica.dir.display()), || {
+                (net::get(replica.admin, "/readyz")?.0 == 200).then_some(())
+            });
+        }
+    }
+
+    /// No replica has panicked or ended by itself.
+    pub fn assert_sound(&mut self) {
+        for (n, Replica { dir, child, .. }) in self.replicas.iter_mut().enumerate() {
+            let log = dir.join("rejob.log");
+            let ended = child.as_mut().and_then(|child| child.try_wait().expect("wait for rejob"));
+            assert!(ended.is_none(), "replica {n} ended by itself, {ended:?}: {}", log.display());
+            let panicked = fs::read_to_string(&log).expect("read a log").contains("panicked");
+            assert!(!panicked, "replica {n} panicked: {}", log.display());
+        }
     }
 
     /// Starts a replica that does not run.

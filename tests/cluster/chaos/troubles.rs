@@ -27,6 +27,8 @@ const STEP: i64 = 3;
 
 /// Makes trouble of one kind, and says which. What was slow, or was to be cut, stays so half of the time.
 pub fn make_one(site: &mut Site<'_>, random: &mut Random) -> String {
+    // None has ended before it is killed.
+    site.assert_sound();
     if random.below(2) == 0 {
         calm(site);
     }
@@ -90,12 +92,14 @@ fn calm(site: &Site<'_>) {
     HOOK_TAKES.store(0, SeqCst);
 }
 
-/// Ends all trouble.
+/// Ends all trouble; every replica comes back.
 pub fn end(site: &mut Site<'_>) {
     calm(site);
     for replica in 0..site.replicas.len() {
         site.replicas[replica].clock.set(0);
         site.run(replica);
     }
+    site.wait_until_ready();
+    site.assert_sound();
     site.wait_until_called();
 }
