@@ -1,7 +1,8 @@
 //! Chaos: writers of all kinds deploy Jobs while everything around rejob fails, and what happened is
 //! checked afterwards against what rejob promises (docs/design/protocol.md).
 //!
-//! All choices of a run follow from its seed. `REJOB_CHAOS_SEED` gives the first one, `REJOB_CHAOS_RUNS` how
+//! The choices of a run follow from its seed, apart from those that depend on what is there: a client that
+//! does not know whether there is a Job deploys. `REJOB_CHAOS_SEED` gives the first one, `REJOB_CHAOS_RUNS` how
 //! many follow, and `REJOB_CHAOS_COMMANDS` the commands of each. When a process is scheduled is not in the
 //! seed's hand, so a seed that failed makes the same commands and troubles again, not the same interleaving.
 
@@ -29,7 +30,7 @@ use support::{setting, wait};
 use history::{Event, JobHistory, Pod, Seen};
 use random::Random;
 use site::Site;
-use writers::{DEPLOYS, JOB, LAST, Target, Writer};
+use writers::{JOB, LAST, Target, Writer};
 
 /// Jobs with one client each, and the clients of one more, which they share.
 const JOBS: u64 = 3;
@@ -97,7 +98,7 @@ fn run(site: &mut Site<'_>, seed: u64, commands: u64) -> Counts {
     let over = AtomicBool::new(false);
     let (troubles, shared) = std::thread::scope(|scope| {
         let _over = Over(&over);
-        scope.spawn(|| kubelet::run(&targets, Random::part(seed, 1000), &over));
+        scope.spawn(|| kubelet::run(&targets, seed, &over));
         let troubles = work(site, &targets, &answers, seed, commands);
         troubles::end(site);
         let shared = settle(&targets, seed);
@@ -109,7 +110,7 @@ fn run(site: &mut Site<'_>, seed: u64, commands: u64) -> Counts {
     for history in &mut histories {
         history.pods = pods(&audit, &history.job);
     }
-    let of_last = format!("app:{LAST}-");
+    let of_last = format!("app:{LAST}");
     for mut before in shared {
         let after = histories.iter_mut().find(|history| history.job == before.job).unwrap();
         (after.pods, before.pods) =
@@ -193,8 +194,7 @@ fn work(
             .map(|n| {
                 let target = &targets[usize::try_from(n.min(JOBS)).unwrap()];
                 let share = commands / writers + u64::from(n < commands % writers);
-                let (random, name) = (Random::part(seed, n), format!("w{n}"));
-                let mut writer = Writer::new(target, random, name, &answered);
+                let writer = Writer { target, seed, name: format!("w{n}"), answered: &answered };
                 scope.spawn(move || writer.work(share))
             })
             .collect();
@@ -204,7 +204,7 @@ fn work(
             ended.store(true, SeqCst);
             failed
         });
-        let mut random = Random::part(seed, 2000);
+        let mut random = Random::part(seed, "troubles");
         let mut due = ANSWERS_PER_TROUBLE;
         while answers.wait_for(due, &ended) {
             troubles.push(troubles::make_one(site, &mut random));
@@ -220,7 +220,7 @@ fn work(
 /// returned.
 fn settle(targets: &[Target], seed: u64) -> Vec<JobHistory> {
     std::thread::scope(|scope| {
-        let settled = (3000..).zip(targets).map(|(n, target)| {
+        let settled = targets.iter().enumerate().map(|(n, target)| {
             scope.spawn(move || {
                 let is_there = wait::poll(wait::DEADLINE, || {
                     let job = target.seen[0].job(JOB);
@@ -235,14 +235,9 @@ fn settle(targets: &[Target], seed: u64) -> Vec<JobHistory> {
                 });
                 history.events.push(is_there.map_or(Event::StaysDormant, Event::Calm));
                 drop(history);
-                let mut random = Random::part(seed, n);
-                let way = random.pick(&DEPLOYS);
-                let mut last = Writer::new(target, random, LAST.to_owned(), &|| {});
-                if shared.is_some() && !is_unsure {
-                    last.read();
-                }
-                let image = last.new_image();
-                last.send_until_done(image, way);
+                let name = format!("{LAST}{n}");
+                let last = Writer { target, seed, name, answered: &|| {} };
+                last.deploy_until_done(shared.is_some() && !is_unsure);
                 shared
             })
         });

@@ -5,10 +5,13 @@
 pub struct Random(u64);
 
 impl Random {
-    /// A source of its own for each part of a run, so that the order in which they choose does not
-    /// matter.
-    pub fn part(seed: u64, part: u64) -> Self {
-        Self(Self(seed ^ part.wrapping_mul(0xD1B5_4A32_D192_ED03)).next())
+    /// A source of its own for each part of a run, under a name (hashed by FNV-1a), so that neither the order
+    /// in which the parts choose nor how often matters to the others.
+    pub fn part(seed: u64, name: &str) -> Self {
+        let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+        });
+        Self(Self(seed ^ hash).next())
     }
 
     fn next(&mut self) -> u64 {

@@ -54,70 +54,79 @@ pub struct Target {
 
 /// One client.
 pub struct Writer<'t> {
-    target: &'t Target,
-    random: Random,
-    name: String,
-    /// How many templates it has made up.
-    made: u64,
+    pub target: &'t Target,
+    pub seed: u64,
+    /// No other client of the run has it.
+    pub name: String,
     /// Called after each answer.
-    answered: &'t (dyn Fn() + Sync),
+    pub answered: &'t (dyn Fn() + Sync),
 }
 
-impl<'t> Writer<'t> {
-    /// A client of that Job, which tells of each answer.
-    pub fn new(
-        target: &'t Target,
-        random: Random,
-        name: String,
-        answered: &'t (dyn Fn() + Sync),
-    ) -> Self {
-        Self { target, random, name, made: 0, answered }
-    }
+/// What a client sends until it succeeds or is given up.
+struct Command {
+    wish: Wish,
+    way: Way,
+    /// What distinguishes a rerun from the last one.
+    value: u64,
+    /// After the first error.
+    gives_up: bool,
+    /// Waits for a Pod after a success.
+    waits: bool,
+    /// At which API server each try and look is made. How many there are is not in the seed's hand, so this
+    /// is a source of its own.
+    servers: Random,
+}
 
+impl Writer<'_> {
     /// Sends so many commands, and gives some of them up after an error, the last one always: what it
     /// leaves is nobody's then.
-    pub fn work(&mut self, commands: u64) {
+    pub fn work(&self, commands: u64) {
         for number in 1..=commands {
-            let wish = self.choose();
-            let way = self.way(&wish);
-            let gives_up = self.random.below(4) == 0;
-            self.send(wish, way, gives_up || number == commands);
+            let mut command = self.command(number);
+            command.gives_up |= number == commands;
+            self.send(command);
         }
+    }
+
+    /// The command of that number, from a source of its own: what became of the others does not matter.
+    fn command(&self, number: u64) -> Command {
+        let part = format!("{} {number}", self.name);
+        let mut random = Random::part(self.seed, &part);
+        let (gives_up, waits) = (random.below(4) == 0, random.below(4) == 0);
+        let value = random.below(1 << 32);
+        let wish = self.choose(number, &mut random);
+        let way = match wish {
+            Wish::Image(_) => random.pick(&DEPLOYS),
+            Wish::Parallelism(_) => random.pick(&[Way::MergePatch, Way::JsonPatch]),
+            Wish::Rerun | Wish::Label(_) => random.pick(&[Way::KubectlMetadata, Way::MergePatch]),
+        };
+        let servers = Random::part(self.seed, &format!("{part} servers"));
+        Command { wish, way, value, gives_up, waits, servers }
     }
 
     /// A new template, most of the time; the Job may not be there yet.
-    fn choose(&mut self) -> Wish {
+    fn choose(&self, number: u64, random: &mut Random) -> Wish {
         let shared = self.is_shared();
         let images = self.images();
         if images.is_empty() || shared {
-            return self.new_image();
+            return self.new_image(number);
         }
+        let kind = random.below(10);
         // There may be no Job to label, or another template than the last.
-        let kinds = if self.is_unsure() { 6 } else { 10 };
-        match self.random.below(kinds) {
+        let kind = if self.is_unsure() { kind % 6 } else { kind };
+        match kind {
             0..=2 => Wish::Image(images[images.len() - 1].clone()),
-            3 => Wish::Image(self.random.pick(&images.iter().collect::<Vec<_>>()).clone()),
+            3 => Wish::Image(random.pick(&images.iter().collect::<Vec<_>>()).clone()),
             6 => Wish::Rerun,
-            7 => Wish::Label(format!("l{}", self.random.below(1000))),
-            8 => Wish::Parallelism(i64::from(self.random.below(2) == 0) + 1),
-            _ => self.new_image(),
+            7 => Wish::Label(format!("l{}", random.below(1000))),
+            8 => Wish::Parallelism(i64::from(random.below(2) == 0) + 1),
+            _ => self.new_image(number),
         }
     }
 
     /// An image that nobody has asked for.
-    pub fn new_image(&mut self) -> Wish {
-        self.made += 1;
-        Wish::Image(format!("app:{}-{}", self.name, self.made))
-    }
-
-    fn way(&mut self, wish: &Wish) -> Way {
-        match wish {
-            Wish::Image(_) => self.random.pick(&DEPLOYS),
-            Wish::Parallelism(_) => self.random.pick(&[Way::MergePatch, Way::JsonPatch]),
-            Wish::Rerun | Wish::Label(_) => {
-                self.random.pick(&[Way::KubectlMetadata, Way::MergePatch])
-            }
-        }
+    fn new_image(&self, number: u64) -> Wish {
+        Wish::Image(format!("app:{}-{number}", self.name))
     }
 
     fn is_shared(&self) -> bool {
@@ -143,26 +152,30 @@ impl<'t> Writer<'t> {
         self.target.history.lock().unwrap().events.push(event);
     }
 
-    /// Sends a command until it succeeds, and waits until the Job has started a Pod.
-    pub fn send_until_done(&mut self, wish: Wish, way: Way) {
-        if let Some(stored) = self.send(wish, way, false) {
-            self.wait_for_a_pod(stored.uid);
+    /// Deploys a new template until that succeeds, and waits until the Job has started a Pod. Looks at the
+    /// Job first, where it must be there.
+    pub fn deploy_until_done(&self, is_there: bool) {
+        let mut servers = Random::part(self.seed, &self.name);
+        let (wish, way) = (self.new_image(1), servers.pick(&DEPLOYS));
+        if is_there {
+            self.read(&mut servers);
         }
+        self.send(Command { wish, way, value: 0, gives_up: false, waits: true, servers });
     }
 
-    /// Sends a command until it succeeds or is given up. The Job that is stored then, if nobody else
-    /// writes to it.
-    fn send(&mut self, wish: Wish, way: Way, gives_up: bool) -> Option<Seen> {
+    /// Sends a command until it succeeds or is given up.
+    fn send(&self, command: Command) {
+        let Command { wish, way, value, gives_up, waits, mut servers } = command;
         let shared = self.is_shared();
         if !shared && !self.is_unsure() {
-            self.read();
+            self.read(&mut servers);
         }
         self.record(Event::Asked(wish.clone(), format!("{way:?}")));
-        let value = self.random.below(1 << 32).to_string();
+        let value = value.to_string();
         let mut tries = 0;
         let success = wait::poll(wait::DEADLINE, || {
-            let server = self.random.pick(&[0, 1]);
-            let answer = self.try_once(&self.target.seen[server], &wish, way, &value);
+            let server = &self.target.seen[servers.pick(&[0, 1])];
+            let answer = self.try_once(server, &wish, way, &value);
             let success = answer.is_ok();
             // A rerun that deleted the Job and then failed: it cannot create the Job by itself.
             let is_gone = wish == Wish::Rerun
@@ -171,7 +184,7 @@ impl<'t> Writer<'t> {
             let shows_nothing = answer == Ok(None);
             let mut events = vec![Event::Answered(wish.clone(), answer)];
             if shared && shows_nothing {
-                events.push(Event::Read(self.look()));
+                events.push(Event::Read(self.look(&mut servers)));
             }
             self.target.history.lock().unwrap().events.extend(events);
             (self.answered)();
@@ -183,25 +196,23 @@ impl<'t> Writer<'t> {
             self.record(Event::GaveUp);
         }
         if shared || success == Some(false) {
-            return None;
+            return;
         }
-        let stored = self.read()?;
-        if success == Some(true) && self.random.below(4) == 0 {
-            self.wait_for_a_pod(stored.uid.clone());
+        let stored = self.read(&mut servers);
+        if let (Some(stored), Some(true), true) = (stored, success, waits) {
+            self.wait_for_a_pod(stored.uid);
         }
-        Some(stored)
     }
 
     /// Looks at the Job while nobody writes to it.
-    pub fn read(&mut self) -> Option<Seen> {
-        let seen = self.look();
+    fn read(&self, servers: &mut Random) -> Option<Seen> {
+        let seen = self.look(servers);
         self.record(Event::Read(seen.clone()));
         seen
     }
 
-    fn look(&mut self) -> Option<Seen> {
-        let server = self.random.pick(&[0, 1]);
-        let namespace = &self.target.seen[server];
+    fn look(&self, servers: &mut Random) -> Option<Seen> {
+        let namespace = &self.target.seen[servers.pick(&[0, 1])];
         // Not in a moment in which etcd does not answer.
         let answer = wait::until("the Job can be read", || {
             let answer = namespace.user().get(&namespace.job_path(JOB));
