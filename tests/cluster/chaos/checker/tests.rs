@@ -76,6 +76,17 @@ fn a_success_about_a_dormant_job_is_found() {
 }
 
 #[test]
+fn a_stored_marker_is_found() {
+    let marked = Seen { marker: true, ..seen("3", "c") };
+    let mut history = good();
+    history.events.extend(done(image("c"), marked.clone()));
+    assert_finds(&history, "does not run");
+    let mut history = good();
+    history.events.push(Event::Read(Some(marked)));
+    assert_finds(&history, "left half replaced");
+}
+
+#[test]
 fn a_success_that_starts_no_pod_is_found() {
     let mut history = good();
     history.pods.pop();
@@ -112,6 +123,21 @@ fn a_rerun_that_runs_nothing_is_found() {
     let mut history = good();
     history.events.extend(done(Wish::Rerun, seen("2", "b")));
     assert_finds(&history, "Rerun ran nothing");
+}
+
+#[test]
+fn a_changed_deploy_that_runs_nothing_is_found() {
+    let mut history = good();
+    history.events.extend(done(image("c"), seen("2", "c")));
+    assert_finds(&history, "Image(\"c\") ran nothing");
+}
+
+#[test]
+fn a_label_that_changes_the_template_is_found() {
+    let changed = Seen { label: Some("x".to_owned()), ..seen("2", "c") };
+    let mut history = good();
+    history.events.extend(done(Wish::Label("x".to_owned()), changed));
+    assert_finds(&history, "changed the image");
 }
 
 #[test]
