@@ -11,6 +11,7 @@ use super::history::{Event, JobHistory, Seen, Wish, is_told_to_wait};
 pub fn violations(history: &JobHistory) -> Vec<String> {
     let mut checker = Checker { history, found: Vec::new() };
     checker.successes();
+    checker.rest_of_the_template();
     if history.shared {
         checker.looks_at_a_shared_job();
     } else {
@@ -42,6 +43,18 @@ impl Checker<'_> {
                 Event::StaysDormant => self.tell("it stays dormant"),
                 _ => {}
             }
+        }
+    }
+
+    /// Commands change the image alone.
+    fn rest_of_the_template(&mut self) {
+        let mut seen = self.history.events.iter().filter_map(|event| match event {
+            Event::Answered(_, Ok(Some(seen))) | Event::Read(Some(seen)) => Some(seen),
+            _ => None,
+        });
+        let first = seen.next();
+        if let Some(other) = seen.find(|seen| first.is_some_and(|first| first.rest != seen.rest)) {
+            self.tell(format!("the template changed beside its image: {first:?}, {other:?}"));
         }
     }
 

@@ -1,5 +1,7 @@
 //! What happened to each Job: every command, every answer, every look at it, and every Pod.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::Value;
 
 use support::manifest::{annotation, image};
@@ -9,6 +11,8 @@ use support::manifest::{annotation, image};
 pub struct Seen {
     pub uid: String,
     pub image: String,
+    /// The hash of the rest of the template, which no command changes.
+    pub rest: u64,
     pub parallelism: i64,
     /// The label `chaos` that commands set.
     pub label: Option<String>,
@@ -25,6 +29,7 @@ impl Seen {
         Self {
             uid: job["metadata"]["uid"].as_str().unwrap_or_default().to_owned(),
             image: image(job).to_owned(),
+            rest: rest_of_template(job),
             parallelism: job["spec"]["parallelism"].as_i64().unwrap_or(1),
             label: labels["chaos"].as_str().map(str::to_owned),
             dormant: has("rejob.dev/dormant"),
@@ -32,10 +37,24 @@ impl Seen {
         }
     }
 
-    /// Whether it has the template that is asked for.
+    /// Whether it has the image that is asked for.
     pub fn is_of(&self, wish: &Wish) -> bool {
         matches!(wish, Wish::Image(image) if *image == self.image)
     }
+}
+
+/// The template without its image, the generated labels, and what the other webhook changes.
+fn rest_of_template(job: &Value) -> u64 {
+    let mut template = job["spec"]["template"].clone();
+    if let Some(labels) = template["metadata"]["labels"].as_object_mut() {
+        labels
+            .retain(|label, _| !label.ends_with("controller-uid") && !label.ends_with("job-name"));
+    }
+    template["spec"]["containers"][0]["image"].take();
+    template["spec"]["terminationGracePeriodSeconds"].take();
+    let mut hasher = DefaultHasher::new();
+    template.to_string().hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What a command asks for.

@@ -5,6 +5,7 @@ fn seen(uid: &str, image: &str) -> Seen {
     Seen {
         uid: uid.to_owned(),
         image: image.to_owned(),
+        rest: 0,
         parallelism: 1,
         label: None,
         dormant: false,
@@ -63,6 +64,14 @@ fn a_success_about_another_template_is_found() {
     let mut history = good();
     history.events.extend(done(image("c"), seen("2", "b")));
     assert_finds(&history, "told success about");
+}
+
+#[test]
+fn a_template_that_changed_beside_its_image_is_found() {
+    let mut history = good();
+    history.events.extend(done(image("c"), Seen { rest: 1, ..seen("3", "c") }));
+    history.pods.push(pod("3", "c"));
+    assert_finds(&history, "changed beside its image");
 }
 
 #[test]
