@@ -6,6 +6,7 @@
 //! many follow, and `REJOB_CHAOS_COMMANDS` the commands of each. When a process is scheduled is not in the
 //! seed's hand, so a seed that failed makes the same commands and troubles again, not the same interleaving.
 
+mod audit;
 mod checker;
 mod history;
 mod kubelet;
@@ -22,12 +23,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use support::plane::{ControlPlane, Options};
 use support::{setting, wait};
 
-use history::{Event, JobHistory, Pod, Seen};
+use history::{Event, JobHistory, Seen};
 use random::Random;
 use site::Site;
 use writers::{JOB, LAST, Target, Writer};
@@ -108,7 +107,9 @@ fn run(site: &mut Site<'_>, seed: u64, commands: u64) -> Counts {
     let mut histories: Vec<_> =
         targets.into_iter().map(|target| target.history.into_inner().unwrap()).collect();
     for history in &mut histories {
-        history.pods = pods(&audit, &history.job);
+        let entries = audit::entries(&audit, &history.job);
+        history.pods = audit::pods(&entries);
+        history.deleted_while_ready = audit::deleted_while_ready(&entries);
     }
     let of_last = format!("app:{LAST}");
     for mut before in shared {
@@ -244,24 +245,4 @@ fn settle(targets: &[Target], seed: u64) -> Vec<JobHistory> {
         let settled: Vec<_> = settled.collect();
         settled.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
     })
-}
-
-/// The Pods made in that namespace: this part of the audit log has those that are long gone as well.
-fn pods(audit: &str, namespace: &str) -> Vec<Pod> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let made = audit.lines().filter(|line| line.contains(namespace)).filter_map(|line| {
-        let entry: Value = serde_json::from_str(line).ok()?;
-        let about = &entry["objectRef"];
-        let made = entry["verb"] == "create"
-            && about["resource"] == "pods"
-            && about["subresource"].is_null()
-            && about["namespace"] == namespace
-            && entry["responseStatus"]["code"] == 201;
-        let pod = &entry["requestObject"];
-        made.then(|| Pod {
-            owner: text(&pod["metadata"]["ownerReferences"][0]["uid"]),
-            image: text(&pod["spec"]["containers"][0]["image"]),
-        })
-    });
-    made.collect()
 }

@@ -20,6 +20,9 @@ pub fn violations(history: &JobHistory) -> Vec<String> {
     }
     checker.first_answer_in_calm();
     checker.runs();
+    for uid in &history.deleted_while_ready {
+        checker.tell(format!("{uid} was deleted while a Pod of it was ready"));
+    }
     checker.found
 }
 

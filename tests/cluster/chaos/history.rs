@@ -113,6 +113,8 @@ pub struct JobHistory {
     pub shared: bool,
     pub events: Vec<Event>,
     pub pods: Vec<Pod>,
+    /// The uids of the Jobs that were deleted while a Pod was ready.
+    pub deleted_while_ready: Vec<String>,
 }
 
 impl JobHistory {

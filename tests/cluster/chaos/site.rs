@@ -68,7 +68,9 @@ impl<'p> Site<'p> {
     pub fn start(plane: &'p ControlPlane, replicas: usize) -> Self {
         let instance = format!("rejob-{}", plane::unique());
         let configuration = format!("00-{instance}");
-        let second = plane.another(&plane::Options { no_watch_cache: true, ..Default::default() });
+        // In the same file: whole lines are appended.
+        let audit = plane::Options { audit: true, ..plane::Options::default() };
+        let second = plane.another(&plane::Options { no_watch_cache: true, ..audit });
         let admins = [plane.admin(), second.admin()];
         let system = plane.namespace("rejob-system", &[]);
         let account = account(plane, &system, &instance, &rules());

@@ -34,7 +34,7 @@ fn done(wish: Wish, now: Seen) -> Vec<Event> {
 fn good() -> JobHistory {
     let events = [done(image("a"), seen("1", "a")), done(image("b"), seen("2", "b"))].concat();
     let pods = vec![pod("1", "a"), pod("2", "b")];
-    JobHistory { job: "nightly".to_owned(), shared: false, events, pods }
+    JobHistory { job: "nightly".to_owned(), events, pods, ..JobHistory::default() }
 }
 
 #[track_caller]
@@ -238,7 +238,8 @@ fn shared(look: Option<Seen>, meanwhile: bool) -> JobHistory {
     let asked = vec![Event::Asked(image("a"), "KubectlApply".to_owned())];
     let events = if meanwhile { [asked, b, a] } else { [b, asked, a] };
     let pods = vec![pod("1", "a"), pod("2", "b")];
-    JobHistory { job: "nightly".to_owned(), shared: true, events: events.concat(), pods }
+    let (job, events) = ("nightly".to_owned(), events.concat());
+    JobHistory { job, shared: true, events, pods, ..JobHistory::default() }
 }
 
 #[test]
@@ -275,4 +276,10 @@ fn what_is_there_is_known_from_a_success_on() {
     assert!(history.is_unsure());
     history.events.push(Event::Answered(image("a"), Ok(None)));
     assert!(history.is_unsure(), "a began before");
+}
+
+#[test]
+fn a_job_that_is_deleted_while_it_works_is_found() {
+    let history = JobHistory { deleted_while_ready: vec!["1".to_owned()], ..good() };
+    assert_finds(&history, "deleted while a Pod of it was ready");
 }
