@@ -62,7 +62,8 @@ pub fn make_one(site: &mut Site<'_>, random: &mut Random) -> String {
             format!("each piece of replica {replica} takes {milliseconds} ms")
         }
         12 => {
-            let milliseconds = 100 + random.below(900);
+            let longest = random.pick(&[1000, 1000, 3000]);
+            let milliseconds = 100 + random.below(longest - 100);
             site.plane.stop_etcd(true);
             std::thread::sleep(Duration::from_millis(milliseconds));
             site.plane.stop_etcd(false);
