@@ -54,10 +54,22 @@ coverage *args:
 mutants *args:
     cargo mutants --package rejob-core {{ args }}
 
-# Deploy while everything around rejob fails, run after run from that seed on, until one fails or all are done
-chaos seed="1" runs="1000" commands="20":
-    REJOB_CHAOS_SEED={{ seed }} REJOB_CHAOS_RUNS={{ runs }} REJOB_CHAOS_COMMANDS={{ commands }} \
-        cargo test --quiet --test cluster -- chaos::promises_hold_in_chaos --exact --nocapture
+# Deploy while everything around rejob fails, run after run from a seed on (`--seed 1 --runs 1000 --commands 20`), until one fails
+chaos *options:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export REJOB_CHAOS_RUNS=1000
+    set -- {{ options }}
+    while (($# > 0)); do
+        case "$1 ${2:-}" in
+            "--seed "[0-9]*) export REJOB_CHAOS_SEED="$2" ;;
+            "--runs "[0-9]*) export REJOB_CHAOS_RUNS="$2" ;;
+            "--commands "[0-9]*) export REJOB_CHAOS_COMMANDS="$2" ;;
+            *) echo "unknown option $1, or it has no number; use --seed N, --runs N, --commands N" >&2; exit 2 ;;
+        esac
+        shift 2
+    done
+    cargo test --quiet --test cluster -- chaos::promises_hold_in_chaos --exact --nocapture
 
 # Have each call of a replacement fail in each way, for each kind of client
 faults:
