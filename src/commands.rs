@@ -82,8 +82,22 @@ pub fn print(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-use std::io::{ErrorKind, Write};
-use std::path::PathBuf;
+/// The Jobs of these manifests.
+fn jobs(files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
+    let mut jobs = Vec::new();
+    for input in Input::read_all(files)? {
+        for document in input.documents() {
+            let Some(mut root) = document.read()? else { continue };
+            kinds::refuse_bare_list(&mut root).map_err(|message| document.refuse(message))?;
+            kinds::for_each_job(&mut root, &mut |job| {
+                jobs.push(job.to_value());
+                anyhow::Ok(())
+            })?;
+        }
+    }
+    Ok(jobs)
+}
+
 /// A document for programs, with a line end.
 fn json_line(document: &impl Serialize) -> String {
     // Structs of strings and numbers: writing them does not fail.

@@ -25,10 +25,8 @@ use serde_json::{Map, Value};
 pub use applied::applied_part;
 pub use change::Change;
 pub use client::{Client, KUBECTL_REPLACE, NameKeeper};
-pub use generated::{
-    GENERATED_LABELS, NAME_LABELS, UID_LABELS, generated_paths, take_generated,
-};
 pub(crate) use generated::take;
+pub use generated::{GENERATED_LABELS, NAME_LABELS, UID_LABELS, generated_paths, take_generated};
 pub use hash::TemplateHash;
 pub use immutable::{IMMUTABLE_FIELDS, changes, immutable_part};
 pub use managed_fields::{

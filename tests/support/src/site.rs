@@ -30,10 +30,8 @@ pub const CONFIGURATION: &str =
     "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/00-rejob";
 
 /// `--set`s: the chart as it is, only that it looks for dormant Jobs more often.
-pub const OFTEN: [&str; 2] = [
-    "server.extraArgs[0]=--reaper-interval=1s",
-    "server.extraArgs[1]=--reaper-grace=2s",
-];
+pub const OFTEN: [&str; 2] =
+    ["server.extraArgs[0]=--reaper-interval=1s", "server.extraArgs[1]=--reaper-grace=2s"];
 
 /// A control plane with an audit log, whose Services have loopback addresses: so the API server
 /// reaches a Service reference here.
