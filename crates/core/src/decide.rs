@@ -15,6 +15,7 @@ mod messages;
 mod native_updates;
 mod obstacles;
 mod plan;
+mod release;
 mod replacement;
 mod report;
 mod restore;

@@ -1,5 +1,7 @@
 //! Waits: for what, and that they end early enough for what comes after them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 
 async fn answer_within(service: &Admission<Fake>, body: Bytes, time: Duration) -> Value {
@@ -108,14 +110,24 @@ async fn a_job_that_begins_to_work_during_the_checks_is_not_deleted() {
     assert_eq!((fake.count("pods"), fake.count("delete")), (2, 1), "{:?}", fake.names());
 }
 
-/// A Job whose first Pods are never counted, and a cluster that has it.
+/// A Job whose first Pods are never counted, and a cluster that has it until it is deleted.
 fn being_started() -> (Value, Arc<Fake>) {
     let mut starting = job("a:1");
     starting["status"] = json!({});
-    let stored = starting.clone();
-    let fake =
-        Fake::new(move |name, _| (name == "get").then(|| (Duration::ZERO, Ok(stored.clone()))));
-    (starting, Arc::new(fake))
+    (starting.clone(), until_deleted(starting))
+}
+
+/// A cluster with that Job, and another one of the name as soon as it is deleted.
+fn until_deleted(job: Value) -> Arc<Fake> {
+    let deleted = AtomicBool::new(false);
+    Arc::new(Fake::new(move |name, _| {
+        deleted.fetch_or(name == "delete", Ordering::Relaxed);
+        let mut stored = job.clone();
+        if deleted.load(Ordering::Relaxed) {
+            stored["metadata"]["uid"] = json!("new");
+        }
+        (name == "get").then_some((Duration::ZERO, Ok(stored)))
+    }))
 }
 
 /// A Job that was just being started: nothing is counted, so its Pods were looked at after the wait.
@@ -125,6 +137,22 @@ async fn a_job_that_was_being_started_is_looked_at_again_as_well() {
     let (service, _) = service(Some(Arc::clone(&fake)));
     answer(&service, review(&starting, &job("a:2"), false)).await;
     assert_eq!((fake.count("pods"), fake.count("delete")), (2, 1), "{:?}", fake.names());
+}
+
+/// A status without Pods says nothing of several, so they are looked at before the wait as well.
+#[tokio::test(start_paused = true)]
+async fn a_job_of_several_pods_is_looked_at_and_waited_for() {
+    let (mut starting, _) = being_started();
+    starting["spec"]["parallelism"] = json!(3);
+    let fake = until_deleted(starting.clone());
+    let (service, _) = service(Some(Arc::clone(&fake)));
+    let mut object = starting.clone();
+    object["spec"]["template"] = job("a:2")["spec"]["template"].clone();
+    answer(&service, review(&starting, &object, false)).await;
+    assert_eq!((fake.count("pods"), fake.count("delete")), (3, 1), "{:?}", fake.names());
+    let names = fake.names();
+    let first = |call: &str| names.iter().position(|name| name == call);
+    assert!(first("pods") < first("get"), "{names:?}");
 }
 
 /// Else the one that has waited for many others' Jobs to start loses the race for the next one too.
@@ -143,6 +171,23 @@ async fn those_that_wait_for_a_start_do_so_in_turn() {
     assert_eq!(fake.count("get"), looks, "the second one looked too");
     assert_eq!(told["auditAnnotations"], Value::Null, "a stale view");
     assert_eq!(fake.count("delete"), 1);
+}
+
+/// A Job that this replica has deleted is back after etcd was restored from a snapshot.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_deleted_and_is_stored_again_is_replaced_again() {
+    for (stored, deleted) in [("old", 2), ("new", 1)] {
+        let fake = Arc::new(Fake::new(move |name, _| {
+            let mut job = job("a:1");
+            job["metadata"]["uid"] = json!(stored);
+            (name == "get").then_some((Duration::ZERO, Ok(job)))
+        }));
+        let (service, _) = service(Some(Arc::clone(&fake)));
+        for _ in 0..2 {
+            answer(&service, review(&job("a:1"), &job("a:2"), false)).await;
+        }
+        assert_eq!(fake.count("delete"), deleted, "{:?}", fake.names());
+    }
 }
 
 /// Somebody else has written it meanwhile: the API server is to answer 409, and nothing is deleted.

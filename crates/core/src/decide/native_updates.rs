@@ -9,7 +9,31 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use crate::job::{Job, immutable_part, take};
+use crate::job::{Job, TemplateHash, changes, immutable_part, keys, take, without_admission};
+use crate::patch::Draft;
+use crate::reason::Reason;
+
+use super::decision::Decision;
+use super::messages::Warnings;
+use super::release::release;
+use super::restore::{keep_ttl, put_back_generated};
+use super::update::record_hash;
+use super::view::Update;
+
+/// Lets such a change pass, with what a bare PUT lacks.
+pub(super) fn pass(update: &Update<'_>, mut draft: Draft<'_>, mut warnings: Warnings) -> Decision {
+    if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
+        // A queue that writes into the template asks for nothing new.
+        let before = without_admission(update.old, update.old, None);
+        let requested = without_admission(update.job, update.old, None);
+        if !changes(&before, &requested).is_empty() {
+            record_hash(&mut draft, &TemplateHash::of(&requested));
+        }
+    }
+    put_back_generated(&mut draft, update.old);
+    keep_ttl(update, &mut draft, &mut warnings);
+    release(update, Reason::AllowedChange, draft, warnings)
+}
 
 /// Whether the API server accepts the change from `old` to `new` as it is.
 pub(super) fn by_the_api_server(old: Job<'_>, new: Job<'_>, server_minor: Option<u32>) -> bool {

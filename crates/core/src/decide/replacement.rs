@@ -175,13 +175,13 @@ fn marks_are_lost(plan: &Plan, update: &Update<'_>) -> Result<Option<Decision>, 
             Reason::InvalidDenied,
             format!("{}: {MARKS_ARE_LOST}", plan.not_replaced()),
         )),
-        Fact::Failed(why) => Some(untold(update, why)),
+        Fact::Failed(why) => Some(check_failed(update, why)),
         Fact::Known(_) | Fact::Unavailable => None,
     })
 }
 
 /// The API server could not say what the new Job would be.
-pub(super) fn untold(update: &Update<'_>, why: &str) -> Decision {
+pub(super) fn check_failed(update: &Update<'_>, why: &str) -> Decision {
     let message = format!(
         "job {} was not replaced: the API server failed a check ({why}); try again",
         update.name()

@@ -8,9 +8,9 @@ use crate::reason::Reason;
 use super::context::Question;
 use super::decision::{Decision, FollowUp, LONGEST, Report, Verdict};
 use super::messages::{self, Warnings};
-use super::unchanged::{self, Difference};
+use super::unchanged::Difference;
 use super::view::Update;
-use super::{native_updates, obstacles, plan, replacement};
+use super::{obstacles, plan, replacement};
 
 /// What the policy would do: that it would replace the Job, until a check says otherwise.
 fn of(update: &Update<'_>, changes: &[Change]) -> Report {
@@ -27,35 +27,28 @@ fn of(update: &Update<'_>, changes: &[Change]) -> Report {
     }
 }
 
-/// Decides a change, or a rerun, of a Job that is not dormant.
+/// Decides a request for a Job that is not dormant.
 pub(super) fn decide(
     update: &Update<'_>,
+    difference: Difference,
     changes: &[Change],
     draft: Draft<'_>,
     mut warnings: Warnings,
 ) -> Result<Decision, Question> {
-    let rerun = update.asks_for_a_rerun();
-    if changes.is_empty() && !rerun {
-        return Ok(Decision::patched(Reason::Unchanged, draft, warnings));
-    }
-    if update.is_stale() {
-        return Ok(Decision::patched(Reason::StaleView, draft, warnings));
-    }
-    if !rerun
-        && native_updates::by_the_api_server(update.old, update.job, update.context.server_minor)
-    {
-        return Ok(Decision::patched(Reason::AllowedChange, draft, warnings));
-    }
-    let report = of(update, changes);
-    let difference = if rerun { Difference::Callers } else { unchanged::whose(update, changes)? };
-    let refused = match difference {
-        Difference::Callers => replacement::plan(update, changes, &mut warnings)?,
-        Difference::Another(_) => {
+    let report = || of(update, changes);
+    let (report, refused) = match difference {
+        Difference::None => return Ok(Decision::patched(Reason::Unchanged, draft, warnings)),
+        Difference::Native => return Ok(Decision::patched(Reason::AllowedChange, draft, warnings)),
+        _ if update.is_stale() => {
+            return Ok(Decision::patched(Reason::StaleView, draft, warnings));
+        }
+        Difference::OtherHook(_) => {
             let why = "the request asks for what it asked for last time, so nothing would run";
-            let report = report.refused(Reason::Restored, why);
+            let report = report().refused(Reason::Restored, why);
             return Ok(report.answer(Decision::patched(Reason::Reported, draft, warnings)));
         }
-        Difference::Untold(why) => Err(replacement::untold(update, &why)),
+        Difference::Requester => (report(), replacement::plan(update, changes, &mut warnings)?),
+        Difference::Unknown(why) => (report(), Err(replacement::check_failed(update, &why))),
     };
     let pending = Decision::patched(Reason::Reported, draft, warnings);
     Ok(match refused {

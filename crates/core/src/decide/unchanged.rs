@@ -19,12 +19,16 @@ use super::view::Update;
 
 /// Whose difference it is.
 pub(super) enum Difference {
+    /// There is none.
+    None,
+    /// The API server accepts it by itself.
+    Native,
     /// Another hook's; what the client asks for has this hash.
-    Another(TemplateHash),
-    /// The caller's, as far as can be seen.
-    Callers,
+    OtherHook(TemplateHash),
+    /// The requester's, as far as can be seen.
+    Requester,
     /// The API server could not answer at this moment.
-    Untold(String),
+    Unknown(String),
 }
 
 /// Finds out whose difference these changes are.
@@ -36,10 +40,10 @@ pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Differenc
             || hash_of_a_creation(update).as_ref() == Some(recorded)
             || is_the_recorded_manifest(update, recorded))
     {
-        return Ok(Difference::Another(recorded.clone()));
+        return Ok(Difference::OtherHook(recorded.clone()));
     }
     if !asks_the_server(update) {
-        return Ok(Difference::Callers);
+        return Ok(Difference::Requester);
     }
     match &update.context.creation {
         Fact::Unasked => {
@@ -47,15 +51,15 @@ pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Differenc
             let is_others =
                 Record::of(update.old).is_some_and(|record| !record.is_for(update.request));
             if is_others && plan.mode == Mode::Recreate {
-                return Ok(Difference::Callers); // It is not replaced, so nothing is asked.
+                return Ok(Difference::Requester); // It is not replaced, so nothing is asked.
             }
             Err(Question::Creation(Box::new(plan)))
         }
-        Fact::Failed(why) => Ok(Difference::Untold(why.clone())),
+        Fact::Failed(why) => Ok(Difference::Unknown(why.clone())),
         Fact::Known(created) if job::changes(update.stored, created).is_empty() => {
-            Ok(Difference::Another(hash))
+            Ok(Difference::OtherHook(hash))
         }
-        Fact::Known(_) | Fact::Unavailable => Ok(Difference::Callers),
+        Fact::Known(_) | Fact::Unavailable => Ok(Difference::Requester),
     }
 }
 

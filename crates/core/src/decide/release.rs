@@ -1,0 +1,85 @@
+//! The release of a dormant Job: turn 2 of a replacement.
+
+use serde_json::{Value, json};
+
+use crate::job::{is_of_status, keys};
+use crate::patch::Draft;
+use crate::reason::Reason;
+use crate::replacement::Record;
+
+use super::decision::Decision;
+use super::messages::Warnings;
+use super::restore::has_plain_replacement_policy;
+use super::view::Update;
+use super::{marks, replacement};
+
+/// Starts a dormant Job when the API server comes back with the request that made it: the same
+/// user with the same field manager. Nobody else starts it, not even by setting `parallelism`:
+/// its template may come from a forged review.
+pub(super) fn release(
+    update: &Update<'_>,
+    reason: Reason,
+    mut draft: Draft<'_>,
+    warnings: Warnings,
+) -> Decision {
+    let Some(record) = Record::of(update.old) else {
+        return Decision::patched(reason, draft, warnings);
+    };
+    if !record.is_for(update.request) {
+        if update.request.dry_run || update.is_being_deleted() {
+            return Decision::patched(reason, draft, warnings);
+        }
+        return replacement::meets_dormant(update);
+    }
+    let mut warnings = warnings;
+    warnings.add(format!("job {} replaced: {}", update.name(), record.changed));
+    marks::remove_dormant_marks(&mut draft);
+    if let Some(Value::Array(mut owners)) = record.owners {
+        // The creation made the writer the owner of everything.
+        let status = update.job.managed_fields().iter().filter(|entry| is_of_status(entry));
+        owners.extend(status.cloned());
+        draft.set(&["metadata", "managedFields"], Value::Array(owners));
+    } else {
+        marks::disown_hash(&mut draft);
+    }
+    marks::restore_last_applied(&mut draft, update.old);
+    // A parallelism that the request sets itself is kept.
+    if update.job.parallelism() == update.old.parallelism() {
+        match record.parallelism {
+            Some(parallelism) => draft.set(&["spec", "parallelism"], json!(parallelism)),
+            None => draft.remove(&["spec", "parallelism"]),
+        }
+    }
+    if update.old.is_suspended() && !record.suspended {
+        // The request does not ask for that: a queue's webhook does, and a PUT would start the Job.
+        draft.set(&["spec", "suspend"], json!(true));
+        let name = update.name();
+        warnings.add(format!("job {name} is suspended until its queue or a person resumes it"));
+    }
+    if update.job.spec("ttlSecondsAfterFinished").is_none() {
+        // A bare PUT: the TTL was injected when the Job was made, as on any CREATE.
+        draft.copy(&["spec", "ttlSecondsAfterFinished"], update.old.value());
+    }
+    if let Some(own) = &record.labels {
+        // The labels that admission gave the Job when it was made. A queue refuses to lose its own.
+        for (key, value) in update.old.labels().filter(|(key, _)| *key != keys::DORMANT) {
+            if update.job.label(key).is_none() && !own.contains(key) {
+                draft.set(&["metadata", "labels", key], value.clone());
+            }
+        }
+    }
+    if update.old.spec("podFailurePolicy").is_some() && has_plain_replacement_policy(update.job) {
+        // The default of a Job without one, which the Job was made without.
+        draft.copy(&["spec", "podReplacementPolicy"], update.old.value());
+    }
+    if update.job.uid() == Some(&record.uid) {
+        // A PATCH that names the uid of the Job that it was sent for.
+        draft.copy(&["metadata", "uid"], update.old.value());
+    }
+    if update.job.resource_version() == Some(&record.resource_version)
+        && let Some(current) = update.old.resource_version()
+    {
+        draft.set(&["metadata", "resourceVersion"], json!(current));
+    }
+    Decision::patched(Reason::Released, draft, warnings)
+}
