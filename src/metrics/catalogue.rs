@@ -1,5 +1,5 @@
-//! Every metric: its exported name, what it means, and what its labels can be. The server's are one row
-//! each, from which the metric itself is made, too.
+//! Every metric: its exported name, what it means, and what its labels can be. Each of the server's is
+//! one row, from which the metric itself is made, too.
 //!
 //! `docs/metrics.md` is [`markdown`] of these tables; a test keeps the two and the real exposition
 //! equal.
@@ -18,7 +18,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 use crate::job::Client;
 use crate::review::Operation;
 
-use super::labels::{self, ApiResource, ApiVerb, ReplacementResult};
+use super::labels;
 
 /// The values that a label takes.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +94,7 @@ label_sets! {
     CodeLabels { code: u16 = Described("the HTTP status") }
     ReplacementLabels {
         client: Word = OneOf(Client::labels),
-        result: Word = OneOf(ReplacementResult::labels)
+        result: Word = OneOf(labels::ReplacementResult::labels)
     }
     ReportLabels {
         policy: String = POLICY,
@@ -102,10 +102,13 @@ label_sets! {
             "empty where the Job would be replaced at once; else the reason of the wait or the \
              refusal: see `docs/reasons.md`")
     }
-    ApiLabels { verb: Word = OneOf(ApiVerb::labels), resource: Word = OneOf(ApiResource::labels) }
+    ApiLabels {
+        verb: Word = OneOf(labels::ApiVerb::labels),
+        resource: Word = OneOf(labels::ApiResource::labels)
+    }
     ApiCodeLabels {
-        verb: Word = OneOf(ApiVerb::labels),
-        resource: Word = OneOf(ApiResource::labels),
+        verb: Word = OneOf(labels::ApiVerb::labels),
+        resource: Word = OneOf(labels::ApiResource::labels),
         code: u16 = Described("the HTTP status, `0` when there was no answer")
     }
     CertificateLabels { certificate: Word = OneOf(|| vec![labels::SERVING]) }
