@@ -6,6 +6,11 @@
 //! - *label*: the same PATCH of a label, which rejob only looks at;
 //! - *by hand*: what the client would do without rejob: DELETE, GET until the Job is gone, POST.
 //!
+//! With them *look*: the LIST that rejob's reaper sends to find dormant Jobs.
+//!
+//! All are measured twice: with no other Job in the cluster, and beside 10,000. These are suspended
+//! and left to another controller than Kubernetes' own, so nothing goes on in them.
+//!
 //! `cargo bench --bench replace` (`REJOB_BENCH_ROUNDS` rounds, 50 by default; the control plane is
 //! that of the tests)
 
@@ -19,6 +24,7 @@
 
 use std::time::{Duration, Instant};
 
+use rejob::job::keys;
 use serde_json::{Value, json};
 use support::manifest::job;
 use support::namespace::Namespace;
@@ -27,6 +33,9 @@ use support::rejob::Rejob;
 
 /// Rounds that are not counted: connections are made, caches are filled.
 const WARM_UP: usize = 3;
+
+/// The other Jobs of the second measurement.
+const OTHERS: usize = 10_000;
 
 fn main() {
     let rounds = support::setting("REJOB_BENCH_ROUNDS", 50);
@@ -39,33 +48,70 @@ fn main() {
     }
     opted_in.create_job(&job("b", "app:0")).ok();
 
-    let mut replace = Vec::new();
-    let mut label = Vec::new();
-    let mut by_hand = Vec::new();
+    println!("{rounds} rounds; milliseconds");
+    println!(
+        "{:<10} {:>11} {:>8} {:>8} {:>8} {:>12} {:>12}",
+        "", "other Jobs", "median", "p90", "max", "to label", "to by hand"
+    );
+    measure(&plane, &opted_in, &without, rounds, 0);
+    create_others(&plane.namespace("others", &[]));
+    measure(&plane, &opted_in, &without, rounds, OTHERS);
+}
+
+fn measure(
+    plane: &ControlPlane,
+    opted_in: &Namespace,
+    without: &Namespace,
+    rounds: usize,
+    others: usize,
+) {
+    let admin = plane.admin();
+    let dormant =
+        format!("/apis/batch/v1/jobs?labelSelector={}", keys::DORMANT.replace('/', "%2F"));
+    let mut times: [Vec<Duration>; 4] = Default::default();
     for round in 0..WARM_UP + rounds {
-        let image = format!("app:{}", round + 1);
+        // Both measurements change the same Jobs.
+        let change = format!("{others}-{round}");
+        let image = format!("app:{change}");
         let measured = [
-            (&mut replace, timed(|| patch(&opted_in, "a", &template(&image)))),
-            (&mut label, timed(|| patch(&opted_in, "b", &labels(round)))),
-            (&mut by_hand, timed(|| recreate(&without, "a", &image))),
+            timed(|| patch(opted_in, "b", &labels(&change))),
+            timed(|| patch(opted_in, "a", &template(&image))),
+            timed(|| recreate(without, "a", &image)),
+            timed(|| drop(admin.get(&dormant).ok())),
         ];
-        for (times, time) in measured {
-            if round >= WARM_UP {
+        if round >= WARM_UP {
+            for (times, time) in times.iter_mut().zip(measured) {
                 times.push(time);
             }
         }
     }
-
-    let label = Summary::of(label);
-    println!("{rounds} rounds; milliseconds");
-    println!("{:<10} {:>8} {:>8} {:>8} {:>12}", "", "median", "p90", "max", "to label");
-    for (name, summary) in
-        [("label", &label), ("replace", &Summary::of(replace)), ("by hand", &Summary::of(by_hand))]
-    {
-        let ratio = summary.median / label.median;
+    let summaries = times.map(Summary::of);
+    let [label, _, by_hand, _] = &summaries;
+    for (name, summary) in ["label", "replace", "by hand", "look"].into_iter().zip(&summaries) {
         let Summary { median, p90, max } = summary;
-        println!("{name:<10} {median:>8.1} {p90:>8.1} {max:>8.1} {ratio:>11.1}x");
+        let [to_label, to_by_hand] = [label, by_hand].map(|other| median / other.median);
+        println!(
+            "{name:<10} {others:>11} {median:>8.1} {p90:>8.1} {max:>8.1} {to_label:>11.1}x \
+             {to_by_hand:>11.1}x"
+        );
     }
+}
+
+/// Creates [`OTHERS`] Jobs, on a few connections.
+fn create_others(namespace: &Namespace) {
+    let connections = 8;
+    std::thread::scope(|scope| {
+        for first in 0..connections {
+            scope.spawn(move || {
+                for number in (first..OTHERS).step_by(connections) {
+                    let mut other = job(&format!("other-{number}"), "app:0");
+                    other["spec"]["suspend"] = true.into();
+                    other["spec"]["managedBy"] = "example.com/nobody".into();
+                    namespace.create_job(&other).ok();
+                }
+            });
+        }
+    });
 }
 
 fn timed(work: impl FnOnce()) -> Duration {
@@ -79,8 +125,8 @@ fn template(image: &str) -> Value {
     json!({ "spec": { "template": { "spec": { "containers": containers } } } })
 }
 
-fn labels(round: usize) -> Value {
-    json!({ "metadata": { "labels": { "round": round.to_string() } } })
+fn labels(change: &str) -> Value {
+    json!({ "metadata": { "labels": { "change": change } } })
 }
 
 fn patch(namespace: &Namespace, name: &str, change: &Value) {
