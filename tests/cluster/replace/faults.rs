@@ -4,8 +4,8 @@
 //! A proxy between rejob and the API server holds one call past its deadline, cuts it before or after it
 //! took effect, or answers it with an error. Each client, call and fault has a namespace of its own.
 //!
-//! By default each call of each client fails in one way, another one for each client; with
-//! `REJOB_FAULTS=all` in every way.
+//! By default each call of five clients fails in one way, another one for each client; with
+//! `REJOB_FAULTS=all` each call of eight clients in every way.
 
 use std::env;
 use std::sync::Mutex;
@@ -30,16 +30,25 @@ const FAULTS: [Fault; 6] = [
     Fault::Status(503),
 ];
 
-/// A change that reaches the API server after the same command has succeeded.
-const STRAY: [(Call, Fault); 2] = [(Call::Delete, Fault::Stray), (Call::Create, Fault::Stray)];
+/// A change that reaches the API server after the same command has succeeded; a creation that fails until
+/// rejob has no time left.
+const MORE: [(Call, Fault); 3] = [
+    (Call::Delete, Fault::Stray),
+    (Call::Create, Fault::Stray),
+    (Call::Create, Fault::Always(503)),
+];
 
 /// The clients, and the `failurePolicy` under which each is tried.
-const CLIENTS: [(Client, &str); 5] = [
+const CLIENTS: [(Client, &str); 8] = [
     (Client::MergePatch, "Fail"),
     (Client::Put, "Ignore"),
     (Client::ForcedApply, "Ignore"),
     (Client::Apply, "Fail"),
     (Client::ServerSideApply, "Fail"),
+    // From here on with `REJOB_FAULTS=all` only.
+    (Client::Helm4, "Fail"),
+    (Client::StrategicMergePatch, "Ignore"),
+    (Client::JsonPatch, "Fail"),
 ];
 
 /// The calls that client's replacement makes; those before the deletion come first.
@@ -49,31 +58,43 @@ fn calls(client: Client) -> Vec<Call> {
         calls.push(Call::Probe);
     } else {
         // Accepted, it is the dry run of the dormant form, too.
-        calls.push(Call::ProbeDormant);
+        calls.extend([Call::ProbeDormant, Call::DryRunDormant]);
     }
-    calls.extend([Call::Pods, Call::Delete]);
+    calls.extend([Call::Pods, Call::PodsAgain, Call::Delete]);
     if !client.applies() {
         calls.push(Call::Create);
     }
     calls
 }
 
+fn all() -> bool {
+    env::var_os("REJOB_FAULTS").is_some_and(|which| which == "all")
+}
+
 /// What fails for the client of that number.
 fn cases(number: usize) -> Vec<(Call, Fault)> {
-    let all = env::var_os("REJOB_FAULTS").is_some_and(|which| which == "all");
+    let all = all();
     let calls = calls(CLIENTS[number].0);
-    let stray = STRAY.into_iter().filter(|(call, _)| calls.contains(call));
+    let more = MORE.into_iter().filter(|(call, _)| calls.contains(call));
     let others = calls.iter().enumerate().flat_map(|(n, &call)| {
         let faults = FAULTS.into_iter().enumerate();
         let chosen = faults.filter(move |(fault, _)| all || *fault == (n + number) % FAULTS.len());
         chosen.map(move |(_, fault)| (call, fault))
     });
-    stray.chain(others).collect()
+    more.chain(others).collect()
 }
 
 /// Whether nothing is replaced without an answer to that call.
 fn refuses(call: Call) -> bool {
     !matches!(call, Call::Probe | Call::ProbeDormant | Call::Delete | Call::Create)
+}
+
+/// Whether the old Job may be gone when a client gets an error for that.
+fn may_be_deleted(call: Call, fault: Fault) -> bool {
+    match call {
+        Call::Delete => !matches!(fault, Fault::CutBefore | Fault::Status(_)),
+        call => call == Call::Create,
+    }
 }
 
 /// What is promised about a request whose replacement met a fault of that call.
@@ -82,11 +103,10 @@ fn assert_promises(
     place: &Place,
     old: &Value,
     client: Client,
-    call: Call,
+    (call, fault): (Call, Fault),
     said: &Result<String, String>,
-    what: &str,
 ) {
-    let what = format!("{what}: {said:?}");
+    let what = format!("{client:?} {call:?} {fault:?}: {said:?}");
     let names = place.namespace.job_names();
     assert!(names.is_empty() || names == [JOB], "{what}: {names:?}");
     let job = place.namespace.job(JOB);
@@ -104,7 +124,7 @@ fn assert_promises(
             place.assert_runs(SECOND);
         }
         // Nothing is changed before the deletion.
-        (Err(_), job) if !matches!(call, Call::Delete | Call::Create) => {
+        (Err(_), job) if !may_be_deleted(call, fault) => {
             let job = job.unwrap_or_else(|| panic!("{what}: the old Job is gone"));
             assert_eq!(uid_of(&job), uid_of(old), "{what}");
         }
@@ -128,7 +148,12 @@ fn meets(rejob: &Rejob<'_>, proxy: &ApiProxy, client: Client, call: Call, fault:
     place.namespace.started_pods(JOB);
     let old = place.job();
     let namespace = place.namespace.name();
-    proxy.arm(namespace, call, fault);
+    let mut faults = vec![(call, fault)];
+    if call == Call::DryRunDormant {
+        // It is made where the other one was not answered.
+        faults.push((Call::ProbeDormant, Fault::Status(500)));
+    }
+    proxy.arm(namespace, &faults);
     // A machine that is busy may leave too little time to come as far as that.
     let said = wait::until(&format!("{what}: the call is made"), || {
         let said = place.try_deploy(client, SECOND);
@@ -141,7 +166,10 @@ fn meets(rejob: &Rejob<'_>, proxy: &ApiProxy, client: Client, call: Call, fault:
     if fault != Fault::Stray {
         settle();
     }
-    assert_promises(&place, &old, client, call, &said, &what);
+    assert_promises(&place, &old, client, (call, fault), &said);
+    if matches!(fault, Fault::Always(_)) {
+        proxy.let_go(namespace);
+    }
     let mut last = String::new();
     let done = wait::poll(wait::DEADLINE, || {
         place.try_deploy(client, SECOND).map_err(|error| last = error).ok()
@@ -209,4 +237,11 @@ fn each_call_of_kubectl_apply_fails() {
 #[test]
 fn each_call_of_kubectl_apply_server_side_fails() {
     each_call_fails(4);
+}
+
+#[test]
+fn each_call_of_the_other_clients_fails() {
+    if all() {
+        (5..CLIENTS.len()).for_each(each_call_fails);
+    }
 }

@@ -26,7 +26,7 @@ fn nothing_is_deleted_for_a_kubectl_that_is_gone() {
         place.namespace.finish_pods(JOB);
         let old = place.job();
 
-        proxy.arm(namespace, Call::MayDelete, Fault::Held);
+        proxy.arm(namespace, &[(Call::MayDelete, Fault::Held)]);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("job.json");
         std::fs::write(&file, Place::manifest("app:2").to_string()).unwrap();

@@ -1,11 +1,12 @@
 //! A proxy between rejob and the API server, which makes one call of a replacement fail.
 //!
 //! A call is told by its method, path and body, so that a test names it by what it is for. A fault is
-//! armed for a namespace and happens once; every other call goes through as it is, with the caller's
-//! own credentials.
+//! armed for a namespace and happens once, but for [`Fault::Always`]; every other call goes through as it
+//! is, with the caller's own credentials.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_body_util::{BodyExt, Full};
@@ -38,8 +39,10 @@ pub enum Call {
     DryRun,
     /// Dry run of the dormant Job under its own name.
     DryRunDormant,
-    /// The list of the old Job's Pods.
+    /// The first list of the old Job's Pods since the fault was armed.
     Pods,
+    /// Each later one: the look right before the deletion.
+    PodsAgain,
     /// The deletion of the old Job.
     Delete,
     /// The creation of the dormant Job.
@@ -61,6 +64,8 @@ pub enum Fault {
     CutAfter,
     /// It is answered with that status and does not reach the API server.
     Status(u16),
+    /// As [`Self::Status`], each time, until the test lets it go.
+    Always(u16),
 }
 
 /// The proxy; dropping it ends it.
@@ -72,11 +77,33 @@ pub struct ApiProxy {
 
 struct Shared {
     upstream: kube::Client,
-    armed: Mutex<BTreeMap<String, (Call, Fault)>>,
+    armed: Mutex<BTreeMap<String, Armed>>,
     // Namespaces in which a late call has not been carried out yet.
     late: Mutex<BTreeSet<String>>,
     // What a call of a namespace that is held waits for; dropping it lets it go.
     held: Mutex<BTreeMap<String, oneshot::Sender<Infallible>>>,
+}
+
+/// The faults of a namespace.
+#[derive(Default)]
+struct Armed {
+    /// Whether each has happened.
+    faults: Vec<(Call, Fault, bool)>,
+    /// The Pods were listed since.
+    listed_pods: bool,
+}
+
+impl Armed {
+    /// What becomes of that call.
+    fn meet(&mut self, call: Call) -> Option<Fault> {
+        let again = call == Call::Pods && mem::replace(&mut self.listed_pods, true);
+        let call = if again { Call::PodsAgain } else { call };
+        let (_, fault, happened) = self.faults.iter_mut().find(|(wanted, fault, happened)| {
+            *wanted == call && (!*happened || matches!(fault, Fault::Always(_)))
+        })?;
+        *happened = true;
+        Some(*fault)
+    }
 }
 
 impl ApiProxy {
@@ -114,18 +141,22 @@ impl ApiProxy {
         &self.url
     }
 
-    /// Lets that call of the namespace fail in that way, once.
-    pub fn arm(&self, namespace: &str, call: Call, fault: Fault) {
-        lock(&self.shared.armed).insert(namespace.to_owned(), (call, fault));
+    /// Lets those calls of the namespace fail, each in its way.
+    pub fn arm(&self, namespace: &str, faults: &[(Call, Fault)]) {
+        let faults = faults.iter().map(|&(call, fault)| (call, fault, false)).collect();
+        let armed = Armed { faults, ..Armed::default() };
+        lock(&self.shared.armed).insert(namespace.to_owned(), armed);
     }
 
-    /// Whether the fault has happened.
+    /// Whether the faults have happened, each at least once.
     pub fn has_happened(&self, namespace: &str) -> bool {
-        !lock(&self.shared.armed).contains_key(namespace)
+        let armed = lock(&self.shared.armed);
+        armed.get(namespace).is_none_or(|armed| armed.faults.iter().all(|fault| fault.2))
     }
 
-    /// Lets the call of the namespace go that is held.
+    /// Lets the call of the namespace go that is held, and those that follow go through.
     pub fn let_go(&self, namespace: &str) {
+        lock(&self.shared.armed).remove(namespace);
         lock(&self.shared.held).remove(namespace);
     }
 
@@ -165,15 +196,10 @@ async fn serve(
     let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
     let told = recognize(&head.method, &head.uri, &body);
     let fault = told.as_ref().and_then(|(namespace, call)| {
-        let mut armed = lock(&shared.armed);
-        let (wanted, fault) = armed.get(namespace).copied()?;
-        if wanted != *call {
-            return None;
-        }
+        let fault = lock(&shared.armed).get_mut(namespace)?.meet(*call)?;
         if matches!(fault, Fault::Late | Fault::Stray) {
             lock(&shared.late).insert(namespace.clone());
         }
-        armed.remove(namespace);
         Some(fault)
     });
     match fault {
@@ -189,7 +215,7 @@ async fn serve(
             forward(&shared, head, body).await?;
             Err(Cut)
         }
-        Some(Fault::Status(code)) => Ok(refusal(code)),
+        Some(Fault::Status(code) | Fault::Always(code)) => Ok(refusal(code)),
         Some(fault @ (Fault::Late | Fault::Stray)) => {
             // Dropped with this future, which is when the caller has closed the connection.
             let (_waits, given_up) = oneshot::channel::<Infallible>();
