@@ -63,7 +63,7 @@ pub async fn run<C: Cluster>(
             sleep_until(deadline.min(Instant::now() + pause)).await;
             pause *= 2;
         }
-        // What hangs before the creation must leave time for it.
+        // Calls before the creation get part of the time only, so that some is left for it.
         let spared = time.reserve().max(left(deadline) / 2);
         let before_the_creation = deadline.checked_sub(spared).unwrap_or(deadline);
         let done = join_all(effects.iter().map(async |effect| {
@@ -74,7 +74,7 @@ pub async fn run<C: Cluster>(
                 _ => deadline,
             };
             let reply = timeout_at(until, carry_out(cluster, plan, &dormant, *effect)).await;
-            // An effect that did not happen has no other side: a stale view comes again.
+            // A refused call had no effect, so there is no step after it.
             let refused = match &reply {
                 Ok(Reply::Deleted(result)) => result.is_err(),
                 Ok(Reply::Created(result)) => *effect == Effect::Create && result.is_err(),
@@ -99,7 +99,7 @@ pub async fn run<C: Cluster>(
     }
 }
 
-/// How a replacement ends whose client is gone.
+/// The outcome when the client has hung up.
 pub fn hung_up(plan: &Plan) -> Outcome {
     let not_replaced = plan.not_replaced();
     let told =

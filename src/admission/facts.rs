@@ -70,7 +70,7 @@ impl<'a> RequestFacts<'a> {
             .unwrap_or(false)
     }
 
-    /// Asks for what a decision lacks; or the decision, where there is no time for an answer.
+    /// Asks the cluster for a missing fact. Returns a decision if there is no time for an answer.
     pub async fn ask<C: Cluster>(
         &mut self,
         cluster: Option<&C>,

@@ -3,8 +3,8 @@
 //!
 //! A PUT names the revision that its client has seen. While it waits for the old Job to finish,
 //! the Job controller writes the status, so the same request comes back with a revision that is no
-//! longer the stored one. Where nothing but the status has changed, that is no conflict. Bounded,
-//! for an hour. Without it the API server answers 409, as without rejob.
+//! longer the stored one. Where nothing but the status has changed, that is no conflict. Entries are
+//! limited in number and last an hour. Without them the API server answers 409, as without rejob.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

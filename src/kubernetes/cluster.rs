@@ -116,10 +116,9 @@ impl KubeCluster {
         let begun = Instant::now();
         let answer = self.client.call_with(headers, method, path, body).await;
         let answer = answer.map_err(ApiError::unanswered);
-        let result = answer.and_then(super::ApiAnswer::object);
-        let code = result.as_ref().map_or_else(|error| error.code, |_| StatusCode::OK.as_u16());
-        self.metrics.api_request(verb, resource, (code > 0).then_some(code), begun.elapsed());
-        result
+        let code = answer.as_ref().ok().map(|answer| answer.code);
+        self.metrics.api_request(verb, resource, code, begun.elapsed());
+        answer?.object()
     }
 }
 

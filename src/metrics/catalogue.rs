@@ -180,13 +180,13 @@ metrics! {
         "TLS handshakes that failed; one that grows while reviews stay away means a caBundle \
          that does not match the certificate";
     replacements: Family<ReplacementLabels, Counter>, "rejob_replacements_total",
-        "Replacements of a Job inside a client's request";
+        "Attempts to replace a Job inside a client's request, by how they ended";
     replacement_duration: Histograms<ReplacementLabels> = CALL_BUCKETS, "rejob_replacement_duration_seconds",
         "Time of the first turn of a replacement, effects included";
     would_replace: Family<ReportLabels, Counter>, "rejob_would_replace_total",
         "Requests under `onChange: Report` that would replace a Job, or why they would not";
     api_requests: Family<ApiCodeLabels, Counter>, "rejob_api_requests_total",
-        "Requests to the Kubernetes API";
+        "Requests to the Kubernetes API about Jobs; those about certificates are not counted";
     api_request_duration: Histograms<ApiLabels> = CALL_BUCKETS, "rejob_api_request_duration_seconds",
         "Time of a request to the Kubernetes API";
     dormant_jobs_reaped: Counter, "rejob_dormant_jobs_reaped_total",
@@ -241,7 +241,7 @@ pub fn markdown() -> String {
 
 `GET /metrics` on the admin port (`--admin-listen`) answers in the Prometheus text format, or in
 OpenMetrics when the scraper asks for it. Every label takes its values from a closed set, so the
-number of series does not grow with the cluster. A metric with labels appears with its first value.
+number of series does not grow with the cluster. A counter with labels appears with its first value.
 
 This page is made from `src/metrics/catalogue.rs`: `UPDATE_DOCS=1 cargo test --lib metrics`.
 

@@ -41,7 +41,7 @@ labeled! {
     Replaced = "replaced", "replacement", "The Job is replaced inside the client's own request.";
     WouldReplace = "would_replace", "replacement", "A dry run: the Job would be replaced.";
     StaleView = "stale_view", "replacement", "The Job changed meanwhile; the API server comes back with the fresh state.";
-    BeingDeletedWait = "being_deleted_wait", "replacement", "The old Job is about to be gone; the client waits.";
+    BeingDeletedWait = "being_deleted_wait", "replacement", "The old Job is being deleted; the client waits.";
     BeingDeletedDenied = "being_deleted_denied", "replacement", "The old Job is being deleted.";
     FinalizersDenied = "finalizers_denied", "replacement", "The old Job has finalizers, so it would not vanish at once.";
     UidDenied = "uid_denied", "replacement", "A client that never reads again names the uid of the old Job, so it could not succeed.";

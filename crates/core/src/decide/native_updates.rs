@@ -20,7 +20,7 @@ use super::restore::{keep_ttl, put_back_generated};
 use super::update::record_hash;
 use super::view::Update;
 
-/// Lets such a change pass, with what a bare PUT lacks.
+/// Lets such a change pass, and adds what a bare PUT lacks.
 pub(super) fn pass(update: &Update<'_>, mut draft: Draft<'_>, mut warnings: Warnings) -> Decision {
     if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
         // A queue that writes into the template asks for nothing new.

@@ -36,7 +36,7 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         .map_or(job.parallelism(), |record| record.parallelism);
     let own = record.filter(|record| record.is_for(request) && !update.context.given_up);
     let (described, changed) = what_for(update, changes);
-    let hash = asked_hash(update, changes);
+    let hash = requested_hash(update, changes);
     let mut new = new_job(Job::new(update.wanted), &hash, parallelism);
     let resource_version = old.resource_version().unwrap_or_default();
     complete(update, &mut new);
@@ -130,7 +130,7 @@ pub(super) fn has_old_default(update: &Update<'_>) -> bool {
 
 /// The hash of what was asked for. Where only a rerun is asked for, that is what was asked for last
 /// time, whatever other hooks have made of it.
-fn asked_hash(update: &Update<'_>, changes: &[Change]) -> TemplateHash {
+fn requested_hash(update: &Update<'_>, changes: &[Change]) -> TemplateHash {
     let recorded = if changes.is_empty() { update.old.recorded_hash() } else { None };
     recorded.unwrap_or_else(|| TemplateHash::of(update.wanted))
 }

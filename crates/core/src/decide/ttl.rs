@@ -12,7 +12,7 @@ use crate::policy::{Policy, Ttl, annotations};
 pub(super) enum PolicyTtl {
     /// The policy has none, or the Job sets its own.
     None,
-    /// The Job gets it; where its annotation asks for it in spite of a GitOps tool, with that.
+    /// The Job gets it. The tool is given if the annotation overrides it.
     Given(Ttl, Option<Client>),
     /// The GitOps tool would create the Job again.
     Withheld,

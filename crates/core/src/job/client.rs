@@ -59,7 +59,7 @@ impl Client {
         } else if annotated(LAST_APPLIED_CONFIGURATION) {
             Self::KubectlApply
         } else if labeled("app.kubernetes.io/instance") {
-            // On doubt the name is kept, which is never wrong.
+            // If in doubt, keep the name, which is never wrong.
             Self::InstanceLabel
         } else if ["terraform", "hashicorp", "pulumi"]
             .iter()

@@ -235,6 +235,7 @@ pub fn policy() -> impl Strategy<Value = Policy> {
             OnChange::Keep,
             OnChange::Deny,
             OnChange::Ignore,
+            OnChange::Report,
         ]),
         select(vec![WhileRunning::Wait, WhileRunning::Replace, WhileRunning::Deny]),
         select(vec![Naming::Stable, Naming::TemplateHash]),
