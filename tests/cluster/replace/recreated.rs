@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use support::binaries::Binaries;
+use support::kubelet::{State, status};
 use support::manifest::job;
 use support::namespace::Namespace;
 use support::plane::{self, ControlPlane};
@@ -212,4 +213,33 @@ fn rejob_waits_for_a_pod_that_is_being_made() {
         place.assert_runs("app:2");
         assert_ne!(place.uid(), old);
     }
+}
+
+/// The Job controller counts Pods when it has made all of a sync: with several, the first one may
+/// run before that.
+#[test]
+fn a_pod_that_runs_while_others_are_being_made_is_waited_for() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let place = Place::new(rejob.namespace("replace"));
+    let gate = Gate::close(&plane, &place.namespace);
+    let mut several = job(JOB, "app:1");
+    several["spec"]["parallelism"] = json!(3);
+    several["spec"]["completions"] = json!(3);
+    place.namespace.create_job(&several).ok();
+    // The first one is made alone, to see whether it can be.
+    drop(gate.holds());
+    let held = vec![gate.holds()];
+    let old = place.uid();
+    let pods = place.namespace.pods(&old);
+    let running = status(&pods[0], "Running", &[("app", State::Running { ready: true })]);
+    place.namespace.set_status(&pods[0], &running);
+    assert!(place.job()["status"].get("active").is_none(), "{}", place.job()["status"]);
+    let path = format!("{}?fieldManager=test", place.namespace.job_path(JOB));
+    let image = json!([{ "name": "app", "image": "app:2" }]);
+    let change = json!({ "spec": { "template": { "spec": { "containers": image } } } });
+    let answer = place.namespace.user().patch("strategic-merge", &path, &change);
+    assert_eq!(answer.status, 429, "{}", answer.body);
+    assert_eq!(place.uid(), old);
+    gate.open(held);
 }
