@@ -102,10 +102,13 @@ fn cert_manager() {
 
     let mut table = Table::new(
         "cert-manager",
-        "cert-manager 1.21.2: its controllers of Certificates, of self-signed and of CA Issuers, and its cainjector. They are\n\
-         run by a program of the test, since the Go module proxy does not serve cert-manager's own (`cmd/controller` and\n\
-         `cmd/cainjector` are modules of their own). Helm 4 installs the chart with `certificates.mode: certManager` and\n\
-         `webhook.pathToken`. Deploys of `busybox:1` twice, then of `busybox:2` twice, by `kubectl apply`.",
+        format!(
+            "cert-manager {}: its controllers of Certificates, of self-signed and of CA Issuers, and its cainjector. They are\n\
+             run by a program of the test, since the Go module proxy does not serve cert-manager's own (`cmd/controller` and\n\
+             `cmd/cainjector` are modules of their own). Helm 4 installs the chart with `certificates.mode: certManager` and\n\
+             `webhook.pathToken`. Deploys of `busybox:1` twice, then of `busybox:2` twice, by `kubectl apply`.",
+            CERT_MANAGER.version
+        ),
     );
     let (before, after) = (deploys(&plane.namespace("plain", &[])), deploys(&team));
     assert_eq!(after, WELL);

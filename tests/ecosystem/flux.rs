@@ -272,9 +272,12 @@ fn kustomize_controller() {
     let rejob = Rejob::with_policies(&plane, POLICIES);
     let mut table = Table::new(
         "Flux",
-        "kustomize-controller 1.9.6, with an interval of a second and an artifact that the test serves in the place of\n\
-         source-controller; `wait` is the Kustomization's own. 1.10 could not be had: the Go module proxy does not serve four of\n\
-         its modules (403: `pkg/apis/crypto` 0.5.0, `pkg/http/fetch` 0.30.1, `pkg/masktoken` 0.10.0, `pkg/spiffe` 0.2.0).",
+        format!(
+            "kustomize-controller {}, with an interval of a second and an artifact that the test serves in the place of\n\
+             source-controller; `wait` is the Kustomization's own. 1.10 could not be had: the Go module proxy does not serve four of\n\
+             its modules (403: `pkg/apis/crypto` 0.5.0, `pkg/http/fetch` 0.30.1, `pkg/masktoken` 0.10.0, `pkg/spiffe` 0.2.0).",
+            CONTROLLER.version
+        ),
     );
     for (title, spec) in
         [("Kustomization", json!({})), ("Kustomization with `force`", json!({ "force": true }))]

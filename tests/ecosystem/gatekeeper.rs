@@ -137,8 +137,11 @@ fn gatekeeper_constrains_jobs() {
     constrain(&plane, &mut neighbor, &rejob);
     let mut table = Table::new(
         "Gatekeeper",
-        "Gatekeeper 3.23.1 with a constraint on Jobs: a label, and no image `busybox:forbidden`. Deploys of `busybox:1` twice, then\n\
-         of `busybox:2` twice, then of `busybox:forbidden`; each Job finishes before the next deploy.",
+        format!(
+            "Gatekeeper {} with a constraint on Jobs: a label, and no image `busybox:forbidden`. Deploys of `busybox:1` twice, then\n\
+             of `busybox:2` twice, then of `busybox:forbidden`; each Job finishes before the next deploy.",
+            GATEKEEPER.version
+        ),
     );
     for client in clients::all() {
         let client = client.as_ref();

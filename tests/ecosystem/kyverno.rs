@@ -203,12 +203,15 @@ fn kyverno() {
     let mut neighbor = start(&plane);
     let mut table = Table::new(
         "Kyverno",
-        "Kyverno 1.19.1, its admission controller. Unless a row says otherwise: deploys of `busybox:1` twice, then of `busybox:2`\n\
-         twice; each Job finishes before the next deploy.\n\
-         \n\
-         Kyverno judges a replacement as the creation of a new Job. So a Job that is older than a policy is no longer excepted\n\
-         once it changes: give it what the policy asks for in the same deploy. Until then the old Job stays. A policy on the user\n\
-         must let rejob's service account write Jobs as well, since rejob makes the new one.",
+        format!(
+            "Kyverno {}, its admission controller. Unless a row says otherwise: deploys of `busybox:1` twice, then of `busybox:2`\n\
+             twice; each Job finishes before the next deploy.\n\
+             \n\
+             Kyverno judges a replacement as the creation of a new Job. So a Job that is older than a policy is no longer excepted\n\
+             once it changes: give it what the policy asks for in the same deploy. Until then the old Job stays. A policy on the user\n\
+             must let rejob's service account write Jobs as well, since rejob makes the new one.",
+            KYVERNO.version
+        ),
     );
     rewriting(&plane, &mut neighbor, &mut table);
     requiring(&plane, &mut neighbor, &mut table);

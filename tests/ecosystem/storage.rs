@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::sync::Mutex;
 
+use support::binaries::RELEASES;
 use support::client::{Client, Place, Said};
 use support::clients;
 use support::outcomes::{check, page, play};
@@ -81,9 +82,12 @@ fn two_api_servers_on_one_etcd() {
     let direct = cached.another(&Options { no_watch_cache: true, ..Options::default() });
     let mut table = Table::new(
         "Two API servers on one etcd",
-        "Kubernetes 1.37.2; the second API server runs with `--watch-cache=false`. Every client of the\n\
-         [matrix](compatibility.md) plays every situation. In each situation, every command\n\
-         of the client goes to the other API server than the one before.",
+        format!(
+            "Kubernetes {}; the second API server runs with `--watch-cache=false`. Every client of the\n\
+             [matrix](compatibility.md) plays every situation. In each situation, every command\n\
+             of the client goes to the other API server than the one before.",
+            RELEASES[0].version
+        ),
     );
     for (title, plane) in [("the first", &cached), ("the second", &direct)] {
         let rejob = Rejob::with_policies(plane, POLICIES);
@@ -113,8 +117,11 @@ fn kine_in_the_place_of_etcd() {
     assert_eq!(page(&titles, &before, &after), on_etcd.unwrap());
     let mut table = Table::new(
         "kine",
-        "kine 0.17.5 with SQLite in the place of etcd, as in k3s; Kubernetes 1.37.2. Every client of the\n\
-         [matrix](compatibility.md) plays every situation.",
+        format!(
+            "kine {} with SQLite in the place of etcd, as in k3s; Kubernetes {}. Every client of the\n\
+             [matrix](compatibility.md) plays every situation.",
+            KINE.version, RELEASES[0].version
+        ),
     );
     let situation = format!("{} outcomes", after.len());
     table.row(&situation, "as on etcd", "as on etcd");

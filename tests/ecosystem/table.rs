@@ -8,14 +8,14 @@ use std::sync::{Mutex, PoisonError};
 /// A part of the page: what was played, and what came out without rejob and with it.
 pub struct Table {
     title: &'static str,
-    about: &'static str,
+    about: String,
     rows: Vec<[String; 3]>,
 }
 
 impl Table {
     /// A part under that title, with a paragraph of how it was played.
-    pub fn new(title: &'static str, about: &'static str) -> Self {
-        Self { title, about, rows: Vec::new() }
+    pub fn new(title: &'static str, about: impl Into<String>) -> Self {
+        Self { title, about: about.into(), rows: Vec::new() }
     }
 
     /// Adds what came out.

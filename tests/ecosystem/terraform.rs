@@ -242,9 +242,12 @@ fn terraform() {
     ];
     let mut table = Table::new(
         "Terraform",
-        "Terraform 1.5.7 and the source of its Kubernetes provider of 2026-08-21, two commits after 3.2.1, with the\n\
-         configurations of [its page](tools/terraform.md). After each apply a plan has nothing to do, after one with an\n\
-         inconsistent result as well.",
+        format!(
+            "Terraform {} and the source of its Kubernetes provider of 2026-08-21, two commits after 3.2.1, with the\n\
+             configurations of [its page](tools/terraform.md). After each apply a plan has nothing to do, after one with an\n\
+             inconsistent result as well.",
+            TERRAFORM.version
+        ),
     );
     // Most of the time Terraform waits for its provider to start.
     let columns = std::thread::scope(|scope| {
