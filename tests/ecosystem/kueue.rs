@@ -145,6 +145,36 @@ fn puts(client: &dyn Client) -> bool {
         || client.title().contains("--force-replace")
 }
 
+/// Deploys [`IMAGES`]; what came of it. Every new Job has run once.
+fn deploys_that_run(client: &dyn Client, place: &Place<'_>) -> String {
+    let outcomes = deploys(client, place, &IMAGES);
+    assert_ran(place, &outcomes);
+    outcomes
+}
+
+fn assert_ran(place: &Place<'_>, outcomes: &str) {
+    place.namespace.assert_ran(outcomes.split(", ").filter(|outcome| *outcome == "run").count());
+}
+
+/// The Job waits in its queue: suspended, with one Workload and no Pod.
+fn assert_queued(place: &Place<'_>) {
+    let job = place.job().unwrap();
+    let uid = &job["metadata"]["uid"];
+    let namespace = place.namespace.name();
+    let path = format!("/apis/kueue.x-k8s.io/v1beta2/namespaces/{namespace}/workloads");
+    let workloads = wait::until("Kueue makes a Workload of the Job", || {
+        let list = place.namespace.user().get(&path).ok();
+        let all = list["items"].as_array().unwrap().iter();
+        let of_it = all.filter(|it| it["metadata"]["ownerReferences"][0]["uid"] == *uid).count();
+        (of_it > 0).then_some(of_it)
+    });
+    assert_eq!(workloads, 1);
+    let job = place.job().unwrap();
+    assert_eq!(job["spec"]["suspend"], true, "{job:#}");
+    assert_eq!(job["metadata"]["uid"], *uid);
+    assert_eq!(place.namespace.pods(uid.as_str().unwrap()), Vec::<Value>::new());
+}
+
 /// The first image in one queue, the second in the other.
 fn another_queue(client: Kubectl, place: &Place<'_>) -> String {
     let first = deploy(&client, place, "busybox:1");
@@ -154,7 +184,9 @@ fn another_queue(client: Kubectl, place: &Place<'_>) -> String {
         assert_eq!(place.job().unwrap()["metadata"]["labels"][QUEUE_NAME], "other");
         place.namespace.finish_pods(JOB);
     }
-    format!("{first}, {second}")
+    let outcomes = format!("{first}, {second}");
+    assert_ran(place, &outcomes);
+    outcomes
 }
 
 /// The queue is closed, which suspends its Jobs, and opened again.
@@ -171,9 +203,15 @@ fn suspended_and_resumed(client: Kubectl, place: &Place<'_>, queue: &str) -> Str
         has_condition(&place.job().unwrap(), "Suspended").then_some(())
     });
     let second = deploy(&client, place, "busybox:1");
-    let third = deploy(&client, place, "busybox:2");
+    let mut third = deploy(&client, place, "busybox:2");
+    if third == "run" {
+        assert_queued(place);
+        "new Job (queued)".clone_into(&mut third);
+    }
     stop("None");
     place.namespace.finish_pods(JOB);
+    // Once before the queue was closed, and once after.
+    place.namespace.assert_ran(2);
     let fourth = deploy(&client, place, manifest::image(&place.job().unwrap()));
     format!("{first}, {second}, {third}, resumed, {fourth}")
 }
@@ -188,18 +226,22 @@ fn kueue_queues_jobs() {
     let rejob = Rejob::with_policies(&plane, POLICIES);
     let mut table = Table::new(
         "Kueue",
-        "Kueue 0.17.0, its controller and its webhooks. `busybox:1` is deployed twice, then `busybox:2` twice. The queue starts\n\
-         every Job, and it has finished before the next deploy. Unless a row says otherwise, the manifest names no queue, and Kueue\n\
-         puts the Job into the namespace's default one.\n\
-         \n\
-         Kueue refuses a PUT without the queue's label (`queue-name must not be empty`), and a manifest that names no queue has\n\
-         none. Where such a PUT changes the Job, rejob makes a new one, and Kueue gives it the label; unchanged, it is refused. For\n\
-         `kubectl replace`, `helm --force` and `--force-replace`: name the queue in the manifest.",
+        format!(
+            "Kueue {}, its controller and its webhooks. `busybox:1` is deployed twice, then `busybox:2` twice. The queue starts\n\
+             every Job, and it has finished before the next deploy. Every \"run\" is a new Job that has started one Pod; one that is\n\
+             \"queued\" is suspended, has a Workload and no Pod. Unless a row says otherwise, the manifest names no queue, and Kueue\n\
+             puts the Job into the namespace's default one.\n\
+             \n\
+             Kueue refuses a PUT that lacks the queue's label (`queue-name must not be empty`). A manifest that names no queue lacks\n\
+             it. If such a PUT changes the Job, rejob creates a new Job and Kueue labels it; an unchanged PUT is refused. For\n\
+             `kubectl replace`, `helm --force` and `--force-replace`: name the queue in the manifest.",
+            KUEUE.version
+        ),
     );
     for client in clients::all() {
         let client = client.as_ref();
         let [before, after] = [false, true]
-            .map(|opted_in| deploys(client, &place(&rejob, opted_in, "main"), &IMAGES));
+            .map(|opted_in| deploys_that_run(client, &place(&rejob, opted_in, "main")));
         table.row(client.title(), &before, &after);
         if !client.recreates() {
             let wanted = if puts(client) { UNNAMED } else { WELL };
@@ -208,7 +250,7 @@ fn kueue_queues_jobs() {
     }
     let client = Kubectl { title: "kubectl replace", edit: into_default };
     let [before, after] =
-        [false, true].map(|opted_in| deploys(&client, &place(&rejob, opted_in, "main"), &IMAGES));
+        [false, true].map(|opted_in| deploys_that_run(&client, &place(&rejob, opted_in, "main")));
     table.row("kubectl create, replace, of a manifest that names its queue", &before, &after);
     assert_eq!(after, WELL);
     for client in Kubectl::both(into_default) {
@@ -224,7 +266,7 @@ fn kueue_queues_jobs() {
         });
         let situation = format!("{title}: unchanged, then changed while its queue is closed");
         table.row(&situation, &before, &after);
-        assert_eq!(after, "run, no run, run, resumed, no run", "{title}");
+        assert_eq!(after, "run, no run, new Job (queued), resumed, no run", "{title}");
     }
     table.compare();
 }

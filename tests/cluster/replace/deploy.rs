@@ -167,23 +167,15 @@ impl Place {
         assert_eq!(pods[0]["spec"]["containers"][0]["image"], image);
     }
 
-    /// How often a Pod was started for a Job here, of whatever template: the Job controller's own
-    /// Events, which stay when the Job and its Pods go.
+    /// As [`Namespace::runs`].
     pub fn runs(&self) -> usize {
-        let path = format!("/api/v1/namespaces/{}/events", self.namespace.name());
-        let reason = "?fieldSelector=reason%3DSuccessfulCreate";
-        let events = self.namespace.user().get(&format!("{path}{reason}")).ok();
-        events["items"].as_array().unwrap().len()
+        self.namespace.runs()
     }
 
-    /// Waits until the Job controller has told of that many runs, and checks that it told of no
-    /// more.
+    /// As [`Namespace::assert_ran`].
     #[track_caller]
     pub fn assert_ran(&self, times: usize) {
-        wait::until("the Job controller tells of its runs", || {
-            (self.runs() >= times).then_some(())
-        });
-        assert_eq!(self.runs(), times, "runs of any template");
+        self.namespace.assert_ran(times);
     }
 }
 

@@ -139,6 +139,24 @@ impl Namespace {
         list["items"].as_array().cloned().unwrap_or_default()
     }
 
+    /// How often a Pod was started for a Job here, of whatever template: the Job controller's own
+    /// Events, which stay when the Job and its Pods go.
+    pub fn runs(&self) -> usize {
+        let reason = "?fieldSelector=reason%3DSuccessfulCreate";
+        let path = format!("/api/v1/namespaces/{}/events{reason}", self.name);
+        self.kubelet.get(&path).ok()["items"].as_array().map_or(0, Vec::len)
+    }
+
+    /// Waits until the Job controller has told of that many runs, and checks that it told of no
+    /// more.
+    #[track_caller]
+    pub fn assert_ran(&self, times: usize) {
+        wait::until("the Job controller tells of its runs", || {
+            (self.runs() >= times).then_some(())
+        });
+        assert_eq!(self.runs(), times, "runs of any template");
+    }
+
     /// Waits for the Pods that the Job runs, lets them succeed, and waits until the Job is complete.
     pub fn finish_pods(&self, job: &str) {
         self.end_pods(job, "Succeeded", "Complete");
