@@ -62,6 +62,7 @@ impl Server {
         ca: &Path,
         arguments: impl FnOnce(&mut Command, u16),
     ) -> Self {
+        std::fs::create_dir_all(built()).unwrap();
         let stderr = built().join(format!("{name}.log"));
         Self::start(name, "/mutate", program, ca, Some(&stderr), arguments)
     }

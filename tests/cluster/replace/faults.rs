@@ -30,9 +30,10 @@ const FAULTS: [Fault; 6] = [
     Fault::Status(503),
 ];
 
-/// A change that reaches the API server after the same command has succeeded; a creation that fails until
+/// A change that reaches the API server after the same command has succeeded; a call that fails until
 /// rejob has no time left.
-const MORE: [(Call, Fault); 3] = [
+const MORE: [(Call, Fault); 4] = [
+    (Call::PodsAgain, Fault::Always(503)),
     (Call::Delete, Fault::Stray),
     (Call::Create, Fault::Stray),
     (Call::Create, Fault::Always(503)),
@@ -74,8 +75,11 @@ fn all() -> bool {
 /// What fails for the client of that number.
 fn cases(number: usize) -> Vec<(Call, Fault)> {
     let all = all();
-    let calls = calls(CLIENTS[number].0);
+    let client = CLIENTS[number].0;
+    let calls = calls(client);
     let more = MORE.into_iter().filter(|(call, _)| calls.contains(call));
+    // A client that tries again does so for minutes.
+    let more = more.filter(|(call, _)| *call != Call::PodsAgain || !client.tries_again());
     let others = calls.iter().enumerate().flat_map(|(n, &call)| {
         let faults = FAULTS.into_iter().enumerate();
         let chosen = faults.filter(move |(fault, _)| all || *fault == (n + number) % FAULTS.len());
@@ -84,9 +88,13 @@ fn cases(number: usize) -> Vec<(Call, Fault)> {
     more.chain(others).collect()
 }
 
-/// Whether nothing is replaced without an answer to that call.
-fn refuses(call: Call) -> bool {
-    !matches!(call, Call::Probe | Call::ProbeDormant | Call::Delete | Call::Create)
+/// Whether nothing is replaced without an answer to that call. After a look at the Pods that fails, rejob
+/// waits and looks again.
+fn refuses(call: Call, fault: Fault) -> bool {
+    match call {
+        Call::PodsAgain => matches!(fault, Fault::Always(_)),
+        call => !matches!(call, Call::Probe | Call::ProbeDormant | Call::Delete | Call::Create),
+    }
 }
 
 /// Whether the old Job may be gone when a client gets an error for that.
@@ -115,7 +123,7 @@ fn assert_promises(
     }
     match (said, job) {
         // A client that does not try again is told about a check that failed.
-        (Ok(_), _) if refuses(call) && !client.tries_again() => panic!("{what}: it went on"),
+        (Ok(_), _) if refuses(call, fault) && !client.tries_again() => panic!("{what}: it went on"),
         (Ok(_), None) => panic!("{what}: success, and there is no Job"),
         (Ok(_), Some(job)) => {
             assert_eq!(image(&job), SECOND, "{what}");
@@ -150,8 +158,8 @@ fn meets(rejob: &Rejob<'_>, proxy: &ApiProxy, client: Client, call: Call, fault:
     let namespace = place.namespace.name();
     let mut faults = vec![(call, fault)];
     if call == Call::DryRunDormant {
-        // It is made where the other one was not answered.
-        faults.push((Call::ProbeDormant, Fault::Status(500)));
+        // It is made where the other one was refused.
+        faults.push((Call::ProbeDormant, Fault::Status(403)));
     }
     proxy.arm(namespace, &faults);
     // A machine that is busy may leave too little time to come as far as that.

@@ -261,9 +261,10 @@ async fn forward(
     answer.body(Full::new(body)).map_err(|_| Cut)
 }
 
-/// An answer as the API server gives it when it is overloaded or in trouble.
+/// An answer as the API server gives it when it refuses, is overloaded or in trouble.
 fn refusal(code: u16) -> Response<Full<Bytes>> {
     let reason = match code {
+        403 => "Forbidden",
         429 => "TooManyRequests",
         503 => "ServiceUnavailable",
         _ => "InternalError",

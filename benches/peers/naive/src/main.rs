@@ -8,6 +8,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use axum_server::tls_rustls::RustlsConfig;
 use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
 use sha2::{Digest, Sha256};
@@ -47,7 +48,6 @@ async fn mutate(Json(review): Json<AdmissionReview<Job>>) -> Json<AdmissionRevie
         let after = serde_json::to_value(&job).unwrap();
         response = response.with_patch(json_patch::diff(&before, &after)).unwrap();
     } else if let Some(old) = &request.old_object {
-        let template = |job: &Job| job.spec.as_ref().map(|spec| &spec.template);
         changed = template(old) != template(job);
     }
     tracing::info!(
@@ -61,4 +61,8 @@ async fn mutate(Json(review): Json<AdmissionReview<Job>>) -> Json<AdmissionRevie
         "reviewed"
     );
     Json(response.into_review())
+}
+
+fn template(job: &Job) -> Option<&PodTemplateSpec> {
+    job.spec.as_ref().map(|spec| &spec.template)
 }
