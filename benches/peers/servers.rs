@@ -126,7 +126,7 @@ fn build_controller_runtime() -> PathBuf {
     let into = built().join(gobuild::digest(&[&module]));
     let build = Build {
         go: "go",
-        title: "the bench's peers",
+        title: "the controller-runtime webhook",
         module: &module,
         into: &into,
         ldflags: "-s -w",

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use rejob_core::decide::{Context, Verdict, create_offline, decide};
+use rejob_core::decide::{Context, Fact, Verdict, create_offline, decide};
 use rejob_core::policy::PolicySet;
 use rejob_core::answer::answer;
 use rejob_core::review::parse;
@@ -16,6 +16,8 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
   b: { onChange: Keep }
   c: { onChange: Deny }
   d: { onChange: Ignore, whileRunning: Deny }
+  e: { onChange: Report }
+  f: { whileRunning: Wait }
 ";
     rejob_fuzz::policy_file::parse(file, "fuzz").expect("the policies are valid")
 });
@@ -23,8 +25,18 @@ static POLICIES: LazyLock<PolicySet> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = parse(bytes) else { return };
     for (_, policy) in POLICIES.iter() {
-        for server_minor in [None, Some(36)] {
-            let context = Context { server_minor, ..Context::default() };
+        // Nothing is known, and everything: a Pod runs, and the new Job would be what is asked for.
+        let pod = serde_json::json!({ "status": { "containerStatuses": [{ "state": { "running": {} } }] } });
+        let known = Context {
+            server_minor: Some(36),
+            given_up: true,
+            was_told_to_wait: true,
+            applied_just_now: true,
+            creation: request.object.clone().map_or(Fact::Unavailable, Fact::Known),
+            pods: Fact::Known(vec![pod]),
+            ..Context::default()
+        };
+        for context in [Context::default(), known] {
             let decision = decide(&request, policy, &context);
             let answer = answer(&request.uid, &decision);
             assert!(serde_json::from_slice::<serde_json::Value>(&answer).is_ok());
