@@ -11,6 +11,7 @@ use crate::reason::Reason;
 use crate::review::Request;
 
 use super::decision::Decision;
+use super::marks::record_hash;
 use super::messages;
 use super::messages::Warnings;
 use super::ttl::PolicyTtl;
@@ -48,7 +49,7 @@ pub(super) fn decide(
             draft.remove(&path);
         }
     }
-    draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
+    record_hash(&mut draft, &hash);
     Decision::patched(outcome(named, ttl), draft, warnings)
 }
 

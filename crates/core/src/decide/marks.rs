@@ -3,9 +3,9 @@
 //! Otherwise a user with only patch rights could have a Job deleted by labeling it dormant, or
 //! keep a deploy from happening by forging the recorded hash.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::job::{Job, keys};
+use crate::job::{Job, TemplateHash, keys};
 use crate::patch::Draft;
 use crate::replacement::{LAST_APPLIED, Record};
 use crate::review::Request;
@@ -17,6 +17,11 @@ const HASH: [&str; 3] = ["metadata", "annotations", keys::TEMPLATE_HASH];
 const BASE_NAME: [&str; 3] = ["metadata", "annotations", keys::BASE_NAME];
 
 const PARALLELISM: [&str; 2] = ["spec", "parallelism"];
+
+/// Records the hash of what was asked for.
+pub(super) fn record_hash(draft: &mut Draft<'_>, hash: &TemplateHash) {
+    draft.set(&HASH, json!(hash.as_str()));
+}
 
 /// Puts rejob's own marks back to what is stored: nothing on CREATE, the old object's on UPDATE.
 /// A PUT that drops the recorded hash gets it back in the same way.

@@ -14,10 +14,10 @@ use crate::patch::Draft;
 use crate::reason::Reason;
 
 use super::decision::Decision;
+use super::marks::record_hash;
 use super::messages::Warnings;
-use super::release::release;
-use super::restore::{keep_ttl, put_back_generated};
-use super::update::record_hash;
+use super::release::{keep_ttl, release};
+use super::restore::put_back_generated;
 use super::view::Update;
 
 /// Lets such a change pass, and adds what a bare PUT lacks.

@@ -1,4 +1,5 @@
-//! The release of a dormant Job: turn 2 of a replacement.
+//! An UPDATE that replaces nothing: the stored template stands, and a dormant Job is released (turn 2
+//! of a replacement).
 
 use serde_json::{Value, json};
 
@@ -9,9 +10,38 @@ use crate::replacement::Record;
 
 use super::decision::Decision;
 use super::messages::Warnings;
-use super::restore::has_plain_replacement_policy;
+use super::restore::{has_plain_replacement_policy, put_back};
 use super::view::Update;
 use super::{marks, replacement};
+
+/// Makes the stored Job's immutable part stand, to the letter, and releases a dormant Job.
+///
+/// It covers the bare PUT as well, which lacks the selector and the generated labels.
+pub(super) fn restore_stored_template(
+    update: &Update<'_>,
+    reason: Reason,
+    mut draft: Draft<'_>,
+    mut warnings: Warnings,
+) -> Decision {
+    put_back(&mut draft, update.old);
+    keep_ttl(update, &mut draft, &mut warnings);
+    release(update, reason, draft, warnings)
+}
+
+/// Keeps the TTL in a PUT of a manifest, which has none because the policy gave it to the Job. If the
+/// stored TTL is not the policy's, a warning says that it is kept.
+pub(super) fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>, warnings: &mut Warnings) {
+    let field = "ttlSecondsAfterFinished";
+    let Some(ttl) = update.policy_ttl().given() else { return };
+    if update.is_bare_put()
+        && let Some(stored) = update.old.spec(field)
+    {
+        if *stored != json!(ttl.get()) {
+            warnings.add(format!("job {} keeps its {field} of {stored}", update.name()));
+        }
+        draft.copy(&["spec", field], update.old.value());
+    }
+}
 
 /// Starts a dormant Job when the API server comes back with the request that made it: the same
 /// user with the same field manager. Nobody else starts it, not even by setting `parallelism`:

@@ -4,12 +4,6 @@ use serde_json::json;
 
 use crate::job::{GENERATED_LABELS, IMMUTABLE_FIELDS, Job, UID_LABELS};
 use crate::patch::Draft;
-use crate::reason::Reason;
-
-use super::decision::Decision;
-use super::messages::Warnings;
-use super::release::release;
-use super::view::Update;
 
 /// Whether the Job has the `podReplacementPolicy` that the API server gives to one without a
 /// `podFailurePolicy`; beside one it refuses it.
@@ -42,35 +36,6 @@ pub(super) fn companions<'a>(
             differ(old, job, fields) && differ(old, job, &[companion])
         })
         .map(|(companion, _)| *companion)
-}
-
-/// Makes the stored Job's immutable part stand, to the letter, and releases a dormant Job.
-///
-/// It covers the bare PUT as well, which lacks the selector and the generated labels.
-pub(super) fn restore_stored_template(
-    update: &Update<'_>,
-    reason: Reason,
-    mut draft: Draft<'_>,
-    mut warnings: Warnings,
-) -> Decision {
-    put_back(&mut draft, update.old);
-    keep_ttl(update, &mut draft, &mut warnings);
-    release(update, reason, draft, warnings)
-}
-
-/// Keeps the TTL in a PUT of a manifest, which has none because the policy gave it to the Job. If the
-/// stored TTL is not the policy's, a warning says that it is kept.
-pub(super) fn keep_ttl(update: &Update<'_>, draft: &mut Draft<'_>, warnings: &mut Warnings) {
-    let field = "ttlSecondsAfterFinished";
-    let Some(ttl) = update.policy_ttl().given() else { return };
-    if update.is_bare_put()
-        && let Some(stored) = update.old.spec(field)
-    {
-        if *stored != json!(ttl.get()) {
-            warnings.add(format!("job {} keeps its {field} of {stored}", update.name()));
-        }
-        draft.copy(&["spec", field], update.old.value());
-    }
 }
 
 /// Puts every field of the immutable part back to the old Job's value, and with it what is valid

@@ -1,8 +1,6 @@
 //! UPDATE: whose difference it is, and what the policy says about it.
 
-use serde_json::json;
-
-use crate::job::{Change, TemplateHash, changes, keys};
+use crate::job::{Change, changes};
 use crate::patch::Draft;
 use crate::policy::OnChange;
 use crate::reason::Reason;
@@ -10,8 +8,10 @@ use crate::replacement::Record;
 
 use super::context::Question;
 use super::decision::Decision;
+use super::marks::record_hash;
 use super::messages::Warnings;
-use super::restore::{companions, restore_stored_template};
+use super::release::restore_stored_template;
+use super::restore::companions;
 use super::unchanged::{self, Difference};
 use super::view::Update;
 use super::{marker, messages, native_updates, replacement, report};
@@ -79,10 +79,6 @@ fn reruns(update: &Update<'_>, warnings: &mut Warnings) -> bool {
             .add(format!("job {name}: rejob.dev/rerun does nothing, onChange is {on_change:?}"));
     }
     update.asks_for_a_rerun() && has_reruns
-}
-
-pub(super) fn record_hash(draft: &mut Draft<'_>, hash: &TemplateHash) {
-    draft.set(&["metadata", "annotations", keys::TEMPLATE_HASH], json!(hash.as_str()));
 }
 
 fn by_policy(
