@@ -5,7 +5,7 @@ mod jobs;
 use proptest::prelude::*;
 use rejob_core::decide::{Context, Decision, Verdict, create_offline, decide};
 use rejob_core::job::{IMMUTABLE_FIELDS, Job, TemplateHash, changes, hashed_name, keys};
-use rejob_core::policy::Policy;
+use rejob_core::policy::{OnChange, Policy};
 use rejob_core::reason::Reason;
 use rejob_core::replacement::{Mode, Record};
 use rejob_core::review::Request;
@@ -128,6 +128,7 @@ proptest! {
     fn what_stays_is_the_stored_immutable_part_to_the_letter(
         request in update(), policy in policy()
     ) {
+        prop_assume!(policy.on_change != OnChange::Report); // It puts nothing back.
         let decision = decided(&request, &policy);
         let stays = matches!(decision.reason, Reason::Unchanged | Reason::BeingDeleted
             | Reason::Restored | Reason::Kept | Reason::Replaced | Reason::WouldReplace
@@ -201,6 +202,7 @@ proptest! {
 
     #[test]
     fn offline_and_online_decide_alike_where_the_name_is_free(job in plain_job(), policy in policy()) {
+        prop_assume!(policy.on_change != OnChange::Report); // It leaves what the API server refuses.
         let online = decided(&jobs::request(job.clone(), None, "alice", Some("x")), &policy);
         let offline = create_offline(&job, &policy);
         // What withholds the TTL from a GitOps tool's Job keeps its name as well.
