@@ -193,7 +193,7 @@ impl<C: Cluster> Admission<C> {
 
     /// Carries a plan out when no other plan for the same Job is running in this replica. Requests that
     /// wait for the Job's start queue here too: first come, first served. If the Job may have started to
-    /// work meanwhile, the facts are reset so that its Pods are asked.
+    /// work meanwhile, its Pods are looked at again.
     async fn under_lock(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.call.deadline;
         if plan.dry_run {
@@ -219,13 +219,12 @@ impl<C: Cluster> Admission<C> {
                 Some(true) => return Outcome::StaleView,
                 Some(false) => {}
             }
-            facts.look_at_pods(cluster).await;
-            return Outcome::Working;
+            return facts.look_again(cluster).await;
         }
         let outcome = run(cluster, plan, facts.policy, &facts.call, facts.probe).await;
         match outcome {
             Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.record.uid),
-            Outcome::Working => facts.context.pods = Fact::Unasked,
+            Outcome::Working => return facts.look_again(cluster).await,
             _ => {}
         }
         outcome

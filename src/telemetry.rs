@@ -1,4 +1,4 @@
-//! Logs: one line an event on standard error, as text or JSON, with UTC timestamps.
+//! Logs: one line an event on standard error, as text or JSON; the server's with UTC timestamps.
 //!
 //! Standard output stays free for what a person or a script reads. The level may name modules, so
 //! that one can be turned up in a running installation (`info,rejob::server=debug`).

@@ -26,7 +26,11 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = parse(bytes) else { return };
     for (_, policy) in POLICIES.iter() {
         // Nothing is known, and everything: a Pod runs, and the new Job would be what is asked for.
-        let pod = serde_json::json!({ "status": { "containerStatuses": [{ "state": { "running": {} } }] } });
+        let uid = request.old_object.as_ref().and_then(|old| old.pointer("/metadata/uid"));
+        let pod = serde_json::json!({
+            "metadata": { "ownerReferences": [{ "uid": uid }] },
+            "status": { "containerStatuses": [{ "state": { "running": {} } }] },
+        });
         let known = Context {
             server_minor: Some(36),
             given_up: true,
@@ -36,7 +40,8 @@ fuzz_target!(|bytes: &[u8]| {
             pods: Fact::Known(vec![pod]),
             ..Context::default()
         };
-        for context in [Context::default(), known] {
+        let later = Context { server_minor: Some(36), ..Context::default() };
+        for context in [Context::default(), later, known] {
             let decision = decide(&request, policy, &context);
             let answer = answer(&request.uid, &decision);
             assert!(serde_json::from_slice::<serde_json::Value>(&answer).is_ok());

@@ -9,7 +9,7 @@ use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
 use crate::kubernetes::{Cluster, Write};
 use crate::policy::{OnChange, Policy};
-use crate::replacement::{ApiError, Record, no_time};
+use crate::replacement::{ApiError, Outcome, Record, no_time};
 use crate::review::Request;
 use crate::server::Call;
 
@@ -101,13 +101,20 @@ impl<'a> RequestFacts<'a> {
     }
 
     /// Lists the Pods of the stored Job.
-    pub async fn look_at_pods<C: Cluster>(&mut self, cluster: &C) {
+    async fn look_at_pods<C: Cluster>(&mut self, cluster: &C) {
         let selector = pod_selector(self.old());
         let pods = cluster.pods(&self.request.namespace, &selector);
         let pods = timeout_at(self.call.deadline, pods).await;
         let late = |_| Err(ApiError::unanswered("no answer before the deadline"));
         let pods = pods.unwrap_or_else(late);
         self.context.pods = pods.map_or_else(|error| Fact::Failed(error.message), Fact::Known);
+    }
+
+    /// Looks at the Pods of a Job that may have begun to work: the decision is to be made again, unless
+    /// another request has replaced the Job.
+    pub async fn look_again<C: Cluster>(&mut self, cluster: &C) -> Outcome {
+        self.look_at_pods(cluster).await;
+        if self.is_gone_meanwhile(cluster).await { Outcome::StaleView } else { Outcome::Working }
     }
 
     /// Whether the Job's Pods are being deleted since another request has replaced it meanwhile.

@@ -241,7 +241,8 @@ pub fn markdown() -> String {
 
 `GET /metrics` on the admin port (`--admin-listen`) answers in the Prometheus text format, or in
 OpenMetrics when the scraper asks for it. Every label takes its values from a closed set, so the
-number of series does not grow with the cluster. A counter with labels appears with its first value.
+number of series does not grow with the cluster. A metric with labels appears with its first value, except
+`rejob_review_duration_seconds`.
 
 This page is made from `src/metrics/catalogue.rs`: `UPDATE_DOCS=1 cargo test --lib metrics`.
 

@@ -139,6 +139,28 @@ async fn a_job_that_was_being_started_is_looked_at_again_as_well() {
     assert_eq!((fake.count("pods"), fake.count("delete")), (2, 1), "{:?}", fake.names());
 }
 
+/// After the wait its container begins to run, or the second look fails: the status says nothing yet.
+#[tokio::test(start_paused = true)]
+async fn a_job_that_begins_to_work_after_the_wait_is_not_deleted() {
+    let works = json!([{
+        "metadata": { "ownerReferences": [{ "uid": "old" }] },
+        "status": { "phase": "Running", "containerStatuses": [{ "state": { "running": {} } }] }
+    }]);
+    for second in [Ok(works), Err(error(503, "ServiceUnavailable", "no"))] {
+        let (starting, _) = being_started();
+        let stored = starting.clone();
+        let fake = Arc::new(Fake::new(move |name, nth| match name {
+            "get" => Some((Duration::ZERO, Ok(stored.clone()))),
+            "pods" if nth > 0 => Some((Duration::ZERO, second.clone())),
+            _ => None,
+        }));
+        let (service, _) = service(Some(Arc::clone(&fake)));
+        let told = answer(&service, review(&starting, &job("a:2"), false)).await;
+        assert_eq!(told["status"]["code"], 429, "{told}");
+        assert_eq!(fake.count("delete"), 0, "{:?}", fake.names());
+    }
+}
+
 /// A status without Pods says nothing of several, so they are looked at before the wait as well.
 #[tokio::test(start_paused = true)]
 async fn a_job_of_several_pods_is_looked_at_and_waited_for() {

@@ -72,7 +72,11 @@ fn difference(
 /// Whether the request asks for a rerun, and the policy has one.
 fn reruns(update: &Update<'_>, warnings: &mut Warnings) -> bool {
     let on_change = update.policy.on_change;
-    let has_reruns = matches!(on_change, OnChange::Replace | OnChange::Report);
+    let has_reruns = match on_change {
+        OnChange::Replace => true,
+        OnChange::Report => Record::of(update.old).is_none(),
+        OnChange::Keep | OnChange::Deny | OnChange::Ignore => false,
+    };
     if update.asks_for_a_rerun() && !has_reruns {
         let name = update.name();
         warnings

@@ -13,7 +13,7 @@ pub enum Progress {
     Working,
     /// Pods are active or terminating and none is ready: only the Pods themselves show it.
     Unclear,
-    /// No Pod: not started, or suspended.
+    /// No Pod is counted: not started, suspended, or the Job controller is making several.
     Idle,
 }
 

@@ -31,7 +31,7 @@ const BY_KEY: [&str; 2] = ["annotations", "labels"];
 struct Queue<'a> {
     /// The fields of the managers that are queues.
     theirs: Vec<&'a Value>,
-    /// The fields of the manager that created the Job, and of the requester.
+    /// The fields of the manager that created the Job, of the requester, and of kubectl.
     ours: Vec<&'a Value>,
 }
 
