@@ -87,14 +87,18 @@ async fn a_put_that_waited_is_no_conflict_when_its_job_changes_once_more() {
     assert_eq!(fake.count("delete"), 0);
 }
 
+/// The Pods of a Job that works.
+fn running() -> Value {
+    json!([{
+        "metadata": { "ownerReferences": [{ "uid": "old" }] },
+        "status": { "phase": "Running", "containerStatuses": [{ "state": { "running": {} } }] }
+    }])
+}
+
 /// The status of the Job does not tell as soon as a container runs.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_begins_to_work_during_the_checks_is_not_deleted() {
-    let works = json!([{
-        "metadata": { "ownerReferences": [{ "uid": "old" }] },
-        "status": { "phase": "Running", "containerStatuses": [{ "state": { "running": {} } }] }
-    }]);
-    for second in [Ok(works), Err(error(403, "Forbidden", "no"))] {
+    for second in [Ok(running()), Err(error(403, "Forbidden", "no"))] {
         let second = second.clone();
         let fake = Arc::new(Fake::new(move |name, nth| {
             (name == "pods" && nth > 0).then(|| (Duration::ZERO, second.clone()))
@@ -142,11 +146,7 @@ async fn a_job_that_was_being_started_is_looked_at_again_as_well() {
 /// After the wait its container begins to run, or the second look fails: the status says nothing yet.
 #[tokio::test(start_paused = true)]
 async fn a_job_that_begins_to_work_after_the_wait_is_not_deleted() {
-    let works = json!([{
-        "metadata": { "ownerReferences": [{ "uid": "old" }] },
-        "status": { "phase": "Running", "containerStatuses": [{ "state": { "running": {} } }] }
-    }]);
-    for second in [Ok(works), Err(error(503, "ServiceUnavailable", "no"))] {
+    for second in [Ok(running()), Err(error(503, "ServiceUnavailable", "no"))] {
         let (starting, _) = being_started();
         let stored = starting.clone();
         let fake = Arc::new(Fake::new(move |name, nth| match name {
