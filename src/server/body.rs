@@ -11,6 +11,7 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
+use memchr::memchr_iter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -91,15 +92,8 @@ fn weight(body: &[u8]) -> usize {
     if body.len() <= SMALL {
         return 0;
     }
-    let mut weight = 0_usize;
-    for byte in body {
-        weight += match byte {
-            b'{' => OBJECT,
-            b',' | b'[' => VALUE,
-            _ => 0,
-        };
-    }
-    weight
+    let count = |byte| memchr_iter(byte, body).count();
+    count(b'{') * OBJECT + (count(b',') + count(b'[')) * VALUE
 }
 
 /// Why there is no body.
