@@ -17,13 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::metrics::Metrics;
-use crate::policy::{DORMANT, PolicySet};
-
+use crate::kubernetes::webhook::{self, Entry};
 use crate::kubernetes::{Cluster, Write};
+use crate::metrics::Metrics;
+use crate::policy::PolicySet;
 use crate::replacement::ApiError;
 
 pub use seen::{Due, Seen};
@@ -176,16 +176,14 @@ async fn within<T>(call: impl Future<Output = Result<T, ApiError>>) -> Result<T,
 ///
 /// It does by an entry of their own that fails closed. Its selectors and conditions are not judged:
 /// the doctor does that.
-fn guarded_since(configuration: &Value) -> Result<Timestamp, &'static str> {
-    let entries = configuration.get("webhooks").and_then(Value::as_array);
-    let name = format!("{DORMANT}.rejob.dev");
-    let entry = entries.into_iter().flatten().find(|entry| entry["name"] == *name);
+fn guarded_since(configuration: &MutatingWebhookConfiguration) -> Result<Timestamp, &'static str> {
+    let entry = webhook::entries(configuration).find(Entry::is_for_dormant);
     let entry = entry.ok_or("it has no entry dormant.rejob.dev")?;
-    if entry["failurePolicy"] != "Fail" {
+    if entry.webhook.failure_policy.as_deref() != Some("Fail") {
         return Err("the failurePolicy of its entry dormant.rejob.dev is not Fail");
     }
-    let created = configuration.pointer("/metadata/creationTimestamp").and_then(Value::as_str);
-    created.and_then(|time| time.parse().ok()).ok_or("it has no creationTimestamp")
+    let created = configuration.metadata.creation_timestamp.as_ref();
+    created.map(|time| time.0).ok_or("it has no creationTimestamp")
 }
 
 /// Whether rejob serves a namespace with this label value. In any other, nobody takes forged marks

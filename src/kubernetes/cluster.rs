@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use http::{HeaderMap, Method};
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
 use kube::Config;
@@ -244,9 +245,16 @@ impl Cluster for KubeCluster {
         Ok(found)
     }
 
-    async fn webhook_configuration(&self, name: &str) -> Result<Option<Value>, ApiError> {
+    async fn webhook_configuration(
+        &self,
+        name: &str,
+    ) -> Result<Option<MutatingWebhookConfiguration>, ApiError> {
         let path = webhook::configuration_path(name);
-        self.find(ApiResource::WebhookConfigurations, &path).await
+        let found = self.find(ApiResource::WebhookConfigurations, &path).await?;
+        found
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(|error| ApiError::unanswered(format!("the answer is not understood: {error}")))
     }
 
     async fn publish_event(&self, event: JobEvent<'_>) -> Result<(), ApiError> {

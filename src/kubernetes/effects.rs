@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use serde_json::Value;
 
 use crate::replacement::ApiError;
@@ -108,7 +109,7 @@ pub trait Cluster: Send + Sync + 'static {
     fn webhook_configuration(
         &self,
         name: &str,
-    ) -> impl Future<Output = Result<Option<Value>, ApiError>> + Send;
+    ) -> impl Future<Output = Result<Option<MutatingWebhookConfiguration>, ApiError>> + Send;
 
     /// Publishes an Event. If its name is taken, it is published already, which is success.
     fn publish_event(

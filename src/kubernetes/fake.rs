@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -155,13 +156,16 @@ impl Cluster for Fake {
         Ok(self.call("list", Value::Null, json!([])).await?.as_array().cloned().unwrap_or_default())
     }
 
-    async fn webhook_configuration(&self, name: &str) -> Result<Option<Value>, ApiError> {
+    async fn webhook_configuration(
+        &self,
+        name: &str,
+    ) -> Result<Option<MutatingWebhookConfiguration>, ApiError> {
         let guarding = json!({
             "metadata": { "creationTimestamp": "2026-01-01T00:00:00Z" },
             "webhooks": [{ "name": "dormant.rejob.dev", "failurePolicy": "Fail" }],
         });
         let configuration = self.call("configuration", json!(name), guarding).await?;
-        Ok(Some(configuration).filter(|configuration| !configuration.is_null()))
+        Ok(serde_json::from_value(configuration).unwrap())
     }
 
     async fn publish_event(&self, event: JobEvent<'_>) -> Result<(), ApiError> {
