@@ -23,13 +23,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::answer::answer;
-use crate::decide::{
-    Context, Decision, Fact, FollowUp, Verdict, as_warnings, decide_or_ask, stale_view,
-};
+use crate::decide::{Context, Decision, Fact, FollowUp, Verdict, decide_or_ask, stale_view};
 use crate::job::{Job, last_apply};
 use crate::kubernetes::Cluster;
 use crate::kubernetes::ServerVersion;
-use crate::metrics::{Metrics, ReplacementResult};
+use crate::metrics::Metrics;
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
 use crate::replacement::{Outcome, Plan};
@@ -104,14 +102,18 @@ impl<C: Cluster> Admission<C> {
             let decision = self.decided(policy, &mut facts).await;
             let Verdict::Replace(plan) = &decision.verdict else { break decision };
             let (plan, begun) = (plan.clone(), Instant::now());
-            let Some(cluster) = &self.cluster else { break decision.judged(no_cluster(&plan)) };
+            let Some(cluster) = &self.cluster else {
+                break decision.judged(Decision::without_cluster(&plan));
+            };
             if let Err(crowded) = facts.take_place(&self.places) {
                 break decision.judged(*crowded);
             }
             let outcome = self.under_lock(cluster.as_ref(), &mut facts, &plan).await;
-            if let Some(last) = self.outcome_decision(&plan, outcome, decision, begun.elapsed()) {
-                break last;
+            if outcome == Outcome::Working {
+                continue;
             }
+            self.metrics.replacement(plan.client, (&outcome).into(), begun.elapsed());
+            break decision.concluded(&plan, outcome);
         };
         self.follow_up(decision, &mut facts).await
     }
@@ -187,6 +189,16 @@ impl<C: Cluster> Admission<C> {
                     tokio::spawn(events::reported(cluster, (**report).clone(), requester));
                 }
             }
+            FollowUp::Replaced { plan, uid } => {
+                if let Some(cluster) = self.cluster.clone() {
+                    tokio::spawn(events::replaced(cluster, plan.clone(), uid.clone()));
+                }
+            }
+            FollowUp::Lost { plan, why } => {
+                if let Some(cluster) = self.cluster.clone() {
+                    tokio::spawn(events::lost(cluster, plan.clone(), why.clone()));
+                }
+            }
         }
         decision
     }
@@ -229,79 +241,6 @@ impl<C: Cluster> Admission<C> {
         }
         outcome
     }
-
-    /// Reports a Job that is deleted, or may be, without a new one of this request in its place.
-    fn report_lost_run(&self, plan: &Plan, why: &str) {
-        if let Some(cluster) = &self.cluster {
-            tokio::spawn(events::lost(Arc::clone(cluster), plan.clone(), why.to_owned()));
-        }
-    }
-
-    /// The decision that follows from the outcome of a replacement, counted. `None` if the Job may work by
-    /// now: then decide again.
-    fn outcome_decision(
-        &self,
-        plan: &Plan,
-        outcome: Outcome,
-        planned: Decision,
-        took: Duration,
-    ) -> Option<Decision> {
-        let pending = matches!(planned.follow_up, FollowUp::Report(_)).then(|| planned.clone());
-        let (result, decision) = match outcome {
-            Outcome::Working => return None,
-            Outcome::Replaced(uid) => {
-                if let Some(cluster) = &self.cluster {
-                    tokio::spawn(events::replaced(Arc::clone(cluster), plan.clone(), uid));
-                }
-                (ReplacementResult::Replaced, planned)
-            }
-            Outcome::WouldReplace => (ReplacementResult::DryRun, planned),
-            Outcome::StaleView => (ReplacementResult::Stale, stale(planned)),
-            Outcome::Overtaken => {
-                self.report_lost_run(plan, "another request has made a new Job first");
-                let mut audit = planned.audit.clone();
-                audit.insert("reason", Reason::StaleView.label().to_owned());
-                (ReplacementResult::Stale, Decision { audit, ..stale(planned) })
-            }
-            Outcome::Busy(message) if !plan.dry_run => {
-                (ReplacementResult::Refused, Decision::retry(Reason::ClusterError, message, 1))
-            }
-            Outcome::Busy(message) => {
-                (ReplacementResult::Refused, Decision::deny(Reason::ClusterError, message))
-            }
-            Outcome::Refused(reason, message) => {
-                (ReplacementResult::Refused, refused(reason, message))
-            }
-            // The API server comes back to find the Job gone, and says so in its own words.
-            Outcome::Failed(message) => {
-                self.report_lost_run(plan, &message);
-                let warnings = as_warnings(&message);
-                let denied = Decision::deny(Reason::ClusterError, message);
-                let mut audit = planned.audit;
-                audit.extend(denied.audit.clone());
-                (ReplacementResult::Failed, Decision { warnings, audit, ..denied })
-            }
-        };
-        self.metrics.replacement(plan.client, result, took);
-        Some(match pending {
-            Some(pending) => pending.judged(decision),
-            None => decision,
-        })
-    }
-}
-
-/// A refusal; the advice of one for lack of time reaches the client as a warning, too, since the call
-/// itself may be given up.
-fn refused(reason: Reason, message: String) -> Decision {
-    let warnings = if reason == Reason::NoTime { as_warnings(&message) } else { Vec::new() };
-    Decision { warnings, ..Decision::deny(reason, message) }
-}
-
-/// The answer if the view was too old for a replacement: the patch alone, so that the write fails and
-/// the API server comes back. Nothing was done, so there is nothing to report: the turn that replaces
-/// the Job reports it.
-fn stale(planned: Decision) -> Decision {
-    Decision { patch: planned.patch, ..Decision::admit(Reason::StaleView) }
 }
 
 /// Whether the request's manager applied the Job within the last three seconds by this clock; a clock
@@ -313,18 +252,6 @@ fn applied_just_now(request: &Request, now: jiff::Timestamp) -> bool {
         time.parse::<jiff::Timestamp>().ok()
     };
     last().is_some_and(|last| now.duration_since(last).unsigned_abs() <= JUST_NOW)
-}
-
-/// The answer where a replacement is due and there is no cluster to do it in.
-pub fn no_cluster(plan: &Plan) -> Decision {
-    Decision::deny(
-        Reason::NoCluster,
-        format!(
-            "job {} would be replaced ({}), but this rejob has no connection to the cluster: run it \
-             in the cluster or with --kubeconfig, or choose another onChange",
-            plan.name, plan.described
-        ),
-    )
 }
 
 impl<C: Cluster> Reviewer for Admission<C> {

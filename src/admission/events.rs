@@ -27,7 +27,7 @@ const LONGEST: usize = 1000;
 const LONGEST_CHANGE: usize = 600;
 
 /// Tells about a replacement, once the new Job's uid is known.
-pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Plan, uid: Option<String>) {
+pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Box<Plan>, uid: Option<String>) {
     let uid = if uid.is_some() { uid } else { look_up(cluster.as_ref(), &plan).await };
     let Some(uid) = uid else { return };
     let message = format!("Replaced {}", old_job(&plan, LONGEST_CHANGE));
@@ -35,7 +35,7 @@ pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Plan, uid: Optio
 }
 
 /// Tells of a Job that was deleted, or may be, and for which the request has made no new one.
-pub(super) async fn lost<C: Cluster>(cluster: Arc<C>, plan: Plan, why: String) {
+pub(super) async fn lost<C: Cluster>(cluster: Arc<C>, plan: Box<Plan>, why: String) {
     let why: String = why.chars().take(LONGEST_CHANGE / 2).collect();
     let message = format!("Deleted {}; {why}", old_job(&plan, LONGEST_CHANGE / 2));
     publish(cluster.as_ref(), about(&plan, &plan.record.uid, "ReplaceFailed", message)).await;

@@ -83,7 +83,7 @@ impl<'a> RequestFacts<'a> {
                 let created = cluster.create(&plan.namespace, &probe, manager, Write::DryRun);
                 let Ok(created) = timeout_at(self.call.deadline, created).await else {
                     let (reason, message) = no_time(&plan);
-                    return Some(super::refused(reason, message));
+                    return Some(Decision::refused(reason, message));
                 };
                 self.probe = ProbeResult { took: begun.elapsed(), accepted: created.is_ok() };
                 self.context.creation = fact(created);

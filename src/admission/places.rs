@@ -10,15 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::decide::Decision;
 use crate::job::Job;
-use crate::reason::Reason;
 use crate::replacement::Record;
 use crate::review::Request;
 
 /// What one Job and one namespace may take of the reviews at once: a sixteenth, and a quarter.
 const OF_A_JOB: usize = 16;
 const OF_A_NAMESPACE: usize = 4;
-/// Seconds after which a client comes back.
-const RETRY_AFTER: u32 = 2;
 
 /// A namespace; with a name, a Job of it. The last field: whether it is for a second turn.
 type PlaceKey = (String, Option<String>, bool);
@@ -59,10 +56,10 @@ impl Places {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = |key| taken.get(key).copied().unwrap_or_default();
         if count(&job) >= self.a_job {
-            return Err(crowded(request, self.a_job, "for this Job"));
+            return Err(Box::new(Decision::crowded(request, self.a_job, "for this Job")));
         }
         if count(&namespace) >= self.a_namespace {
-            return Err(crowded(request, self.a_namespace, "in its namespace"));
+            return Err(Box::new(Decision::crowded(request, self.a_namespace, "in its namespace")));
         }
         let keys = [job, namespace];
         for key in &keys {
@@ -82,19 +79,6 @@ impl Drop for Place {
         }
         taken.retain(|_, count| *count > 0);
     }
-}
-
-/// Also for a dry run: it would take a place as well.
-fn crowded(request: &Request, places: usize, of: &str) -> Box<Decision> {
-    Box::new(Decision::retry(
-        Reason::TooManyRequests,
-        format!(
-            "job {} was not changed: {places} requests {of} are being worked on, which is the most at \
-             once; try again in {RETRY_AFTER} seconds",
-            request.name
-        ),
-        RETRY_AFTER,
-    ))
 }
 
 #[cfg(test)]

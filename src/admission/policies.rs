@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tokio::time::{Instant, timeout_at};
 
-use crate::decide::Decision;
+use crate::decide::{Decision, UnknownPolicy};
 use crate::job::{Job, asks_for_a_rerun};
 use crate::kubernetes::Cluster;
 use crate::metrics::{Metrics, PolicyMetrics};
@@ -107,16 +107,7 @@ impl Policies {
         match self.of_namespace(cluster, request, deadline).await {
             Ok(Some(known)) => (known, None),
             Ok(None) => (self.none(), Some(Decision::admit(Reason::NotOptedIn))),
-            Err(Unknown { reason, why, passing }) => {
-                let name = Job::new(object).name().unwrap_or(&request.name);
-                let message = format!("job {name}: rejob.dev/rerun asks for a new run, but {why}");
-                let decision = if passing && !request.dry_run {
-                    Decision::retry(reason, message, 1)
-                } else {
-                    Decision::deny(reason, message)
-                };
-                (self.none(), Some(decision))
-            }
+            Err(unknown) => (self.none(), Some(Decision::rerun_without_policy(request, unknown))),
         }
     }
 
@@ -126,8 +117,8 @@ impl Policies {
         cluster: Option<&C>,
         request: &Request,
         deadline: Instant,
-    ) -> Result<Option<&ServedPolicy>, Unknown> {
-        let unknown = |reason, why, passing| Unknown { reason, why, passing };
+    ) -> Result<Option<&ServedPolicy>, UnknownPolicy> {
+        let unknown = |reason, why, is_passing| UnknownPolicy { reason, why, is_passing };
         let Some(cluster) = cluster else {
             let why = "this rejob has no connection to the cluster: run it in the cluster or with \
                        --kubeconfig";
@@ -154,11 +145,4 @@ impl Policies {
             unknown(Reason::NotOptedIn, why, true)
         })
     }
-}
-
-/// Why a namespace's policy is unknown, and whether to ask again a moment later.
-struct Unknown {
-    reason: Reason,
-    why: String,
-    passing: bool,
 }

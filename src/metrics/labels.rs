@@ -2,6 +2,7 @@
 //! `docs/metrics.md` are made from them.
 
 use rejob_core::labeled;
+use rejob_core::replacement::Outcome;
 
 /// The `certificate` that the server presents.
 pub(super) const SERVING: &str = "serving";
@@ -19,6 +20,18 @@ labeled! {
     Refused = "refused";
     /// The old Job is gone and the new one could not be created.
     Failed = "failed";
+}
+
+impl From<&Outcome> for ReplacementResult {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Replaced(_) => Self::Replaced,
+            Outcome::WouldReplace => Self::DryRun,
+            Outcome::StaleView | Outcome::Overtaken | Outcome::Working => Self::Stale,
+            Outcome::Busy(_) | Outcome::Refused(..) => Self::Refused,
+            Outcome::Failed(_) => Self::Failed,
+        }
+    }
 }
 
 labeled! {

@@ -5,6 +5,7 @@
 //! that only the cluster knows ([`Question`]). The same rules stand behind `serve`
 //! ([`decide_or_ask`]), `review`, the benches and the fuzzers; `mutate` calls [`create_offline`].
 
+mod conclusion;
 mod context;
 mod create;
 mod decision;
@@ -33,6 +34,7 @@ use crate::reason::Reason;
 use crate::replacement::Record;
 use crate::review::{Operation, Request};
 
+pub use conclusion::UnknownPolicy;
 pub use context::{Context, Fact, Question};
 pub use decision::{Decision, Denial, FollowUp, Report, Verdict};
 pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS};

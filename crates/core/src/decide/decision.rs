@@ -31,7 +31,7 @@ pub struct Decision {
 }
 
 /// What is to happen beside an answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum FollowUp {
     /// Nothing.
     #[default]
@@ -46,6 +46,21 @@ pub enum FollowUp {
     },
     /// Report in an Event what would be replaced, or why not.
     Report(Box<Report>),
+    /// Tell in an Event of a replacement.
+    Replaced {
+        /// The plan that was carried out.
+        plan: Box<Plan>,
+        /// The new Job's uid, where rejob has made it.
+        uid: Option<String>,
+    },
+    /// Tell in an Event of a Job that is deleted, or may be, without a new one of this request in its
+    /// place.
+    Lost {
+        /// The plan that was carried out in part.
+        plan: Box<Plan>,
+        /// The reason.
+        why: String,
+    },
 }
 
 /// What the policy would do, were its `onChange` Replace.

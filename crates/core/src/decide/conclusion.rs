@@ -1,0 +1,105 @@
+//! Answers that no rule about the Job gives: how its replacement ended, and what keeps rejob from
+//! deciding.
+
+use crate::job::Job;
+use crate::reason::Reason;
+use crate::replacement::{Outcome, Plan};
+use crate::review::Request;
+
+use super::decision::{Decision, FollowUp};
+use super::messages::{self, as_warnings};
+
+/// Seconds after which a client comes back that found too many others.
+const CROWDED: u32 = 2;
+
+impl Decision {
+    /// The answer once this decision's plan has been carried out, with that outcome.
+    pub fn concluded(self, plan: &Plan, outcome: Outcome) -> Self {
+        // The patch alone, so that the write fails and the API server comes back. Nothing was done, so
+        // there is nothing to report: the turn that replaces the Job reports it.
+        let stale = || Self { patch: self.patch.clone(), ..Self::admit(Reason::StaleView) };
+        let lost = |why: &str| FollowUp::Lost { plan: Box::new(plan.clone()), why: why.to_owned() };
+        let answer = match outcome {
+            Outcome::Replaced(uid) => {
+                let plan = Box::new(plan.clone());
+                self.clone().followed_by(FollowUp::Replaced { plan, uid })
+            }
+            Outcome::WouldReplace => self.clone(),
+            Outcome::StaleView | Outcome::Working => stale(),
+            Outcome::Overtaken => {
+                let audit = self.audit.clone();
+                Self { audit, ..stale() }
+                    .audited()
+                    .followed_by(lost("another request has made a new Job first"))
+            }
+            Outcome::Busy(message) if plan.dry_run => Self::deny(Reason::ClusterError, message),
+            Outcome::Busy(message) => Self::retry(Reason::ClusterError, message, 1),
+            Outcome::Refused(reason, message) => Self::refused(reason, message),
+            // The API server comes back to find the Job gone, and says so in its own words.
+            Outcome::Failed(message) => {
+                let (warnings, follow_up) = (as_warnings(&message), lost(&message));
+                let audit = self.audit.clone();
+                let denied = Self::deny(Reason::ClusterError, message);
+                Self { warnings, audit, follow_up, ..denied }.audited()
+            }
+        };
+        self.judged(answer)
+    }
+
+    /// Refuses a replacement. The advice of a refusal for lack of time reaches the client as a
+    /// warning, too, since the call itself may be given up.
+    pub fn refused(reason: Reason, message: String) -> Self {
+        let warnings = if reason == Reason::NoTime { as_warnings(&message) } else { Vec::new() };
+        Self { warnings, ..Self::deny(reason, message) }
+    }
+
+    /// Refuses a replacement where there is no cluster to do it in.
+    pub fn without_cluster(plan: &Plan) -> Self {
+        Self::deny(
+            Reason::NoCluster,
+            format!(
+                "job {} would be replaced ({}), but this rejob has no connection to the cluster: run it \
+                 in the cluster or with --kubeconfig, or choose another onChange",
+                plan.name, plan.described
+            ),
+        )
+    }
+
+    /// Sends a request away while as many others are worked on as may be at once, for the Job or in
+    /// its namespace; a dry run, too, which would be one more.
+    pub fn crowded(request: &Request, most: usize, of: &str) -> Self {
+        let name = &request.name;
+        let message = format!(
+            "job {name} was not changed: {most} requests {of} are being worked on, which is the most at \
+             once; try again in {CROWDED} seconds"
+        );
+        Self::retry(Reason::TooManyRequests, message, CROWDED)
+    }
+
+    /// Refuses to store a request for a new run whose policy is not known: rejob may be meant to run
+    /// the Job.
+    pub fn rerun_without_policy(request: &Request, unknown: UnknownPolicy) -> Self {
+        let UnknownPolicy { reason, why, is_passing } = unknown;
+        let name = match &request.object {
+            Some(object) => messages::name(Job::new(object), &request.name),
+            None => &request.name,
+        };
+        let message = format!("job {name}: rejob.dev/rerun asks for a new run, but {why}");
+        if is_passing && !request.dry_run {
+            Self::retry(reason, message, 1)
+        } else {
+            Self::deny(reason, message)
+        }
+    }
+}
+
+/// Why the policy of a namespace is not known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownPolicy {
+    /// The rule.
+    pub reason: Reason,
+    /// The rest of a sentence.
+    pub why: String,
+    /// Whether to ask again a moment later.
+    pub is_passing: bool,
+}
