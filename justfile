@@ -30,7 +30,7 @@ lint:
     cargo clippy --workspace --all-targets -- -D warnings
     PATH="$PWD/target/python/bin:$PATH" pre-commit run --all-files
 
-# Write the generated pages anew: docs/cli, metrics, reasons, alerts, the chart's README
+# Write the generated files anew: docs/cli, policies, metrics, reasons, alerts, the chart's README and schema, the default policy file
 docs:
     UPDATE_DOCS=1 cargo test --lib --test core --test program --test chart -- docs _doc
 

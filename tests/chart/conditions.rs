@@ -322,6 +322,12 @@ fn the_users_own_conditions_and_ignored_users_count_as_well() {
     assert!(!rejob.create(&plane.admin(), &named("no")));
     let bot = plane.user("bot@example.com", Some("system:masters"));
     assert!(!rejob.create(&bot, &named("yes")));
+    // Success about a dormant Job would be one about a Job that does not run.
+    let mut dormant = job(&annotated("rejob.dev/dormant", "{\"parallelism\":1}"), &json!({}));
+    dormant["metadata"]["labels"] = json!({ "rejob.dev/dormant": "true" });
+    dormant["spec"]["parallelism"] = json!(0);
+    let url = format!("{}?dryRun=All", rejob.namespace.job_path(&rejob.store(&dormant)));
+    assert!(called(&bot.patch("merge", &url, &json!({ "metadata": { "labels": { "a": "b" } } }))));
 }
 
 #[test]

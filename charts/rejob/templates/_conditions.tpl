@@ -34,12 +34,12 @@ would have it run again after each deletion, so only the Job's own annotation as
 {{- end }}
 
 {{/* Users that are never asked about: rejob itself and the control plane. All of kube-system would be too much: k3s deploys Helm charts from there. */}}
-{{- define "rejob.ignoredUsers" -}}
+{{- define "rejob.controlPlaneUsers" -}}
 {{- $users := list (include "rejob.ownUser" .) "system:kube-controller-manager" "system:apiserver" -}}
 {{- range list "job-controller" "cronjob-controller" "ttl-after-finished-controller" "generic-garbage-collector" "namespace-controller" "pod-garbage-collector" "resourcequota-controller" "storage-version-migrator-controller" "disruption-controller" "node-controller" -}}
 {{- $users = append $users (printf "system:serviceaccount:kube-system:%s" .) -}}
 {{- end -}}
-{{- concat $users .Values.webhook.ignoredUsers | uniq | toJson -}}
+{{- $users | toJson -}}
 {{- end }}
 
 {{/* A list of CEL literals in single quotes; argument: a list of texts, which the schema keeps free of quotes and backslashes. */}}
@@ -57,14 +57,16 @@ would have it run again after each deletion, so only the Job's own annotation as
 {{- ternary (printf "!(%s)" $holds) $holds (has .operator (list "NotIn" "DoesNotExist")) -}}
 {{- end }}
 
+{{/* Argument: list of root and the users beside the control plane. */}}
 {{- define "rejob.notFromTheControlPlane" -}}
+{{- $users := include "rejob.controlPlaneUsers" (index . 0) | fromJsonArray -}}
 - name: not-from-the-control-plane
   expression: >-
-    !(request.userInfo.username in {{ include "rejob.cel.list" (include "rejob.ignoredUsers" . | fromJsonArray) }})
+    !(request.userInfo.username in {{ include "rejob.cel.list" (concat $users (index . 1) | uniq) }})
 {{- end }}
 
 {{- define "rejob.matchConditions" -}}
-{{ include "rejob.notFromTheControlPlane" . }}
+{{ include "rejob.notFromTheControlPlane" (list . .Values.webhook.ignoredUsers) }}
 - name: not-owned-by-a-controller
   expression: >-
     {{ include "rejob.cel.unless" "has(o.metadata.ownerReferences) && o.metadata.ownerReferences.exists(r, has(r.controller) && r.controller)" }}

@@ -34,9 +34,13 @@ pub use managed_fields::{
 };
 pub use name::{hashed_name, is_hashed_name};
 pub use progress::{Progress, pod_selector, pod_works, progress};
-pub use queue::{is_of_status, owners, suspended_by_a_queue, without_admission};
+pub use queue::{
+    has_a_queue, is_of_status, owners, suspended_by_a_queue, without_admission,
+    without_any_admission,
+};
 pub use requested::{
     LAST_APPLIED_CONFIGURATION, asks_for_a_rerun, is_same_request, last_applied, manifest,
+    puts_rerun_back, rerun_is_applied_by,
 };
 pub use run::describe_run;
 

@@ -9,9 +9,12 @@ use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use crate::job::{Job, TemplateHash, changes, immutable_part, keys, take, without_admission};
+use crate::job::{
+    Job, TemplateHash, changes, has_a_queue, immutable_part, keys, take, without_any_admission,
+};
 use crate::patch::Draft;
 use crate::reason::Reason;
+use crate::replacement::Record;
 
 use super::decision::Decision;
 use super::marks::record_hash;
@@ -22,17 +25,50 @@ use super::view::Update;
 
 /// Lets such a change pass, and adds what a bare PUT lacks.
 pub(super) fn pass(update: &Update<'_>, mut draft: Draft<'_>, mut warnings: Warnings) -> Decision {
-    if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
-        // A queue that writes into the template asks for nothing new.
-        let before = without_admission(update.old, update.old, None);
-        let requested = without_admission(update.job, update.old, None);
-        if !changes(&before, &requested).is_empty() {
-            record_hash(&mut draft, &TemplateHash::of(&requested));
-        }
-    }
+    record(update, &mut draft);
     put_back_generated(&mut draft, update.old);
     keep_ttl(update, &mut draft, &mut warnings);
     release(update, Reason::AllowedChange, draft, warnings)
+}
+
+/// Records the hash of what such a change asks for. A queue that writes into the template asks for
+/// nothing new.
+pub(super) fn record(update: &Update<'_>, draft: &mut Draft<'_>) {
+    if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
+        let before = without_any_admission(update.old, update.old);
+        let requested = without_any_admission(update.job, update.old);
+        if !changes(&before, &requested).is_empty() {
+            record_hash(draft, &TemplateHash::of(&requested));
+        }
+    }
+}
+
+/// Whether a request without a field manager takes back what a queue wrote into a suspended Job. It may
+/// be the queue's own.
+pub(super) fn takes_back(update: &Update<'_>) -> bool {
+    update.request.field_manager.is_none()
+        && !update.is_bare_put()
+        && Record::of(update.old).is_none()
+        && !changes(update.old.value(), update.job.value()).is_empty()
+        && by_the_api_server(update.old, update.job, update.context.server_minor)
+}
+
+/// Whether the stored Job may have been changed without a hash being recorded: while it was suspended,
+/// and rejob did not run or left it alone.
+pub(super) fn may_have_passed_unrecorded(update: &Update<'_>) -> bool {
+    (update.old.is_suspended() || update.old.has_condition("Suspended"))
+        && !has_a_queue(update.old, update.request.field_manager.as_deref())
+}
+
+/// Whether the stored Job and the one that is asked for differ in nothing that a suspended Job keeps.
+pub(super) fn differ_in_directives(update: &Update<'_>) -> bool {
+    let [before, after] = [update.stored, update.wanted].map(|job| {
+        let mut part = immutable_part(job);
+        take_scheduling_directives(&mut part);
+        take_resources(&mut part);
+        part
+    });
+    before == after
 }
 
 /// Whether the API server accepts the change from `old` to `new` as it is.

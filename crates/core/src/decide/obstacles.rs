@@ -133,15 +133,25 @@ fn running(update: &Update<'_>, warnings: &mut Warnings) -> Option<Decision> {
                 .add(format!("job {name} is running: the real run waits up to {seconds} s for it"));
             None
         }
-        WhileRunning::Wait => Some(Decision::retry(
-            Reason::RunningWait,
-            format!(
-                "job {name} is still running; waited for it (waitSeconds {}): try again when it has \
-                 finished, or set the annotation rejob.dev/while-running: Replace",
-                wait.get()
-            ),
-            wait.retry_after(),
-        )
-        .followed_by(FollowUp::RememberWait)),
+        WhileRunning::Wait => {
+            let has_no_pod = update.old.status("active").is_none_or(|count| *count == 0);
+            let message = if update.old.is_suspended() && has_no_pod {
+                format!(
+                    "job {name} is suspended after some of its Pods have succeeded, and does not \
+                     finish by itself: resume it, or set the annotation rejob.dev/while-running: \
+                     Replace"
+                )
+            } else {
+                format!(
+                    "job {name} is still running; waited for it (waitSeconds {}): try again when it \
+                     has finished, or set the annotation rejob.dev/while-running: Replace",
+                    wait.get()
+                )
+            };
+            Some(
+                Decision::retry(Reason::RunningWait, message, wait.retry_after())
+                    .followed_by(FollowUp::RememberWait),
+            )
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::replacement::{Mode, Plan, Record, identity, new_job};
 
 use super::restore::has_plain_replacement_policy;
 use super::view::Update;
-use super::{left_alone, messages, obstacles};
+use super::{left_alone, messages, native_updates, obstacles};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.
 const LONGEST_DESCRIPTION: usize = 1024;
@@ -131,7 +131,10 @@ pub(super) fn has_old_default(update: &Update<'_>) -> bool {
 /// The hash of what was asked for. Where only a rerun is asked for, that is what was asked for last
 /// time, whatever other hooks have made of it.
 fn requested_hash(update: &Update<'_>, changes: &[Change]) -> TemplateHash {
-    let recorded = if changes.is_empty() { update.old.recorded_hash() } else { None };
+    let recorded = update
+        .old
+        .recorded_hash()
+        .filter(|_| changes.is_empty() && !native_updates::may_have_passed_unrecorded(update));
     recorded.unwrap_or_else(|| TemplateHash::of(update.wanted))
 }
 

@@ -1,5 +1,5 @@
 //! `onChange: Report`: all checks of a replacement are made and reported, and nothing is done. The API
-//! server answers as without rejob, so only forged marks are changed in the request.
+//! server answers as without rejob: in the request only forged marks and the recorded hash are changed.
 
 use crate::job::{Change, TemplateHash};
 use crate::patch::Draft;
@@ -10,7 +10,7 @@ use super::decision::{Decision, FollowUp, LONGEST, Report, Verdict};
 use super::messages::{self, Warnings};
 use super::unchanged::Difference;
 use super::view::Update;
-use super::{obstacles, plan, replacement};
+use super::{native_updates, obstacles, plan, replacement};
 
 /// What the policy would do: that it would replace the Job, until a check says otherwise.
 fn of(update: &Update<'_>, changes: &[Change]) -> Report {
@@ -32,13 +32,16 @@ pub(super) fn decide(
     update: &Update<'_>,
     difference: Difference,
     changes: &[Change],
-    draft: Draft<'_>,
+    mut draft: Draft<'_>,
     mut warnings: Warnings,
 ) -> Result<Decision, Question> {
     let report = || of(update, changes);
     let (report, refused) = match difference {
         Difference::None => return Ok(Decision::patched(Reason::Unchanged, draft, warnings)),
-        Difference::Native => return Ok(Decision::patched(Reason::AllowedChange, draft, warnings)),
+        Difference::Native => {
+            native_updates::record(update, &mut draft);
+            return Ok(Decision::patched(Reason::AllowedChange, draft, warnings));
+        }
         _ if update.is_stale() => {
             return Ok(Decision::patched(Reason::StaleView, draft, warnings));
         }

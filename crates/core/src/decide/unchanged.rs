@@ -14,8 +14,8 @@ use crate::policy::OnChange;
 use crate::replacement::{Mode, Record};
 
 use super::context::{Fact, Question};
-use super::plan;
 use super::view::Update;
+use super::{native_updates, plan};
 
 /// Whose difference it is.
 pub(super) enum Difference {
@@ -34,7 +34,11 @@ pub(super) enum Difference {
 /// Finds out whose difference these changes are.
 pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Difference, Question> {
     let hash = TemplateHash::of(update.wanted);
-    let recorded = update.old.recorded_hash().filter(|_| !is_foreign(update));
+    let recorded = update.old.recorded_hash().filter(|_| {
+        !is_foreign(update)
+            && !(native_updates::may_have_passed_unrecorded(update)
+                && native_updates::differ_in_directives(update))
+    });
     if let Some(recorded) = &recorded
         && (hash == *recorded
             || hash_of_a_creation(update).as_ref() == Some(recorded)

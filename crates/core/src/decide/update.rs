@@ -1,6 +1,6 @@
 //! UPDATE: whose difference it is, and what the policy says about it.
 
-use crate::job::{Change, changes};
+use crate::job::{Change, changes, rerun_is_applied_by};
 use crate::patch::Draft;
 use crate::policy::OnChange;
 use crate::reason::Reason;
@@ -57,7 +57,8 @@ fn difference(
         return Ok(Difference::Requester);
     }
     if changes.is_empty() || update.is_sent_again() {
-        return Ok(Difference::None);
+        let is_native = native_updates::takes_back(update);
+        return Ok(if is_native { Difference::Native } else { Difference::None });
     }
     // This comes before the comparison of hashes: a Job that is scaled up and back down must not look
     // unchanged.
@@ -82,7 +83,15 @@ fn reruns(update: &Update<'_>, warnings: &mut Warnings) -> bool {
         warnings
             .add(format!("job {name}: rejob.dev/rerun does nothing, onChange is {on_change:?}"));
     }
-    update.asks_for_a_rerun() && has_reruns
+    let reruns = update.asks_for_a_rerun() && has_reruns;
+    let requester = update.request.field_manager.as_deref();
+    if let Some(manager) = rerun_is_applied_by(update.old, requester).filter(|_| reruns) {
+        let name = update.name();
+        warnings.add(format!(
+            "job {name}: {manager} applies rejob.dev/rerun: once it puts its value back, the Job runs again"
+        ));
+    }
+    reruns
 }
 
 fn by_policy(

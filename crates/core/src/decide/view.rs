@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::job::{Job, Progress, TemplateHash, asks_for_a_rerun, keys, progress};
+use crate::job::{Job, Progress, TemplateHash, asks_for_a_rerun, keys, progress, puts_rerun_back};
 use crate::policy::{OnChange, Policy};
 use crate::replacement::Record;
 use crate::review::Request;
@@ -39,7 +39,7 @@ impl Update<'_> {
     }
 
     pub(super) fn asks_for_a_rerun(&self) -> bool {
-        asks_for_a_rerun(self.old, self.job)
+        asks_for_a_rerun(self.old, self.job) && !puts_rerun_back(self.old, self.job)
     }
 
     /// Whether the dormant Job that was made for this request has come to its end before it was
@@ -66,12 +66,16 @@ impl Update<'_> {
     }
 
     /// Whether the request names another revision or uid than the stored one: its write cannot succeed.
+    /// Those of the Job that was replaced for it are made those of the dormant one.
     pub(super) fn is_stale(&self) -> bool {
-        let differs = |theirs: Option<&str>, stored: Option<&str>| {
-            theirs.is_some_and(|theirs| stored.is_none_or(|stored| theirs != stored))
+        let own = Record::of(self.old).filter(|record| record.is_for(self.request));
+        let differs = |theirs: Option<&str>, stored: Option<&str>, replaced: Option<&str>| {
+            theirs.is_some() && theirs != stored && theirs != replaced
         };
-        let moved_on = differs(self.job.resource_version(), self.old.resource_version());
-        (moved_on && !self.context.was_told_to_wait) || differs(self.job.uid(), self.old.uid())
+        let revision = own.as_ref().map(|own| own.resource_version.as_str());
+        let uid = own.as_ref().map(|own| own.uid.as_str());
+        let moved_on = differs(self.job.resource_version(), self.old.resource_version(), revision);
+        (moved_on && !self.context.was_told_to_wait) || differs(self.job.uid(), self.old.uid(), uid)
     }
 
     /// Whether this is the request that the dormant Job was made for, sent again with fields that were

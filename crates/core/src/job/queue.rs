@@ -36,10 +36,31 @@ struct Queue<'a> {
 }
 
 /// A Job, stored or asked for, without what queues wrote into its template. `requester` is no queue.
+/// What a request changes stays: without a field manager it may be the queue's own.
 pub fn without_admission<'a>(
     job: Job<'a>,
     stored: Job<'_>,
     requester: Option<&str>,
+) -> Cow<'a, Value> {
+    without(job, stored, requester, Some(stored.value()))
+}
+
+/// A Job without all that queues have written into its template, the requester among them.
+pub fn without_any_admission<'a>(job: Job<'a>, stored: Job<'_>) -> Cow<'a, Value> {
+    without(job, stored, None, None)
+}
+
+/// Whether a queue has written the Job.
+pub fn has_a_queue(job: Job<'_>, requester: Option<&str>) -> bool {
+    Queue::of(job, requester).is_some()
+}
+
+/// With `unchanged`, only what is the same there.
+fn without<'a>(
+    job: Job<'a>,
+    stored: Job<'_>,
+    requester: Option<&str>,
+    unchanged: Option<&Value>,
 ) -> Cow<'a, Value> {
     let Some(queue) = Queue::of(job, requester) else { return Cow::Borrowed(job.value()) };
     // A directive of one owner hides what it was before. What a queue writes at first hides what is
@@ -51,14 +72,14 @@ pub fn without_admission<'a>(
     let is_certain = || {
         let Some(queue) = &earlier else { return false };
         let mut made = stored.value().clone();
-        queue.take_keys(&mut made);
-        queue.take_whole(&mut made, None);
+        queue.take_keys(&mut made, None);
+        queue.take_whole(&mut made, None, None);
         stored.recorded_hash() == Some(TemplateHash::of(&made))
     };
     let mut stripped = job.value().clone();
-    queue.take_keys(&mut stripped);
+    queue.take_keys(&mut stripped, unchanged);
     if before.is_some() || is_certain() {
-        queue.take_whole(&mut stripped, before);
+        queue.take_whole(&mut stripped, before, unchanged);
     }
     Cow::Owned(stripped)
 }
@@ -131,16 +152,17 @@ impl<'a> Queue<'a> {
     }
 
     /// Takes out the annotations and labels of the template that only queues own.
-    fn take_keys(&self, job: &mut Value) {
+    fn take_keys(&self, job: &mut Value, unchanged: Option<&Value>) {
         for map in BY_KEY {
+            let path = format!("/spec/template/metadata/{map}");
             let parent = format!("/f:spec/f:template/f:metadata/f:{map}");
             let keys = self.theirs.iter().filter_map(|fields| fields.pointer(&parent)?.as_object());
             let keys: Vec<&str> =
                 keys.flat_map(Map::keys).filter_map(|key| key.strip_prefix("f:")).collect();
             for key in keys {
                 if self.owns(&format!("{parent}/f:{}", escaped(key)))
-                    && let Some(Value::Object(map)) =
-                        job.pointer_mut(&format!("/spec/template/metadata/{map}"))
+                    && is_as_in(unchanged, job, &path, key)
+                    && let Some(Value::Object(map)) = job.pointer_mut(&path)
                 {
                     map.remove(key);
                 }
@@ -149,9 +171,11 @@ impl<'a> Queue<'a> {
     }
 
     /// Removes the directives that only queues own, or makes them what the manifest says.
-    fn take_whole(&self, job: &mut Value, manifest: Option<&Value>) {
+    fn take_whole(&self, job: &mut Value, manifest: Option<&Value>, unchanged: Option<&Value>) {
         for (parent, name) in WHOLE {
-            if !self.owns(&format!("{}/f:{name}", parent.replace('/', "/f:"))) {
+            if !self.owns(&format!("{}/f:{name}", parent.replace('/', "/f:")))
+                || !is_as_in(unchanged, job, parent, name)
+            {
                 continue;
             }
             let wanted = manifest.and_then(|manifest| manifest.pointer(parent)?.get(name));
@@ -163,6 +187,12 @@ impl<'a> Queue<'a> {
             }
         }
     }
+}
+
+/// Whether a field is the same in both, if there is another one.
+fn is_as_in(other: Option<&Value>, job: &Value, parent: &str, name: &str) -> bool {
+    let field = |job: &Value| job.pointer(parent).and_then(|parent| parent.get(name)).cloned();
+    other.is_none_or(|other| field(other) == field(job))
 }
 
 /// A reference token of a JSON Pointer (RFC 6901).

@@ -22,6 +22,29 @@ pub fn asks_for_a_rerun(old: Job<'_>, job: Job<'_>) -> bool {
     value.is_some() && value != old.annotation(keys::RERUN)
 }
 
+/// Whether the request only puts the value of `rejob.dev/rerun` back that its manifest, kubectl's
+/// record, had before: somebody else has asked for a rerun meanwhile.
+pub fn puts_rerun_back(old: Job<'_>, job: Job<'_>) -> bool {
+    let value = job.annotation(keys::RERUN);
+    value.is_some()
+        && [old, job].into_iter().all(|job| {
+            let manifest = last_applied(job).unwrap_or_default();
+            Job::new(&manifest).annotation(keys::RERUN) == value
+        })
+}
+
+/// The manager that applies `rejob.dev/rerun` with its manifest, if it is another one than this.
+pub fn rerun_is_applied_by<'a>(old: Job<'a>, requester: Option<&str>) -> Option<&'a str> {
+    let path = "/fieldsV1/f:metadata/f:annotations";
+    let rerun = format!("f:{}", keys::RERUN);
+    old.managed_fields().iter().find_map(|entry| {
+        let manager = entry.get("manager")?.as_str()?;
+        let applies = manager == "helm" || entry.get("operation")? == "Apply";
+        (applies && Some(manager) != requester && entry.pointer(path)?.get(&rerun).is_some())
+            .then_some(manager)
+    })
+}
+
 /// The manifest behind a request: what the manager's own Apply entry owns, else kubectl's record.
 pub fn manifest(job: Job<'_>, manager: Option<&str>) -> Option<Value> {
     manager
