@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::answer::answer;
 use crate::decide::{Context, Decision, Fact, FollowUp, Verdict, decide_or_ask, stale_view};
@@ -66,6 +67,8 @@ pub struct Admission<C> {
     locks: JobLocks,
     places: Places,
     metrics: Metrics,
+    /// What is still sent after the answers.
+    events: TaskTracker,
 }
 
 impl<C: Cluster> Admission<C> {
@@ -86,7 +89,14 @@ impl<C: Cluster> Admission<C> {
             locks: JobLocks::default(),
             places: Places::new(reviews_at_once),
             metrics,
+            events: TaskTracker::default(),
         }
+    }
+
+    /// Waits for the Events of the reviews that have been answered, when no more come.
+    pub async fn last_events(&self) {
+        self.events.close();
+        self.events.wait().await;
     }
 
     /// Decides one request and carries out what the decision says.
@@ -186,17 +196,17 @@ impl<C: Cluster> Admission<C> {
                         user: request.user.clone(),
                         manager: request.field_manager.clone(),
                     };
-                    tokio::spawn(events::reported(cluster, (**report).clone(), requester));
+                    self.events.spawn(events::reported(cluster, (**report).clone(), requester));
                 }
             }
             FollowUp::Replaced { plan, uid } => {
                 if let Some(cluster) = self.cluster.clone() {
-                    tokio::spawn(events::replaced(cluster, plan.clone(), uid.clone()));
+                    self.events.spawn(events::replaced(cluster, plan.clone(), uid.clone()));
                 }
             }
             FollowUp::Lost { plan, why } => {
                 if let Some(cluster) = self.cluster.clone() {
-                    tokio::spawn(events::lost(cluster, plan.clone(), why.clone()));
+                    self.events.spawn(events::lost(cluster, plan.clone(), why.clone()));
                 }
             }
         }

@@ -23,6 +23,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
@@ -39,8 +40,11 @@ pub use listen::ListenError;
 use review::Webhook;
 pub use reviewer::{Call, ReviewError, Reviewer};
 
-/// Connections at once on the admin port: a kubelet, a few scrapers and a person.
-const ADMIN_CONNECTIONS: usize = 32;
+/// Connections at once on the admin port. A kubelet and a few scrapers need a handful; the others are
+/// left for who only holds them, since the Pod is restarted when its probes are not answered.
+const ADMIN_CONNECTIONS: usize = 256;
+/// How long such a connection may be silent.
+const ADMIN_TIME: Duration = Duration::from_secs(2);
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -125,16 +129,14 @@ impl<R: Reviewer> Server<R> {
 }
 
 async fn serve_admin(listener: TcpListener, limits: Limits, drain: Drain, admin: Admin) {
+    let limits = Limits { header_timeout: ADMIN_TIME, idle_timeout: ADMIN_TIME, ..limits };
     let shared = Arc::new((limits, drain.clone(), route::admin(admin)));
     listen::accept(listener, ADMIN_CONNECTIONS, drain, |stream, place| {
         let shared = Arc::clone(&shared);
         async move {
             let (limits, drain, admin) = &*shared;
-            if place.over {
-                listen::too_many(stream, limits, drain).await;
-            } else {
-                listen::http(stream, limits, drain, admin.clone()).await;
-            }
+            // Also over the limit: a probe costs no more than a refusal.
+            listen::http(stream, limits, drain, admin.clone()).await;
             drop(place);
         }
     })

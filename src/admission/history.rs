@@ -4,7 +4,7 @@
 //! A PUT names the revision that its client has seen. While it waits for the old Job to finish,
 //! the Job controller writes the status, so the same request comes back with a revision that is no
 //! longer the stored one. Where nothing but the status has changed, that is no conflict. Entries are
-//! limited in number and last an hour. Without them the API server answers 409, as without rejob.
+//! limited in number and count for an hour. Without them the API server answers 409, as without rejob.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -24,14 +24,14 @@ const MOST_REQUESTS: usize = 10_000;
 /// How many Jobs are remembered: views are stale by seconds at most.
 const MOST_JOBS: usize = 512;
 
-/// A Job's uid, and the revision that a request carries.
-type WaitKey = (String, String);
-type ContentDigest = [u8; 32];
+/// Of fixed size, as all that is remembered: a forged review may have a uid of megabytes.
+type TextDigest = [u8; 32];
 
 /// What a replica remembers.
 #[derive(Debug, Default)]
 pub struct History {
-    waiting: Mutex<HashMap<WaitKey, (ContentDigest, Instant)>>,
+    /// By the Job's uid and the revision that a request carries.
+    waiting: Mutex<HashMap<TextDigest, (TextDigest, Instant)>>,
     /// The Jobs that this replica has deleted. One may be back: etcd was restored from a snapshot.
     pub deleted: Uids,
     /// Dormant Jobs whose request was refused because it gave another template each time. Any request
@@ -72,12 +72,13 @@ impl History {
 
 /// The last few uids.
 #[derive(Debug, Default)]
-pub struct Uids(Mutex<VecDeque<String>>);
+pub struct Uids(Mutex<VecDeque<TextDigest>>);
 
 impl Uids {
     /// Whether it is one of them.
     pub fn contains(&self, uid: &str) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|known| known == uid)
+        let uids = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !uids.is_empty() && uids.contains(&digest(uid))
     }
 
     /// Adds one; the oldest goes.
@@ -86,18 +87,22 @@ impl Uids {
         if uids.len() >= MOST_JOBS {
             uids.pop_front();
         }
-        uids.push_back(uid.to_owned());
+        uids.push_back(digest(uid));
     }
 }
 
-fn key(request: &Request) -> Option<(WaitKey, &Value)> {
+fn digest(text: impl AsRef<[u8]>) -> TextDigest {
+    Sha256::digest(text).into()
+}
+
+fn key(request: &Request) -> Option<(TextDigest, &Value)> {
     let stored = request.old_object.as_ref()?;
     let revision = request.object.as_ref().map(Job::new)?.resource_version()?;
-    Some(((Job::new(stored).uid()?.to_owned(), revision.to_owned()), stored))
+    Some((digest(format!("{} {revision}", Job::new(stored).uid()?)), stored))
 }
 
 /// Everything of a Job but its status, its revision and who owns which field.
-fn content_digest(job: &Value) -> ContentDigest {
+fn content_digest(job: &Value) -> TextDigest {
     let mut job = job.clone();
     if let Some(root) = job.as_object_mut() {
         root.remove("status");
@@ -107,7 +112,7 @@ fn content_digest(job: &Value) -> ContentDigest {
         metadata.remove("managedFields");
     }
     // A JSON value always serializes.
-    Sha256::digest(serde_json::to_vec(&job).unwrap_or_default()).into()
+    digest(serde_json::to_vec(&job).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -87,6 +87,7 @@ mod tests {
 
     use super::*;
     use crate::kubernetes::fake::{make_dormant, recorded};
+    use crate::reason::Reason;
 
     fn request(name: &str, old: &Value) -> Request {
         let review = json!({

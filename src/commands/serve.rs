@@ -6,10 +6,12 @@ mod greeting;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use crate::admission::reaper::{self, Reaper};
 use crate::admission::{Admission, Identity};
@@ -22,6 +24,9 @@ use crate::server::{Limits, Server, Setup, tls};
 use crate::telemetry;
 use connection::Connection;
 use greeting::Greeting;
+
+/// How long Events are still sent when the last review is answered.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// The flags of `rejob serve`.
 #[derive(Debug, clap::Args)]
@@ -118,7 +123,8 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
         reap(&args, cluster, &policies, &metrics);
     }
     let reviews = args.limits.max_concurrent_reviews;
-    let reviewer = Admission::new(&policies, cluster, identity, reviews, metrics.clone());
+    let admission = Admission::new(&policies, cluster, identity, reviews, metrics.clone());
+    let admission = Arc::new(admission);
 
     let server = Server::bind(Setup {
         listen: args.listen,
@@ -131,7 +137,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
             Box::new(move || readiness.check(&SystemClock)),
         )]),
         metrics: metrics.clone(),
-        reviewer: Arc::new(reviewer),
+        reviewer: Arc::clone(&admission),
     })
     .await?;
     let (webhook, admin) = server.addresses().context("cannot tell the port")?;
@@ -156,7 +162,10 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
         });
     });
     let code = tokio::select! {
-        () = served => ExitCode::SUCCESS,
+        () = served => {
+            let _ = timeout(LAST_EVENTS, admission.last_events()).await;
+            ExitCode::SUCCESS
+        }
         Ok(()) = signaled_again => {
             tracing::warn!("second signal: ending at once");
             ExitCode::FAILURE

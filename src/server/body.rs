@@ -16,6 +16,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::idle::Activity;
+
 /// How much of a refused body is read away before the connection is cut, in bytes.
 const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 
@@ -25,8 +27,9 @@ const DISCARD_TIME: Duration = Duration::from_secs(10);
 /// Bodies up to this many bytes are not weighed.
 const SMALL: usize = 64 * 1024;
 
-/// Bodies that are not small may hold as many bytes together as this many of the largest size.
-const LARGEST_AT_ONCE: usize = 8;
+/// Bodies that are not small may hold as many bytes together as this many of the largest size. A review
+/// that replaces a Job takes five times its body.
+const LARGEST_AT_ONCE: usize = 3;
 
 /// What the values of all large bodies that are worked on may take together, and those of one.
 const HEAVIEST: usize = 96 * 1024 * 1024;
@@ -93,7 +96,24 @@ fn weight(body: &[u8]) -> usize {
         return 0;
     }
     let count = |byte| memchr_iter(byte, body).count();
-    count(b'{') * OBJECT + (count(b',') + count(b'[')) * VALUE
+    let most = count(b'{') * OBJECT + (count(b',') + count(b'[')) * VALUE;
+    // JSON inside of strings counts only where that matters.
+    if most <= HEAVIEST / 16 { most } else { weight_outside_of_strings(body) }
+}
+
+fn weight_outside_of_strings(body: &[u8]) -> usize {
+    let (mut weight, mut in_string) = (0, false);
+    let mut bytes = body.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' => drop(bytes.next()),
+            b'{' if !in_string => weight += OBJECT,
+            b',' | b'[' if !in_string => weight += VALUE,
+            _ => {}
+        }
+    }
+    weight
 }
 
 /// Why there is no body.
@@ -113,7 +133,7 @@ pub enum BodyError {
     )]
     TooManyValues,
     /// The client sends too slowly.
-    #[error("the body did not arrive within the request's timeout")]
+    #[error("the body did not arrive in time")]
     TooSlow,
     /// The client ended its side before the end of the body.
     #[error("the body breaks off")]
@@ -121,6 +141,15 @@ pub enum BodyError {
     /// The connection broke, or the client sent wrong chunks.
     #[error("the body cannot be read: {0}")]
     Broken(#[from] axum::Error),
+}
+
+/// Whether a body is as small as it may be, as far as its length is announced.
+///
+/// # Errors
+/// When it is too large.
+pub fn announced(body: &Body, limit: usize) -> Result<(), BodyError> {
+    let fits = body.size_hint().lower() <= limit as u64;
+    fits.then_some(()).ok_or(BodyError::TooLarge { limit })
 }
 
 /// Reads the whole body.
@@ -135,10 +164,6 @@ pub async fn read(
     deadline: Instant,
     client_ended: &CancellationToken,
 ) -> Result<Bytes, BodyError> {
-    let announced = body.size_hint().lower();
-    if announced > limit as u64 {
-        return Err(BodyError::TooLarge { limit });
-    }
     tokio::select! {
         biased;
         collected = collect(body, limit) => collected,
@@ -169,8 +194,8 @@ async fn collect(body: &mut Body, limit: usize) -> Result<Bytes, BodyError> {
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Reads the rest of a refused body away, in the background.
-pub fn discard(mut body: Body) {
+/// Reads the rest of a refused body away, in the background. Then the connection is idle again.
+pub fn discard(mut body: Body, activity: Option<Activity>) {
     if body.is_end_stream() {
         return;
     }
@@ -181,6 +206,9 @@ pub fn discard(mut body: Body) {
             if left == 0 {
                 break;
             }
+        }
+        if let Some(activity) = activity {
+            activity.rests();
         }
     }));
 }
@@ -204,6 +232,10 @@ mod tests {
         assert!(budget.values(&objects(10_000)).unwrap().is_some());
         drop(first);
         assert!(budget.values(&objects(30_000)).unwrap().is_some());
+        // What stands in strings is text.
+        let text = objects(220_000).escape_ascii().to_string();
+        let text = format!(r#"["{}"]"#, text.replace(r"\'", "'")).into_bytes();
+        assert!(budget.values(&text).unwrap().is_some());
         // One that never fits, in three megabytes.
         assert!(matches!(budget.values(&objects(220_000)), Err(BodyError::TooManyValues)));
     }

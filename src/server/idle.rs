@@ -51,6 +51,11 @@ impl Activity {
         self.phase.store(IDLE, Ordering::Relaxed);
     }
 
+    /// What came after the answer was the rest of a body, and no next request.
+    pub fn rests(&self) {
+        let _ = self.phase.compare_exchange(HEADERS, IDLE, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
     /// Canceled when the client has ended its side while its request was served.
     pub fn client_ended(&self) -> &CancellationToken {
         &self.client_ended

@@ -35,7 +35,8 @@ pub struct Limits {
         value_parser = positive_time
     )]
     pub handshake_timeout: Duration,
-    /// Time from the first byte of a request to the end of its headers.
+    /// Time from the first byte of a request to the end of its headers, and from there to the end of its
+    /// body.
     #[arg(
         long, env = "REJOB_HEADER_TIMEOUT", value_name = "DURATION", default_value = "10s",
         value_parser = positive_time

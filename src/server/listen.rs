@@ -103,7 +103,8 @@ pub(super) async fn accept<F>(
                 };
                 if place.over && warned.is_none_or(|last| last.elapsed() >= WARNING_PAUSE) {
                     warned = Some(Instant::now());
-                    tracing::warn!(max, "as many connections are open as may be; more get 503");
+                    let address = listener.local_addr().ok();
+                    tracing::warn!(max, ?address, "as many connections are open as may be");
                 }
                 drain.tasks().spawn(serve(stream, place));
             }

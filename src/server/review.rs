@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer::{self, Answer};
-use super::body::{self, BodyError, Budget};
+use super::body::{self, BodyError, Budget, Share};
 use super::drain::Drain;
 use super::idle::Activity;
 use super::limits::Limits;
@@ -56,6 +56,18 @@ pub(super) enum Route {
     Unknown,
 }
 
+/// An answer that holds its shares of the budget until it is written: the client may not read it.
+struct HeldAnswer {
+    bytes: Bytes,
+    _shares: (Share, Share),
+}
+
+impl AsRef<[u8]> for HeldAnswer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// What a reviewer made of a body; the error is a panic.
 type Reviewed = Result<Result<Bytes, ReviewError>, Box<dyn std::any::Any + Send>>;
 
@@ -78,7 +90,7 @@ impl<R: Reviewer> Webhook<R> {
                 "no such path; reviews are posted to /v1/policies/{policy}",
             ),
         };
-        let answer = self.refused(&head, body, answer);
+        let answer = self.refused(&head, body, &activity, answer);
         if self.drain.is_draining() { answer::closing(answer) } else { answer }
     }
 
@@ -115,14 +127,23 @@ impl<R: Reviewer> Webhook<R> {
         };
         let deadline = Deadline::new(received, timeout);
         let limit = self.limits.max_body_bytes;
+        if let Err(error) = body::announced(body, limit) {
+            return unread(&error);
+        }
         let place = Arc::clone(&self.places).try_acquire_owned();
         let (Ok(place), Some(share)) = (place, self.bodies.share(body, limit)) else {
             self.metrics.shed();
             return answer::shed();
         };
-        let bytes = match body::read(body, limit, deadline.review, client_ended).await {
+        // A place is not for who sends nothing.
+        let until = deadline.review.min(received + self.limits.header_timeout);
+        let bytes = match body::read(body, limit, until, client_ended).await {
             Ok(bytes) => bytes,
-            Err(error) => return unread(&error),
+            Err(error) => {
+                // Whoever waits for "100 Continue" has got it by now, and sends.
+                body::discard(std::mem::take(body), None);
+                return unread(&error);
+            }
         };
         let values = match self.bodies.values(&bytes) {
             Ok(Some(values)) => values,
@@ -139,8 +160,8 @@ impl<R: Reviewer> Webhook<R> {
         let _waits = call.abandoned.clone().drop_guard();
         let review = async move {
             let outcome = reviewer.review(&policy, bytes, call).await;
-            drop((place, share, values, in_flight));
-            outcome
+            drop((place, in_flight));
+            outcome.map(|bytes| Bytes::from_owner(HeldAnswer { bytes, _shares: (share, values) }))
         };
         self.finish(AssertUnwindSafe(review).catch_unwind(), deadline).await
     }
@@ -181,7 +202,7 @@ impl<R: Reviewer> Webhook<R> {
     }
 
     /// Counts an answer that is an error, and sees to a body that was not read.
-    fn refused(&self, head: &Parts, body: Body, answer: Answer) -> Answer {
+    fn refused(&self, head: &Parts, body: Body, activity: &Activity, answer: Answer) -> Answer {
         if answer.status().is_success() {
             return answer;
         }
@@ -189,7 +210,7 @@ impl<R: Reviewer> Webhook<R> {
         // A client that waits for "100 Continue" has not sent its body and now will not.
         let waits = head.headers.contains_key(EXPECT);
         if !waits {
-            body::discard(body);
+            body::discard(body, Some(activity.clone()));
         }
         let ends =
             matches!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT);

@@ -18,6 +18,10 @@ use wire::Plain;
 /// The version that rejob speaks.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
 
+/// The longest name of a request, its user or its manager, in bytes: each log line has them. The API
+/// server's are shorter.
+const LONGEST_NAME: usize = 1024;
+
 /// Why a body is not a review.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidReview {
@@ -141,6 +145,20 @@ fn request<O: wire::ObjectOf>(review: wire::Review<O>) -> Result<Request, Invali
         review.request.ok_or_else(|| InvalidReview::Malformed("it has no request".to_owned()))?.0;
     if request.uid.is_empty() {
         return Err(InvalidReview::Malformed("request.uid is empty".to_owned()));
+    }
+    let user = request.user_info.as_ref().map(|user| &user.0.username);
+    let manager = request.options.as_ref().and_then(|options| options.0.field_manager.as_ref());
+    for (field, name) in [
+        ("uid", Some(&request.uid)),
+        ("namespace", request.namespace.as_ref()),
+        ("name", request.name.as_ref()),
+        ("userInfo.username", user),
+        ("options.fieldManager", manager),
+    ] {
+        if name.is_some_and(|name| name.len() > LONGEST_NAME) {
+            let why = format!("request.{field} is longer than {LONGEST_NAME} bytes");
+            return Err(InvalidReview::Malformed(why));
+        }
     }
     let kind = request.kind.0;
     let is_job = kind.group == "batch" && kind.version == "v1" && kind.kind == "Job";

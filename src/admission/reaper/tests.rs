@@ -1,6 +1,6 @@
 //! The reaper under paused time, on a cluster that answers as the test says.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use crate::kubernetes::fake::{Fake, NEVER, ScriptedAnswer, error, make_dormant, recorded};

@@ -26,6 +26,8 @@ fn manifest(image: &str) -> Value {
 /// A queue: a webhook that suspends what is created, and a user who does the rest.
 struct Queue {
     user: User,
+    /// How its field manager stands in a request.
+    manager: &'static str,
     _hook: Hook,
 }
 
@@ -41,11 +43,12 @@ impl Queue {
             ..hook::Options::default()
         };
         let user = plane.user("kueue-controller", Some("system:masters"));
-        Self { user, _hook: Hook::with(plane, rejob, &options) }
+        let manager = "?fieldManager=kueue";
+        Self { user, manager, _hook: Hook::with(plane, rejob, &options) }
     }
 
     fn write(&self, place: &Place, spec: Value) {
-        let path = format!("{}?fieldManager=kueue", place.namespace.job_path(JOB));
+        let path = place.namespace.job_path(JOB) + self.manager;
         self.user.patch("merge", &path, &json!({ "spec": spec })).ok();
     }
 
@@ -67,6 +70,17 @@ impl Queue {
         wait::until("the Job is suspended", || {
             has_condition(&place.job(), "Suspended").then_some(())
         });
+    }
+
+    /// Takes back what it wrote.
+    fn take_back(&self, place: &Place) {
+        wait::until("its Pods are gone", || {
+            place.job()["status"]["active"].as_u64().is_none_or(|pods| pods == 0).then_some(())
+        });
+        let pod = json!({ "nodeSelector": null, "tolerations": null });
+        let metadata = json!({ "annotations": { WORKLOAD: null } });
+        self.write(place, json!({ "template": { "metadata": metadata, "spec": pod } }));
+        assert_eq!(leaves(&place.job()), 0);
     }
 }
 
@@ -261,6 +275,28 @@ fn a_new_job_is_suspended_as_its_manifest_says() {
         }
         assert_eq!(image(&job), "app:2", "{way:?}");
     });
+}
+
+/// As Kueue does.
+#[test]
+fn a_queue_without_a_field_manager_keeps_what_it_writes_and_takes_back() {
+    let plane = ControlPlane::shared();
+    let rejob = Rejob::builtin(&plane);
+    let queue = Queue { manager: "", ..Queue::start(&plane, &rejob) };
+    for client in [Client::Apply, Client::ServerSideApply, Client::Helm3] {
+        let place = Place::new(rejob.namespace("replace"));
+        place.send(client, &manifest("app:1"));
+        queue.admit(&place);
+        let uid = place.uid();
+        place.send(client, &manifest("app:1"));
+        assert_eq!((place.uid(), leaves(&place.job())), (uid.clone(), 3), "{client:?}");
+        queue.suspend(&place);
+        queue.take_back(&place);
+        queue.admit(&place);
+        place.send(client, &manifest("app:2"));
+        assert_ne!(place.uid(), uid, "{client:?}");
+        assert_eq!(leaves(&place.job()), 0, "{client:?}");
+    }
 }
 
 /// Whoever pauses a Job and resumes it is no queue: the new Job is not suspended for one to come.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use rejob::job::{Job, Progress, progress};
 use rejob::kubernetes::{Cluster, JobEvent, Right, Write};
 use rejob::replacement::ApiError;
@@ -275,7 +276,10 @@ impl Cluster for Simulated {
         self.call(|_| Ok(Vec::new())).await
     }
 
-    async fn webhook_configuration(&self, _: &str) -> Result<Option<Value>, ApiError> {
+    async fn webhook_configuration(
+        &self,
+        _: &str,
+    ) -> Result<Option<MutatingWebhookConfiguration>, ApiError> {
         self.call(|_| Ok(None)).await
     }
 
