@@ -124,7 +124,7 @@ async fn a_replacement_is_answered_with_put_back_marker_warning_and_audit() {
     assert!(counted(&metrics, "reason=\"replaced\""));
     assert!(counted(&metrics, "result=\"replaced\""));
 
-    settled(&fake, "tell").await;
+    service.last_events().await;
     let sent = fake.sent.lock().unwrap().last().cloned().unwrap();
     assert_eq!((&sent[0], &sent[1]), (&json!("nightly"), &json!("new")));
     let text = sent[2].as_str().unwrap();

@@ -241,6 +241,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_refused_body_is_no_next_request() {
+        let (mut client, mut server, activity) = connection(10 * SHORT, SHORT);
+        activity.ends();
+        client.write_all(b"body").await.unwrap();
+        server.read_exact(&mut [0; 4]).await.unwrap();
+        activity.rests();
+        let read = tokio::time::timeout(6 * SHORT, server.read_u8()).await;
+        assert!(read.is_err(), "{read:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn while_a_request_is_served_nothing_is_counted() {
         let (_client, mut server, activity) = connection(SHORT, SHORT);
         activity.begins();

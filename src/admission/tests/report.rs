@@ -164,7 +164,7 @@ async fn an_event_is_no_longer_than_kubernetes_allows() {
     let fake = Arc::new(Fake::new(|_, _| None));
     let (service, _) = reporting(Some(Arc::clone(&fake)));
     let text = String::from_utf8(review(&job("a:1"), &job("a:2"), false).to_vec()).unwrap();
-    let body = text.replace("\"ada\"", &format!("\"{}\"", "a".repeat(2000)));
+    let body = text.replace("\"ada\"", &format!("\"{}\"", "a".repeat(1000)));
     answer(&service, Bytes::from(body)).await;
     settled(&fake, "tell").await;
     let event = fake.sent.lock().unwrap().last().cloned().unwrap();

@@ -253,7 +253,13 @@ async fn a_job_that_is_not_there_is_none() {
 async fn the_webhook_configuration_is_read_by_name() {
     let (cluster, mut server, metrics) = connected(&[]);
     for (code, expected) in [(200, true), (404, false)] {
-        let answer = server.answers(code, status(code, "NotFound", "no"));
+        let object = if expected {
+            json!({ "apiVersion": "admissionregistration.k8s.io/v1",
+                    "kind": "MutatingWebhookConfiguration", "metadata": { "name": "00-rejob" } })
+        } else {
+            status(code, "NotFound", "no")
+        };
+        let answer = server.answers(code, object);
         let (found, call) = tokio::join!(cluster.webhook_configuration("00-rejob"), answer);
         assert_eq!(found.unwrap().is_some(), expected);
         let path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/00-rejob";

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejob::certs::accepted_tokens;
 use rejob::server::Limits;
 
-use super::client::{Client, PATIENCE, get, post};
+use super::client::{Client, PATIENCE, eventually, get, post};
 use super::stub::TestServer;
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -36,7 +36,7 @@ async fn large_bodies_have_a_bound_together_and_small_ones_get_through() {
         TestServer::limited(Limits { max_body_bytes: megabyte, ..Limits::default() }).await;
     let large = post("/v1/policies/slow", &"x".repeat(megabyte));
     let mut held = Vec::new();
-    for count in 1..=8 {
+    for count in 1..=3 {
         let mut client = server.connect().await;
         client.send(&large).await.unwrap();
         server.started(count).await;
@@ -46,12 +46,61 @@ async fn large_bodies_have_a_bound_together_and_small_ones_get_through() {
     client.send(&large).await.unwrap();
     assert_eq!(client.response().await.status, 503);
     assert_eq!(client.post("/v1/policies/ok", "{}").await.status, 200);
-    server.stub.gate.add_permits(8);
+    server.stub.gate.add_permits(3);
     for mut client in held {
         assert_eq!(client.response().await.status, 200);
     }
     let response = client.post("/v1/policies/ok", &"x".repeat(megabyte)).await;
     assert_eq!(response.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_reads_counts_until_it_is_gone() {
+    let server = TestServer::start().await;
+    // More than a connection holds.
+    let large = post("/v1/policies/echo", &"x".repeat(8 * 1024 * 1024));
+    let mut deaf = Vec::new();
+    for count in 1..=3 {
+        let mut client = server.connect().await;
+        client.send(&large).await.unwrap();
+        server.finished(count).await;
+        deaf.push(client);
+    }
+    server.metric("rejob_in_flight", 0).await;
+    let medium = "x".repeat(100 * 1024);
+    let mut client = server.connect().await;
+    assert_eq!(client.post("/v1/policies/ok", &medium).await.status, 503);
+    drop(deaf);
+    eventually("their shares are given back", || async {
+        server.connect().await.post("/v1/policies/ok", &medium).await.status == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_gives_its_place_back() {
+    let limits = Limits { header_timeout: SHORT, ..Limits::default() };
+    let server = TestServer::limited(limits).await;
+    let mut client = server.connect().await;
+    let head = "POST /v1/policies/ok?timeout=30s HTTP/1.1\r\nhost: x\r\n\
+                content-type: application/json\r\ncontent-length: 8388608\r\n\r\n";
+    client.send(head).await.unwrap();
+    let response = client.response().await;
+    assert_eq!((response.status, response.error().contains("in time")), (408, true));
+}
+
+/// The kubelet restarts a Pod whose probes are not answered.
+#[tokio::test]
+async fn connections_that_are_only_held_do_not_keep_the_admin_port_from_answering() {
+    let server = TestServer::start().await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        held.push(Client::plain(server.admin).await.unwrap());
+    }
+    assert_eq!(server.admin("/livez").await.0, 200);
+    for mut client in held {
+        client.closed().await;
+    }
 }
 
 #[tokio::test]

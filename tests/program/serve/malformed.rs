@@ -134,6 +134,23 @@ async fn a_client_that_asks_first_is_not_told_to_send_too_much() {
     assert_eq!(client.response().await.status, 200);
 }
 
+/// It is not known to be too much before it has come.
+#[tokio::test]
+async fn a_client_that_asks_first_and_sends_too_much_in_chunks_is_answered() {
+    let server = TestServer::limited(small_bodies()).await;
+    let mut client = server.connect().await;
+    let head = "POST /v1/policies/ok HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                transfer-encoding: chunked\r\nexpect: 100-continue\r\n\r\n";
+    client.send(head).await.unwrap();
+    assert_eq!(client.response().await.status, 100);
+    let chunk = format!("186a0\r\n{}\r\n", "x".repeat(100_000));
+    for _ in 0..100 {
+        client.send(&chunk).await.unwrap();
+    }
+    client.send("0\r\n\r\n").await.unwrap();
+    assert_eq!(client.response().await.status, 413);
+}
+
 #[tokio::test]
 async fn garbage_harms_nobody_else() {
     let server = TestServer::start().await;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::client::{Client, eventually, post};
 
-/// Answers by policy: `ok` with the body's length, `strict` only JSON objects, `deadline` with the
+/// Answers by policy: `ok` with the body's length, `echo` with the body, `strict` only JSON objects, `deadline` with the
 /// milliseconds it has, `slow` when the gate opens, `left` when the client has hung up, `hang` never,
 /// `panic` and `late-panic` not.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ impl Reviewer for Stub {
         self.started.fetch_add(1, Ordering::SeqCst);
         let answer = match policy {
             "ok" => format!("{{\"length\":{}}}", body.len()),
+            "echo" => String::from_utf8_lossy(&body).into_owned(),
             "strict" => match serde_json::from_slice::<serde_json::Value>(&body) {
                 Ok(serde_json::Value::Object(_)) => "{}".to_owned(),
                 Ok(_) => return Err(ReviewError::NotAReview("not an object".to_owned())),

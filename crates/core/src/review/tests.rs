@@ -94,6 +94,8 @@ fn a_field_of_the_wrong_type_is_told_in_words_of_json() {
         ("/apiVersion", json!(1), "expected a string"),
         ("/request/uid", json!(["u1"]), "expected a string"),
         ("/request/uid", json!(""), "request.uid is empty"),
+        ("/request/uid", json!("u".repeat(1025)), "request.uid is longer than 1024 bytes"),
+        ("/request/userInfo/username", json!("u".repeat(1025)), "userInfo.username is longer"),
         ("/request/operation", json!({ "CREATE": null }), "expected a string"),
         ("/request/operation", json!(1), "expected a string"),
         ("/request/dryRun", json!("yes"), "expected a boolean"),
