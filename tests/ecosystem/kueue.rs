@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use support::client::{Client, JOB, Place};
+use support::client::{Client, JOB, Place, container};
 use support::clients;
 use support::namespace::has_condition;
 use support::plane::{self, ControlPlane, Options};
@@ -85,7 +85,9 @@ fn start(plane: &ControlPlane) -> Neighbor {
 fn cluster_queue(plane: &ControlPlane, neighbor: &mut Neighbor, name: &str) {
     let flavor = json!({ "name": "default", "resources": [{ "name": "cpu", "nominalQuota": 4 }] });
     let objects = json!({ "apiVersion": "v1", "kind": "List", "items": [
-        kueue("ResourceFlavor", json!({ "name": "default" }), json!({})),
+        kueue("ResourceFlavor", json!({ "name": "default" }), json!({
+            "nodeLabels": { "pool": "a" }, "tolerations": [{ "key": "pool", "operator": "Exists" }],
+        })),
         kueue("ClusterQueue", json!({ "name": name }), json!({
             "namespaceSelector": {},
             "resourceGroups": [{ "coveredResources": ["cpu"], "flavors": [flavor] }],
@@ -127,11 +129,17 @@ fn place<'r>(rejob: &'r Rejob<'r>, opted_in: bool, cluster_queue: &str) -> Place
 }
 
 fn into_default(job: &mut Value) {
-    job["metadata"]["labels"][QUEUE_NAME] = "default".into();
+    into(job, "default");
 }
 
 fn into_other(job: &mut Value) {
-    job["metadata"]["labels"][QUEUE_NAME] = "other".into();
+    into(job, "other");
+}
+
+/// Asks for what the queue has, so that its flavor says where the Pods run.
+fn into(job: &mut Value, queue: &str) {
+    job["metadata"]["labels"][QUEUE_NAME] = queue.into();
+    container(job)["resources"] = json!({ "requests": { "cpu": "1" } });
 }
 
 /// Kueue refuses every write without the label of the queue that it has put the Job into.
@@ -154,6 +162,12 @@ fn deploys_that_run(client: &dyn Client, place: &Place<'_>) -> String {
 
 fn assert_ran(place: &Place<'_>, outcomes: &str) {
     place.namespace.assert_ran(outcomes.split(", ").filter(|outcome| *outcome == "run").count());
+    let pod = &place.job().unwrap()["spec"]["template"]["spec"];
+    if pod["containers"][0]["resources"]["requests"].is_object() {
+        // Where the queue's flavor says. Kueue sends no field manager.
+        assert_eq!(pod["nodeSelector"], json!({ "pool": "a" }));
+        assert_eq!(pod["tolerations"][0]["key"], "pool");
+    }
 }
 
 /// The Job waits in its queue: suspended, with one Workload and no Pod.

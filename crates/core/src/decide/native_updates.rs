@@ -10,7 +10,8 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use crate::job::{
-    Job, TemplateHash, changes, has_a_queue, immutable_part, keys, take, without_any_admission,
+    Job, TemplateHash, changes, has_a_queue, immutable_part, is_its_queue, keys, take,
+    without_any_admission,
 };
 use crate::patch::Draft;
 use crate::reason::Reason;
@@ -43,14 +44,16 @@ pub(super) fn record(update: &Update<'_>, draft: &mut Draft<'_>) {
     }
 }
 
-/// Whether a request without a field manager takes back what a queue wrote into a suspended Job. It may
-/// be the queue's own.
-pub(super) fn takes_back(update: &Update<'_>) -> bool {
-    update.request.field_manager.is_none()
+/// Whether a queue changes or takes back what it wrote into a suspended Job. The API server says
+/// whether it may: while the Job still has Pods it may not, and the queue tries again.
+pub(super) fn by_its_queue(update: &Update<'_>) -> bool {
+    let (old, new) = (update.old, update.job);
+    old.is_suspended()
         && !update.is_bare_put()
-        && Record::of(update.old).is_none()
-        && !changes(update.old.value(), update.job.value()).is_empty()
-        && by_the_api_server(update.old, update.job, update.context.server_minor)
+        && Record::of(old).is_none()
+        && is_its_queue(old, update.request.field_manager.as_deref())
+        && !changes(old.value(), new.value()).is_empty()
+        && differ_in_directives(old.value(), new.value())
 }
 
 /// Whether the stored Job may have been changed without a hash being recorded: while it was suspended,
@@ -60,9 +63,9 @@ pub(super) fn may_have_passed_unrecorded(update: &Update<'_>) -> bool {
         && !has_a_queue(update.old, update.request.field_manager.as_deref())
 }
 
-/// Whether the stored Job and the one that is asked for differ in nothing that a suspended Job keeps.
-pub(super) fn differ_in_directives(update: &Update<'_>) -> bool {
-    let [before, after] = [update.stored, update.wanted].map(|job| {
+/// Whether two Jobs differ in nothing that a suspended Job keeps.
+pub(super) fn differ_in_directives(old: &Value, new: &Value) -> bool {
+    let [before, after] = [old, new].map(|job| {
         let mut part = immutable_part(job);
         take_scheduling_directives(&mut part);
         take_resources(&mut part);

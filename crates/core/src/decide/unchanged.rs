@@ -37,7 +37,7 @@ pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Differenc
     let recorded = update.old.recorded_hash().filter(|_| {
         !is_foreign(update)
             && !(native_updates::may_have_passed_unrecorded(update)
-                && native_updates::differ_in_directives(update))
+                && native_updates::differ_in_directives(update.stored, update.wanted))
     });
     if let Some(recorded) = &recorded
         && (hash == *recorded

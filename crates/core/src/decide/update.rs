@@ -56,9 +56,11 @@ fn difference(
     if update.ended_dormant() || reruns(update, warnings) {
         return Ok(Difference::Requester);
     }
+    if native_updates::by_its_queue(update) {
+        return Ok(Difference::Native);
+    }
     if changes.is_empty() || update.is_sent_again() {
-        let is_native = native_updates::takes_back(update);
-        return Ok(if is_native { Difference::Native } else { Difference::None });
+        return Ok(Difference::None);
     }
     // This comes before the comparison of hashes: a Job that is scaled up and back down must not look
     // unchanged.

@@ -55,6 +55,16 @@ pub fn has_a_queue(job: Job<'_>, requester: Option<&str>) -> bool {
     Queue::of(job, requester).is_some()
 }
 
+/// Whether the requester is a queue that has written the Job. Without a field manager it may be.
+pub fn is_its_queue(job: Job<'_>, requester: Option<&str>) -> bool {
+    let Some(queue) = Queue::of(job, None) else { return false };
+    let is_by = |entry: &Value, name: &str| {
+        entry.get("manager").is_some_and(|manager| manager == name)
+            && entry.get("fieldsV1").is_some_and(|fields| queue.theirs.contains(&fields))
+    };
+    requester.is_none_or(|name| job.managed_fields().iter().any(|entry| is_by(entry, name)))
+}
+
 /// With `unchanged`, only what is the same there.
 fn without<'a>(
     job: Job<'a>,
