@@ -118,7 +118,7 @@ pub fn decide_or_ask(
 pub fn stale_view(request: &Request) -> Decision {
     match (&request.object, &request.old_object) {
         (Some(object), Some(old)) => marker::stale(Job::new(old), Job::new(object)),
-        _ => Decision::admit(Reason::NotAJob),
+        _ => Decision::admit(Reason::NoObject),
     }
 }
 

@@ -39,7 +39,7 @@ fn a_write_that_is_known_to_be_stale_changes_nothing_but_the_marker() {
     let old = request.old_object.as_ref().unwrap();
     assert_eq!(after["spec"], old["spec"]);
     assert!(after["metadata"]["annotations"][keys::REPLACING].is_string());
-    assert_eq!(stale_view(&Request { old_object: None, ..request }).reason, Reason::NotAJob);
+    assert_eq!(stale_view(&Request { old_object: None, ..request }).reason, Reason::NoObject);
 }
 
 #[test]
