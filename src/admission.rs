@@ -35,7 +35,7 @@ use crate::replacement::{Outcome, Plan};
 use crate::review::{self, Request};
 use crate::server::{Call, ReviewError, Reviewer};
 
-use driver::{hung_up, run};
+use driver::run;
 use facts::RequestFacts;
 pub use history::History;
 pub use locks::JobLocks;
@@ -111,19 +111,20 @@ impl<C: Cluster> Admission<C> {
         let decision = loop {
             let decision = self.decided(policy, &mut facts).await;
             let Verdict::Replace(plan) = &decision.verdict else { break decision };
-            let (plan, begun) = (plan.clone(), Instant::now());
+            let begun = Instant::now();
             let Some(cluster) = &self.cluster else {
-                break decision.judged(Decision::without_cluster(&plan));
+                let refusal = Decision::without_cluster(plan);
+                break decision.judged(refusal);
             };
             if let Err(crowded) = facts.take_place(&self.places) {
                 break decision.judged(*crowded);
             }
-            let outcome = self.under_lock(cluster.as_ref(), &mut facts, &plan).await;
+            let outcome = self.under_lock(cluster.as_ref(), &mut facts, plan).await;
             if outcome == Outcome::Working {
                 continue;
             }
             self.metrics.replacement(plan.client, (&outcome).into(), begun.elapsed());
-            break decision.concluded(&plan, outcome);
+            break decision.concluded(outcome);
         };
         self.follow_up(decision, &mut facts).await
     }
@@ -223,7 +224,9 @@ impl<C: Cluster> Admission<C> {
         }
         let abandoned = facts.call.abandoned.clone();
         let lock = self.locks.wait(plan, deadline, facts.opts_in(cluster));
-        let Some(_lock) = abandoned.run_until_cancelled(lock).await else { return hung_up(plan) };
+        let Some(_lock) = abandoned.run_until_cancelled(lock).await else {
+            return Outcome::hung_up(plan);
+        };
         if self.history.deleted.contains(&plan.record.uid) && facts.is_replaced(cluster).await {
             return Outcome::StaleView;
         }
@@ -237,7 +240,7 @@ impl<C: Cluster> Admission<C> {
             let longest = wait::for_a_start(deadline);
             let changed = wait::until_changed(cluster, facts.request, longest, deadline);
             match abandoned.run_until_cancelled(changed).await {
-                None => return hung_up(plan),
+                None => return Outcome::hung_up(plan),
                 Some(true) => return Outcome::StaleView,
                 Some(false) => {}
             }

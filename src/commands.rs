@@ -161,7 +161,7 @@ fn request(operation: Operation, namespace: &str, job: Value, stored: Option<Val
 /// The decision as it is answered once all that its plan checks has passed.
 fn passed(decision: Decision) -> Decision {
     match decision.verdict {
-        Verdict::Replace(_) => decision.clone().judged(decision),
+        Verdict::Replace(_) => decision.passed(),
         Verdict::Admit | Verdict::Deny(_) => decision,
     }
 }

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::fail_point::{self, Step};
 use crate::job::{Job, pod_works};
 use crate::kubernetes::{Cluster, Right, Write};
-use crate::reason::Reason;
 use crate::replacement::{
     ApiError, Effect, Execution, MARKS_ARE_LOST, Mode, Outcome, Plan, Record, Reply, Time,
 };
@@ -57,7 +56,7 @@ pub async fn run<C: Cluster>(
             return outcome.clone();
         }
         if effects != [Effect::Create] && call.abandoned.is_cancelled() {
-            return hung_up(plan);
+            return Outcome::hung_up(plan);
         }
         if effects == [Effect::Create] && std::mem::replace(&mut tried, true) {
             sleep_until(deadline.min(Instant::now() + pause)).await;
@@ -97,14 +96,6 @@ pub async fn run<C: Cluster>(
         time = Time { left: left(deadline), creation: time.creation.max(slowest) };
         execution.resume(done.into_iter().map(|(_, replied)| replied).collect(), time);
     }
-}
-
-/// The outcome when the client has hung up.
-pub fn hung_up(plan: &Plan) -> Outcome {
-    let not_replaced = plan.not_replaced();
-    let told =
-        format!("{not_replaced}: the client hung up; keep the connection open for the answer");
-    Outcome::Refused(Reason::HungUp, told)
 }
 
 fn left(deadline: Instant) -> Duration {

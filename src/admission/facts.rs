@@ -9,7 +9,7 @@ use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
 use crate::kubernetes::{Cluster, Write};
 use crate::policy::{OnChange, Policy};
-use crate::replacement::{ApiError, Outcome, Record, no_time};
+use crate::replacement::{ApiError, Outcome, Record};
 use crate::review::Request;
 use crate::server::Call;
 
@@ -82,8 +82,7 @@ impl<'a> RequestFacts<'a> {
                 let (probe, manager) = (plan.probe(self.policy), plan.record.manager.as_deref());
                 let created = cluster.create(&plan.namespace, &probe, manager, Write::DryRun);
                 let Ok(created) = timeout_at(self.call.deadline, created).await else {
-                    let (reason, message) = no_time(&plan);
-                    return Some(Decision::refused(reason, message));
+                    return Some(Decision::no_time(&plan));
                 };
                 self.probe = ProbeResult { took: begun.elapsed(), accepted: created.is_ok() };
                 self.context.creation = fact(created);

@@ -28,7 +28,7 @@ impl From<&Outcome> for ReplacementResult {
             Outcome::Replaced(_) => Self::Replaced,
             Outcome::WouldReplace => Self::DryRun,
             Outcome::StaleView | Outcome::Overtaken | Outcome::Working => Self::Stale,
-            Outcome::Busy(_) | Outcome::Refused(..) => Self::Refused,
+            Outcome::Busy(_) | Outcome::Refused(..) | Outcome::NoTime => Self::Refused,
             Outcome::Failed(_) => Self::Failed,
         }
     }

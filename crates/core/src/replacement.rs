@@ -10,12 +10,14 @@ mod as_user;
 mod effect;
 mod error;
 mod execution;
+mod outcome;
 mod plan;
 mod record;
 
 pub use effect::{Effect, Reply};
 pub use error::ApiError;
-pub use execution::{Execution, Outcome, Time, no_time};
+pub use execution::{Execution, Time};
+pub use outcome::Outcome;
 pub use plan::{LAST_APPLIED, Mode, Plan, new_job};
 pub use record::{Record, identity};
 

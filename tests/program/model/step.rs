@@ -275,7 +275,9 @@ fn effect(model: &Checked, world: &mut World, client: usize, fault: Fault) {
         Some(Outcome::Busy(_) | Outcome::Working) => {
             api::fail(model, world, client, turn, denied(429))
         }
-        Some(Outcome::Refused(..) | Outcome::Failed(_) | Outcome::WouldReplace) => {
+        Some(
+            Outcome::Refused(..) | Outcome::NoTime | Outcome::Failed(_) | Outcome::WouldReplace,
+        ) => {
             api::fail(model, world, client, turn, denied(403));
         }
     }

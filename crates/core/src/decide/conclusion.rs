@@ -6,7 +6,7 @@ use crate::reason::Reason;
 use crate::replacement::{Outcome, Plan};
 use crate::review::Request;
 
-use super::decision::{Decision, FollowUp};
+use super::decision::{Decision, FollowUp, Verdict};
 use super::messages::{self, as_warnings};
 
 /// Seconds after which a client comes back that found too many others.
@@ -14,43 +14,49 @@ const CROWDED: u32 = 2;
 
 impl Decision {
     /// The answer once this decision's plan has been carried out, with that outcome.
-    pub fn concluded(self, plan: &Plan, outcome: Outcome) -> Self {
-        // The patch alone, so that the write fails and the API server comes back. Nothing was done, so
-        // there is nothing to report: the turn that replaces the Job reports it.
-        let stale = || Self { patch: self.patch.clone(), ..Self::admit(Reason::StaleView) };
-        let lost = |why: &str| FollowUp::Lost { plan: Box::new(plan.clone()), why: why.to_owned() };
-        let answer = match outcome {
-            Outcome::Replaced(uid) => {
-                let plan = Box::new(plan.clone());
-                self.clone().followed_by(FollowUp::Replaced { plan, uid })
+    pub fn concluded(self, outcome: Outcome) -> Self {
+        let Verdict::Replace(plan) = self.verdict else { return self };
+        let pending = Self { verdict: Verdict::Admit, ..self };
+        match outcome {
+            Outcome::Replaced(uid) => pending.followed_by(FollowUp::Replaced { plan, uid }),
+            Outcome::WouldReplace => pending.passed(),
+            // The patch alone, so that the write fails and the API server comes back. Nothing was done, so
+            // there is nothing to report: the turn that replaces the Job reports it.
+            Outcome::StaleView | Outcome::Working => {
+                Self { patch: pending.patch, ..Self::admit(Reason::StaleView) }
             }
-            Outcome::WouldReplace => self.clone(),
-            Outcome::StaleView | Outcome::Working => stale(),
             Outcome::Overtaken => {
-                let audit = self.audit.clone();
-                Self { audit, ..stale() }
+                let why = "another request has made a new Job first".to_owned();
+                Self { reason: Reason::StaleView, warnings: Vec::new(), ..pending }
                     .audited()
-                    .followed_by(lost("another request has made a new Job first"))
+                    .followed_by(FollowUp::Lost { plan, why })
             }
-            Outcome::Busy(message) if plan.dry_run => Self::deny(Reason::ClusterError, message),
-            Outcome::Busy(message) => Self::retry(Reason::ClusterError, message, 1),
-            Outcome::Refused(reason, message) => Self::refused(reason, message),
+            Outcome::Refused(reason, message) => pending.judged(Self::deny(reason, message)),
+            Outcome::NoTime => pending.judged(Self::no_time(&plan)),
+            Outcome::Busy(message) if plan.dry_run => {
+                pending.judged(Self::deny(Reason::ClusterError, message))
+            }
+            Outcome::Busy(message) => pending.judged(Self::retry(Reason::ClusterError, message, 1)),
             // The API server comes back to find the Job gone, and says so in its own words.
             Outcome::Failed(message) => {
-                let (warnings, follow_up) = (as_warnings(&message), lost(&message));
-                let audit = self.audit.clone();
-                let denied = Self::deny(Reason::ClusterError, message);
-                Self { warnings, audit, follow_up, ..denied }.audited()
+                let denied = Self::deny(Reason::ClusterError, &message);
+                Self { warnings: as_warnings(&message), audit: pending.audit, ..denied }
+                    .audited()
+                    .followed_by(FollowUp::Lost { plan, why: message })
             }
-        };
-        self.judged(answer)
+        }
     }
 
-    /// Refuses a replacement. The advice of a refusal for lack of time reaches the client as a
-    /// warning, too, since the call itself may be given up.
-    pub fn refused(reason: Reason, message: String) -> Self {
-        let warnings = if reason == Reason::NoTime { as_warnings(&message) } else { Vec::new() };
-        Self { warnings, ..Self::deny(reason, message) }
+    /// The refusal where the admission of this cluster is too slow for what is left of the webhook call.
+    /// The advice reaches the client as warnings, too, since the call itself may be given up.
+    pub fn no_time(plan: &Plan) -> Self {
+        let message = format!(
+            "{}: creating it takes longer than the rest of the webhook call; raise timeoutSeconds of \
+             rejob's webhook (chart: webhook.timeoutSeconds), make the other admission webhooks faster, \
+             or try again",
+            plan.not_replaced()
+        );
+        Self { warnings: as_warnings(&message), ..Self::deny(Reason::NoTime, message) }
     }
 
     /// Refuses a replacement where there is no cluster to do it in.

@@ -165,12 +165,20 @@ impl Decision {
         !matches!(self.verdict, Verdict::Deny(_))
     }
 
-    /// The answer after the checks of this decision's plan. `outcome` is the answer that a replacement
-    /// would get. Under Report the answer is a report of it.
-    pub fn judged(self, outcome: Self) -> Self {
-        match self.follow_up.clone() {
-            FollowUp::Report(report) => report.judged_by(&outcome).answer(self),
-            _ => outcome,
+    /// The answer where the checks of this decision's plan lead to that one. Under Report it is a report
+    /// of it.
+    pub fn judged(mut self, answer: Self) -> Self {
+        match std::mem::take(&mut self.follow_up) {
+            FollowUp::Report(report) => report.judged_by(&answer).answer(self),
+            _ => answer,
+        }
+    }
+
+    /// The answer once all checks of this decision's plan have passed.
+    pub fn passed(mut self) -> Self {
+        match std::mem::take(&mut self.follow_up) {
+            FollowUp::Report(report) => report.answer(self),
+            follow_up => self.followed_by(follow_up),
         }
     }
 }

@@ -33,8 +33,12 @@ pub(super) fn refusal(plan: &Plan, effect: Effect, reply: &Reply) -> Option<Outc
         return Some(Outcome::Refused(Reason::ClusterError, message));
     }
     match (effect, error.denied_verb()) {
-        (Effect::DryRunCreateAsUser, Some("create")) => Some(plan.rights_denied("create")),
-        (Effect::DryRunDeleteAsUser, Some("delete")) => Some(plan.rights_denied("delete")),
+        (Effect::DryRunCreateAsUser, Some("create")) => {
+            Some(Outcome::rights_denied(plan, "create"))
+        }
+        (Effect::DryRunDeleteAsUser, Some("delete")) => {
+            Some(Outcome::rights_denied(plan, "delete"))
+        }
         (Effect::DryRunDeleteAsUser, _) if !error.is_stale() && !error.is_passing() => {
             Some(Outcome::Refused(
                 Reason::InvalidDenied,

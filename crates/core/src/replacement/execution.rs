@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::reason::Reason;
 
-use super::{ApiError, Effect, Mode, Plan, Reply, as_user};
+use super::{ApiError, Effect, Mode, Outcome, Plan, Reply, as_user};
 
 /// The least time that must be left for a deletion to begin: it and the creation must both fit.
 const RESERVE: Duration = Duration::from_millis(400);
@@ -45,30 +45,6 @@ const CHECKS_OF_DORMANT: [Effect; 5] = [
     Effect::DryRunDormant,
 ];
 
-/// How a replacement ended.
-#[must_use]
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// The old Job is deleted, and the new one is made (its uid) or left to the API server.
-    Replaced(Option<String>),
-    /// A dry run passed all checks.
-    WouldReplace,
-    /// The Job changed meanwhile. Nothing was changed, and the API server comes back.
-    StaleView,
-    /// The old Job is deleted, and another client has already created a new one. The API server comes
-    /// back and finds it.
-    Overtaken,
-    /// The old Job has started to work, or may have. Nothing was changed.
-    Working,
-    /// Refused before anything was deleted.
-    Refused(Reason, String),
-    /// The API server could not answer at this moment; nothing was deleted, and the same request
-    /// may succeed a moment later.
-    Busy(String),
-    /// The old Job is, or may be, deleted and the new one is not there: the client gets an error.
-    Failed(String),
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum State {
     Checking,
@@ -96,7 +72,7 @@ impl<'a> Execution<'a> {
     /// Begins with the checks, where there is time for them and for what follows.
     pub fn new(plan: &'a Plan, policy: &'a str, time: Time) -> Self {
         let in_time = time.left >= time.creation + time.reserve();
-        let state = if in_time { State::Checking } else { out_of_time(plan) };
+        let state = if in_time { State::Checking } else { State::Ended(Outcome::NoTime) };
         Self { plan, policy, as_user: false, dormant_tried: false, state }
     }
 
@@ -156,7 +132,7 @@ impl<'a> Execution<'a> {
         for (effect, reply) in replies {
             let is_late = matches!(&reply, Reply::Created(Err(error)) if error.code == 0);
             if is_late && time.left.is_zero() {
-                return out_of_time(plan);
+                return State::Ended(Outcome::NoTime);
             }
             if let Some(outcome) = self.refusal(effect, reply) {
                 return State::Ended(outcome);
@@ -169,26 +145,26 @@ impl<'a> Execution<'a> {
         }
         if plan.dry_run {
             // The real run needs the time as well.
-            match self.delete(time) {
+            match Self::delete(time) {
                 State::Deleting => State::Ended(Outcome::WouldReplace),
                 late => late,
             }
         } else if plan.pods.is_some() {
             State::Looking
         } else {
-            self.delete(time)
+            Self::delete(time)
         }
     }
 
     fn after_look(&self, replies: Vec<(Effect, Reply)>, time: Time) -> State {
         match replies.into_iter().next() {
-            Some((_, Reply::Works(Ok(false)))) => self.delete(time),
+            Some((_, Reply::Works(Ok(false)))) => Self::delete(time),
             _ => State::Ended(Outcome::Working),
         }
     }
 
-    fn delete(&self, time: Time) -> State {
-        if time.left < time.reserve() { out_of_time(self.plan) } else { State::Deleting }
+    fn delete(time: Time) -> State {
+        if time.left < time.reserve() { State::Ended(Outcome::NoTime) } else { State::Deleting }
     }
 
     /// Why a check does not let the replacement go on.
@@ -216,8 +192,10 @@ impl<'a> Execution<'a> {
             | (Effect::DryRunDeleteAsUser, Reply::Deleted(Ok(()))) => None,
             // The deletion itself finds that out.
             (Effect::DryRunDeleteAsUser, Reply::Deleted(Err(error))) if error.is_stale() => None,
-            (Effect::CanDelete, Reply::Can(Ok(false))) => Some(self.plan.rights_denied("delete")),
-            (_, Reply::Can(Ok(false))) => Some(self.plan.rights_denied("create")),
+            (Effect::CanDelete, Reply::Can(Ok(false))) => {
+                Some(Outcome::rights_denied(self.plan, "delete"))
+            }
+            (_, Reply::Can(Ok(false))) => Some(Outcome::rights_denied(self.plan, "create")),
             // The name is taken, by the old Job: everything else about the new one is accepted.
             (
                 Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant,
@@ -344,24 +322,6 @@ impl<'a> Execution<'a> {
             ))),
         }
     }
-}
-
-/// The refusal where the admission of this cluster is too slow for what is left of the webhook call.
-pub fn no_time(plan: &Plan) -> (Reason, String) {
-    let not_replaced = plan.not_replaced();
-    (
-        Reason::NoTime,
-        format!(
-            "{not_replaced}: creating it takes longer than the rest of the webhook call; raise \
-             timeoutSeconds of rejob's webhook (chart: webhook.timeoutSeconds), make the other \
-             admission webhooks faster, or try again"
-        ),
-    )
-}
-
-fn out_of_time(plan: &Plan) -> State {
-    let (reason, message) = no_time(plan);
-    refused(reason, message)
 }
 
 /// What to do about a refusal of the API server's that does not say it.

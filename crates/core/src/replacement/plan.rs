@@ -5,10 +5,9 @@ use serde_json::{Map, Value, json};
 use crate::job::{
     Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take, take_generated,
 };
-use crate::reason::Reason;
 use crate::review::{UserInfo, requester};
 
-use super::{Outcome, Record};
+use super::Record;
 
 /// What clients compare their manifest with, to send nothing when they find it applied already:
 /// kubectl's record of the last manifest, and the annotation that Helm sets on every object. In a
@@ -93,19 +92,6 @@ impl Plan {
         } else {
             format!("job {name} was not replaced")
         }
-    }
-
-    /// The refusal where the user lacks one of the two rights that replacing takes.
-    pub(super) fn rights_denied(&self, verb: &str) -> Outcome {
-        let (not_replaced, user, namespace) =
-            (self.not_replaced(), &self.user.username, &self.namespace);
-        Outcome::Refused(
-            Reason::RightsDenied,
-            format!(
-                "{not_replaced}: user {user:?} may not {verb} jobs in namespace {namespace:?}, which \
-                 replacing takes; grant it, or delete and create the Job"
-            ),
-        )
     }
 
     /// The new Job as it is created by that policy: it starts no Pod and says what it is to become.
