@@ -17,15 +17,17 @@ pub mod reaper;
 mod wait;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::answer::answer;
-use crate::decide::{Context, Decision, Fact, FollowUp, Verdict, decide_or_ask, stale_view};
-use crate::job::{Job, last_apply};
+use crate::decide::{
+    Context, Decision, Fact, FollowUp, Verdict, applied_just_now, decide_or_ask, is_being_started,
+    may_be_released, only_reports, stale_view,
+};
+use crate::job::Job;
 use crate::kubernetes::Cluster;
 use crate::kubernetes::ServerVersion;
 use crate::metrics::Metrics;
@@ -42,9 +44,6 @@ pub use locks::JobLocks;
 use log::{log, message};
 use places::Places;
 use policies::{Named, Policies};
-
-/// How long ago an apply may be for the next one to leave no trace: its time is in whole seconds.
-const JUST_NOW: Duration = Duration::from_secs(3);
 
 /// Facts about this server that decisions depend on.
 #[derive(Debug, Clone, Default)]
@@ -157,7 +156,9 @@ impl<C: Cluster> Admission<C> {
                 Err(crowded) => Some(*crowded),
             };
             match unasked {
-                Some(decision) if facts.are_for_a_report(policy) => facts.fail(&message(&decision)),
+                Some(decision) if only_reports(facts.request, policy) => {
+                    facts.fail(&message(&decision))
+                }
                 Some(decision) => return decision,
                 None => {}
             }
@@ -176,7 +177,7 @@ impl<C: Cluster> Admission<C> {
                 if facts.take_place(&self.places).is_err() {
                     return decision;
                 }
-                if wait::is_under_way(request, jiff::Timestamp::now())
+                if may_be_released(request, jiff::Timestamp::now())
                     && facts.opts_in(cluster.as_ref()).await
                     && wait::until_changed(cluster.as_ref(), request, wait::LONGEST, deadline).await
                 {
@@ -230,7 +231,8 @@ impl<C: Cluster> Admission<C> {
         if self.history.deleted.contains(&plan.record.uid) && facts.is_replaced(cluster).await {
             return Outcome::StaleView;
         }
-        if wait::is_being_started(facts.old(), self.identity.server, jiff::Timestamp::now())
+        if wait::must_count_pods(self.identity.server)
+            && is_being_started(facts.old(), jiff::Timestamp::now())
             && !facts.waited_for_start
             && facts.opts_in(cluster).await
         {
@@ -254,17 +256,6 @@ impl<C: Cluster> Admission<C> {
         }
         outcome
     }
-}
-
-/// Whether the request's manager applied the Job within the last three seconds by this clock; a clock
-/// that is behind the API server's by more must not make every apply a recent one.
-fn applied_just_now(request: &Request, now: jiff::Timestamp) -> bool {
-    let last = || {
-        let old = Job::new(request.old_object.as_ref()?);
-        let time = last_apply(old, request.field_manager.as_deref()?)?;
-        time.parse::<jiff::Timestamp>().ok()
-    };
-    last().is_some_and(|last| now.duration_since(last).unsigned_abs() <= JUST_NOW)
 }
 
 impl<C: Cluster> Reviewer for Admission<C> {

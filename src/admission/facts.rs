@@ -8,8 +8,7 @@ use super::places::{Place, Places};
 use crate::decide::{Context, Decision, Fact, Question, stale_view};
 use crate::job::{Job, pod_selector};
 use crate::kubernetes::{Cluster, Write};
-use crate::policy::{OnChange, Policy};
-use crate::replacement::{ApiError, Outcome, Record};
+use crate::replacement::{ApiError, Outcome};
 use crate::review::Request;
 use crate::server::Call;
 
@@ -47,13 +46,6 @@ impl<'a> RequestFacts<'a> {
             self.place = Some(places.take(self.request)?);
         }
         Ok(())
-    }
-
-    /// Whether the policy only reports. Then nothing is refused.
-    pub fn are_for_a_report(&self, policy: &Policy) -> bool {
-        let object = self.request.object.as_ref().unwrap_or(&Value::Null);
-        Record::of(self.old()).is_none()
-            && policy.for_job(Job::new(object)).0.on_change == OnChange::Report
     }
 
     /// Nothing is asked, for this reason.

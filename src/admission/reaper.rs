@@ -36,9 +36,6 @@ pub const GRACE: Duration = Duration::from_mins(1);
 /// at the very end of the grace may be a moment too early.
 pub const REAPED: Duration = Duration::from_mins(2);
 
-/// The longest that a request to the API server lives: until then a dormant Job may be released.
-pub const LONGEST_REQUEST: Duration = Duration::from_secs(34);
-
 /// How long one call may take: an API server that hangs must not stop the reaper for ever.
 const CALL: Duration = Duration::from_secs(30);
 

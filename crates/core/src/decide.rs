@@ -20,6 +20,7 @@ mod release;
 mod replacement;
 mod report;
 mod restore;
+mod timing;
 mod ttl;
 mod unchanged;
 mod update;
@@ -39,6 +40,8 @@ pub use context::{Context, Fact, Question};
 pub use decision::{Decision, Denial, FollowUp, Report, Verdict};
 pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS};
 pub use messages::{Warnings, as_warnings, describe_changes};
+pub use report::only_reports;
+pub use timing::{LONGEST_REQUEST, applied_just_now, is_being_started, may_be_released};
 
 /// Decides one request without any call: a fact that is not in the context stays unknown.
 pub fn decide(request: &Request, policy: &Policy, context: &Context<'_>) -> Decision {

@@ -20,6 +20,7 @@ mod queue;
 mod requested;
 mod run;
 
+use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 pub use applied::applied_part;
@@ -105,6 +106,11 @@ impl<'a> Job<'a> {
     /// The template hash that is recorded on the Job, if it is one.
     pub fn recorded_hash(self) -> Option<TemplateHash> {
         self.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse)
+    }
+
+    /// `metadata.creationTimestamp`.
+    pub fn created(self) -> Option<Timestamp> {
+        self.metadata_text("creationTimestamp")?.parse().ok()
     }
 
     /// Whether the Job is being deleted.

@@ -59,11 +59,10 @@ fn due(value: &Value) -> Option<Due> {
     Record::of(job)?;
     let active = job.status("active").and_then(Value::as_i64).unwrap_or(0);
     (active == 0 && !job.is_being_deleted()).then_some(())?;
-    let created = value.pointer("/metadata/creationTimestamp")?.as_str()?;
     Some(Due {
         namespace: value.pointer("/metadata/namespace")?.as_str()?.to_owned(),
         name: job.name()?.to_owned(),
-        created: created.parse().ok()?,
+        created: job.created()?,
         uid: job.uid()?.to_owned(),
         resource_version: job.resource_version()?.to_owned(),
     })

@@ -17,7 +17,7 @@ use crate::replacement::Record;
 const CHECK: &str = "dormant-jobs";
 
 /// Until then, in seconds, it is under way.
-const REQUEST: i64 = reaper::LONGEST_REQUEST.as_secs().cast_signed();
+const REQUEST: i64 = crate::decide::LONGEST_REQUEST.as_secs().cast_signed();
 /// When the reaper has surely deleted it, in seconds.
 const REAPED: i64 = reaper::REAPED.as_secs().cast_signed();
 

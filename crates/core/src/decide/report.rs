@@ -1,9 +1,12 @@
 //! `onChange: Report`: all checks of a replacement are made and reported, and nothing is done. The API
 //! server answers as without rejob: in the request only forged marks and the recorded hash are changed.
 
-use crate::job::{Change, TemplateHash};
+use crate::job::{Change, Job, TemplateHash};
 use crate::patch::Draft;
+use crate::policy::{OnChange, Policy};
 use crate::reason::Reason;
+use crate::replacement::Record;
+use crate::review::Request;
 
 use super::context::Question;
 use super::decision::{Decision, FollowUp, LONGEST, Report, Verdict};
@@ -11,6 +14,13 @@ use super::messages::{self, Warnings};
 use super::unchanged::Difference;
 use super::view::Update;
 use super::{native_updates, obstacles, plan, replacement};
+
+/// Whether the policy only reports about the request's Job. Then nothing is refused.
+pub fn only_reports(request: &Request, policy: &Policy) -> bool {
+    let [object, old] = [&request.object, &request.old_object].map(|it| it.as_ref().map(Job::new));
+    old.and_then(Record::of).is_none()
+        && object.is_some_and(|job| policy.for_job(job).0.on_change == OnChange::Report)
+}
 
 /// What the policy would do: that it would replace the Job, until a check says otherwise.
 fn of(update: &Update<'_>, changes: &[Change]) -> Report {
