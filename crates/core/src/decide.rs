@@ -32,7 +32,6 @@ use crate::job::{Job, keys, without_admission};
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy, annotations};
 use crate::reason::Reason;
-use crate::replacement::Record;
 use crate::review::{Operation, Request};
 
 pub use conclusion::UnknownPolicy;
@@ -83,11 +82,13 @@ pub fn decide_or_ask(
     let mut draft = Draft::new(object);
     let mut warnings = Warnings::default();
 
-    marks::remove_forged_marks(&mut draft, request, old);
+    let dormant = &view::Dormant::of(old, request);
+    marks::remove_forged_marks(&mut draft, request, old, dormant);
     // A dormant Job is rejob's own, whatever the request makes of it: a success for it would be
     // one for a Job that never starts.
-    let dormant = old.is_some_and(|old| Record::of(old).is_some());
-    if !dormant && let Some(reason) = left_alone::reason_from_job(job, old) {
+    if dormant.record().is_none()
+        && let Some(reason) = left_alone::reason_from_job(job, old)
+    {
         marks::remove_unrecorded_hash(&mut draft, old);
         return Ok(Decision::patched(reason, draft, warnings));
     }
@@ -112,7 +113,8 @@ pub fn decide_or_ask(
     let manager = request.field_manager.as_deref();
     let stored = &*without_admission(old, old, manager);
     let wanted = &*without_admission(job, old, manager);
-    let update = view::Update { request, old, job, stored, wanted, policy: &policy, context };
+    let update =
+        view::Update { request, old, job, stored, wanted, dormant, policy: &policy, context };
     update::decide(&update, draft, warnings)
 }
 

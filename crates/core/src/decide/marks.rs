@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use crate::job::{Job, TemplateHash, keys};
 use crate::patch::Draft;
-use crate::replacement::{LAST_APPLIED, Record};
+use crate::replacement::LAST_APPLIED;
 use crate::review::Request;
+
+use super::view::Dormant;
 
 const LABEL: [&str; 3] = ["metadata", "labels", keys::DORMANT];
 const RECORD: [&str; 3] = ["metadata", "annotations", keys::DORMANT];
@@ -28,17 +30,22 @@ pub(super) fn record_hash(draft: &mut Draft<'_>, hash: &TemplateHash) {
 ///
 /// A dormant Job stays dormant whatever others write to it: what it holds was asked for in the
 /// name of its recorded user, and a forged review can name anyone.
-pub(super) fn remove_forged_marks(draft: &mut Draft<'_>, request: &Request, old: Option<Job<'_>>) {
+pub(super) fn remove_forged_marks(
+    draft: &mut Draft<'_>,
+    request: &Request,
+    old: Option<Job<'_>>,
+    dormant: &Dormant,
+) {
     let Some(old) = old else { return remove_marks(draft) };
     draft.remove(&MARKER);
-    if let Some(record) = Record::of(old) {
+    if dormant.record().is_some() {
         draft.copy(&LABEL, old.value());
         draft.copy(&RECORD, old.value());
-        if !record.is_for(request) && !request.dry_run {
-            draft.copy(&PARALLELISM, old.value());
-        }
     } else {
         remove_dormant_marks(draft);
+    }
+    if dormant.is_others() && !request.dry_run {
+        draft.copy(&PARALLELISM, old.value());
     }
     draft.copy(&HASH, old.value());
     draft.copy(&BASE_NAME, old.value());

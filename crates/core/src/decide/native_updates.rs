@@ -15,7 +15,6 @@ use crate::job::{
 };
 use crate::patch::Draft;
 use crate::reason::Reason;
-use crate::replacement::Record;
 
 use super::decision::Decision;
 use super::marks::record_hash;
@@ -50,7 +49,7 @@ pub(super) fn by_its_queue(update: &Update<'_>) -> bool {
     let (old, new) = (update.old, update.job);
     old.is_suspended()
         && !update.is_bare_put()
-        && Record::of(old).is_none()
+        && update.dormant.record().is_none()
         && is_its_queue(old, update.request.field_manager.as_deref())
         && !changes(old.value(), new.value()).is_empty()
         && differ_in_directives(old.value(), new.value())

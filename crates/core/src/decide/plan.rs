@@ -25,16 +25,16 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
         ActingOperation::Apply => Mode::Apply,
         ActingOperation::Update | ActingOperation::Unclear => Mode::Recreate,
     };
-    let record = Record::of(old);
-    let old_run = match &record {
+    let old_run = match update.dormant.record() {
         Some(_) => "never started".to_owned(),
         None => describe_run(old, obstacles::a_pod_works(update)),
     };
-    let parallelism = record
-        .as_ref()
+    let parallelism = update
+        .dormant
+        .record()
         .filter(|_| job.parallelism() == old.parallelism())
         .map_or(job.parallelism(), |record| record.parallelism);
-    let own = record.filter(|record| record.is_for(request) && !update.context.given_up);
+    let ours = update.dormant.ours().filter(|_| !update.context.given_up);
     let (described, changed) = what_for(update, changes);
     let hash = requested_hash(update, changes);
     let mut new = new_job(Job::new(update.wanted), &hash, parallelism);
@@ -63,7 +63,7 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
             user: identity(&request.user),
             manager: request.field_manager.clone(),
             policy: String::new(),
-            turn: own.map_or(1, |own| own.turn.saturating_add(1)),
+            turn: ours.map_or(1, |ours| ours.turn.saturating_add(1)),
             sent: (update.wanted != job.value()).then(|| TemplateHash::of(job.value()).to_string()),
             suspended: job.is_suspended(),
             labels: update

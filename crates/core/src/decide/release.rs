@@ -6,12 +6,11 @@ use serde_json::{Value, json};
 use crate::job::{is_of_status, keys};
 use crate::patch::Draft;
 use crate::reason::Reason;
-use crate::replacement::Record;
 
 use super::decision::Decision;
 use super::messages::Warnings;
 use super::restore::{has_plain_replacement_policy, put_back};
-use super::view::Update;
+use super::view::{Dormant, Update};
 use super::{marks, replacement};
 
 /// Makes the stored Job's immutable part stand, to the letter, and releases a dormant Job.
@@ -50,24 +49,21 @@ pub(super) fn release(
     update: &Update<'_>,
     reason: Reason,
     mut draft: Draft<'_>,
-    warnings: Warnings,
+    mut warnings: Warnings,
 ) -> Decision {
-    let Some(record) = Record::of(update.old) else {
-        return Decision::patched(reason, draft, warnings);
-    };
-    if !record.is_for(update.request) {
-        if update.request.dry_run || update.is_being_deleted() {
-            return Decision::patched(reason, draft, warnings);
+    let record = match update.dormant {
+        Dormant::Ours(record) => record,
+        Dormant::Others(_) if !update.request.dry_run && !update.is_being_deleted() => {
+            return replacement::meets_dormant(update);
         }
-        return replacement::meets_dormant(update);
-    }
-    let mut warnings = warnings;
+        Dormant::No | Dormant::Others(_) => return Decision::patched(reason, draft, warnings),
+    };
     warnings.add(format!("job {} replaced: {}", update.name(), record.changed));
     marks::remove_dormant_marks(&mut draft);
-    if let Some(Value::Array(mut owners)) = record.owners {
+    if let Some(Value::Array(owners)) = &record.owners {
         // The creation made the writer the owner of everything.
         let status = update.job.managed_fields().iter().filter(|entry| is_of_status(entry));
-        owners.extend(status.cloned());
+        let owners = owners.iter().chain(status).cloned().collect();
         draft.set(&["metadata", "managedFields"], Value::Array(owners));
     } else {
         marks::disown_hash(&mut draft);

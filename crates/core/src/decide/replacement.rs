@@ -115,8 +115,7 @@ fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
     }
     // Another user's change would be merged into the dormant Job's template. If that Job comes from a
     // forged review, nobody asked for this template. An apply brings a whole template of its own.
-    let others = Record::of(update.old).is_some_and(|record| !record.is_for(request));
-    if others && plan.mode == Mode::Recreate && !request.dry_run {
+    if update.dormant.is_others() && plan.mode == Mode::Recreate && !request.dry_run {
         return Some(meets_dormant(update));
     }
     if plan.record.turn > MOST_TURNS {

@@ -11,7 +11,7 @@ use crate::job::{
     self, Change, Job, TemplateHash, entry_index, is_same_request, keys, last_applied, manifest,
 };
 use crate::policy::OnChange;
-use crate::replacement::{Mode, Record};
+use crate::replacement::Mode;
 
 use super::context::{Fact, Question};
 use super::view::Update;
@@ -52,9 +52,7 @@ pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Differenc
     match &update.context.creation {
         Fact::Unasked => {
             let plan = plan::plan(update, changes);
-            let is_others =
-                Record::of(update.old).is_some_and(|record| !record.is_for(update.request));
-            if is_others && plan.mode == Mode::Recreate {
+            if update.dormant.is_others() && plan.mode == Mode::Recreate {
                 return Ok(Difference::Requester); // It is not replaced, so nothing is asked.
             }
             Err(Question::Creation(Box::new(plan)))
@@ -87,7 +85,7 @@ fn is_the_recorded_manifest(update: &Update<'_>, recorded: &TemplateHash) -> boo
 /// field, since it is written in admission.
 fn is_foreign(update: &Update<'_>) -> bool {
     let field = format!("f:{}", keys::TEMPLATE_HASH);
-    Record::of(update.old).is_none()
+    update.dormant.record().is_none()
         && update.old.managed_fields().iter().any(|entry| {
             entry
                 .pointer("/fieldsV1/f:metadata/f:annotations")

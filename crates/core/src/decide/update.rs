@@ -4,7 +4,6 @@ use crate::job::{Change, changes, rerun_is_applied_by};
 use crate::patch::Draft;
 use crate::policy::OnChange;
 use crate::reason::Reason;
-use crate::replacement::Record;
 
 use super::context::Question;
 use super::decision::Decision;
@@ -25,7 +24,7 @@ pub(super) fn decide(
     let changes = changes(update.stored, update.wanted);
     let difference = difference(update, &changes, &mut warnings)?;
     // A dormant Job is handled in the same way under every policy.
-    let is_dormant = Record::of(update.old).is_some();
+    let is_dormant = update.dormant.record().is_some();
     if update.policy.on_change == OnChange::Report && !is_dormant {
         return report::decide(update, difference, &changes, draft, warnings);
     }
@@ -77,7 +76,7 @@ fn reruns(update: &Update<'_>, warnings: &mut Warnings) -> bool {
     let on_change = update.policy.on_change;
     let has_reruns = match on_change {
         OnChange::Replace => true,
-        OnChange::Report => Record::of(update.old).is_none(),
+        OnChange::Report => update.dormant.record().is_none(),
         OnChange::Keep | OnChange::Deny | OnChange::Ignore => false,
     };
     if update.asks_for_a_rerun() && !has_reruns {

@@ -11,6 +11,41 @@ use super::context::Context;
 use super::ttl::PolicyTtl;
 use super::{left_alone, messages};
 
+/// Whether the stored Job is dormant, and for whom.
+#[derive(Debug)]
+pub(super) enum Dormant {
+    No,
+    /// It was made for this request.
+    Ours(Record),
+    /// It was made for another request.
+    Others(Record),
+}
+
+impl Dormant {
+    pub(super) fn of(old: Option<Job<'_>>, request: &Request) -> Self {
+        match old.and_then(Record::of) {
+            None => Self::No,
+            Some(record) if record.is_for(request) => Self::Ours(record),
+            Some(record) => Self::Others(record),
+        }
+    }
+
+    pub(super) fn record(&self) -> Option<&Record> {
+        match self {
+            Self::No => None,
+            Self::Ours(record) | Self::Others(record) => Some(record),
+        }
+    }
+
+    pub(super) fn ours(&self) -> Option<&Record> {
+        self.record().filter(|_| matches!(self, Self::Ours(_)))
+    }
+
+    pub(super) fn is_others(&self) -> bool {
+        matches!(self, Self::Others(_))
+    }
+}
+
 /// An UPDATE with what the rules look at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Update<'a> {
@@ -21,6 +56,7 @@ pub(super) struct Update<'a> {
     pub(super) stored: &'a Value,
     /// The request's in the same way.
     pub(super) wanted: &'a Value,
+    pub(super) dormant: &'a Dormant,
     pub(super) policy: &'a Policy,
     pub(super) context: &'a Context<'a>,
 }
@@ -49,7 +85,7 @@ impl Update<'_> {
         self.policy.on_change == OnChange::Replace
             && progress(self.old) == Progress::Finished
             && self.old.completions() != Some(0)
-            && Record::of(self.old).is_some_and(|record| record.is_for(self.request))
+            && self.dormant.ours().is_some()
     }
 
     /// Whether the request drops what rejob has written: a PUT of a manifest.
@@ -61,19 +97,18 @@ impl Update<'_> {
     /// Whether the Job is dormant for another request and being deleted. Then the request's
     /// `parallelism` is put back, and changing it counts as no change.
     pub(super) fn stays_dormant(&self) -> bool {
-        self.is_being_deleted()
-            && Record::of(self.old).is_some_and(|record| !record.is_for(self.request))
+        self.is_being_deleted() && self.dormant.is_others()
     }
 
     /// Whether the request names another revision or uid than the stored one: its write cannot succeed.
     /// Those of the Job that was replaced for it are made those of the dormant one.
     pub(super) fn is_stale(&self) -> bool {
-        let own = Record::of(self.old).filter(|record| record.is_for(self.request));
         let differs = |theirs: Option<&str>, stored: Option<&str>, replaced: Option<&str>| {
             theirs.is_some() && theirs != stored && theirs != replaced
         };
-        let revision = own.as_ref().map(|own| own.resource_version.as_str());
-        let uid = own.as_ref().map(|own| own.uid.as_str());
+        let ours = self.dormant.ours();
+        let revision = ours.map(|ours| ours.resource_version.as_str());
+        let uid = ours.map(|ours| ours.uid.as_str());
         let moved_on = differs(self.job.resource_version(), self.old.resource_version(), revision);
         (moved_on && !self.context.was_told_to_wait) || differs(self.job.uid(), self.old.uid(), uid)
     }
@@ -81,12 +116,8 @@ impl Update<'_> {
     /// Whether this is the request that the dormant Job was made for, sent again with fields that were
     /// left out of that Job (a queue's).
     pub(super) fn is_sent_again(&self) -> bool {
-        Record::of(self.old).is_some_and(|record| {
-            record.is_for(self.request)
-                && record
-                    .sent
-                    .is_some_and(|sent| sent == TemplateHash::of(self.job.value()).as_str())
-        })
+        let sent = self.dormant.ours().and_then(|ours| ours.sent.as_deref());
+        sent.is_some_and(|sent| sent == TemplateHash::of(self.job.value()).as_str())
     }
 
     /// Whether a replacement would only be checked: in a dry run, or to report it.
