@@ -220,7 +220,7 @@ impl<C: Cluster> Admission<C> {
     /// work meanwhile, its Pods are looked at again.
     async fn under_lock(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.call.deadline;
-        if plan.dry_run {
+        if plan.only_checks {
             return run(cluster, plan, facts.policy, &facts.call, facts.probe).await;
         }
         let abandoned = facts.call.abandoned.clone();

@@ -112,7 +112,7 @@ fn line(text: &mut String, key: &str, value: &str) {
 }
 
 fn because(text: &mut String, reason: Reason) {
-    line(text, "rule:", &format!("{} ({})", reason.rule(), reason.label()));
+    line(text, "rule:", &format!("{} ({})", reason.step(), reason.label()));
     line(text, "because:", reason.sentence());
 }
 

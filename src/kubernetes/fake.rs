@@ -183,7 +183,7 @@ pub(crate) fn recorded(user: &str, manager: Option<&str>) -> Record {
         user: identity(&UserInfo { username: user.into(), ..UserInfo::default() }),
         manager: manager.map(str::to_owned),
         policy: "replace".into(),
-        turn: 1,
+        replacements: 1,
         sent: None,
         suspended: false,
         labels: None,

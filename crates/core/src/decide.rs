@@ -28,7 +28,7 @@ mod view;
 
 use serde_json::Value;
 
-use crate::job::{Job, keys, without_admission};
+use crate::job::{Job, keys, without_queue_fields};
 use crate::patch::Draft;
 use crate::policy::{OnChange, Policy, annotations};
 use crate::reason::Reason;
@@ -111,10 +111,16 @@ pub fn decide_or_ask(
         return Ok(create::decide(job, Some(request), &policy, draft, warnings));
     };
     let manager = request.field_manager.as_deref();
-    let stored = &*without_admission(old, old, manager);
-    let wanted = &*without_admission(job, old, manager);
-    let update =
-        view::Update { request, old, job, stored, wanted, dormant, policy: &policy, context };
+    let update = view::Update {
+        request,
+        old,
+        job,
+        old_without_queue: &without_queue_fields(old, old, manager),
+        job_without_queue: &without_queue_fields(job, old, manager),
+        dormant,
+        policy: &policy,
+        context,
+    };
     update::decide(&update, draft, warnings)
 }
 

@@ -1,4 +1,4 @@
-//! Every outcome of a review: its label in metrics and logs, its sentence, its rule in the design.
+//! Every outcome of a review: its label in metrics and logs, its sentence, the step of the decision.
 //!
 //! One list, walked by tests; the table in `docs/reasons.md` is made from it.
 
@@ -62,9 +62,9 @@ labeled! {
 
 impl Reason {
     /// The step of the decision that it belongs to.
-    pub fn rule(self) -> &'static str {
-        let [_, rule, _] = self.words();
-        rule
+    pub fn step(self) -> &'static str {
+        let [_, step, _] = self.words();
+        step
     }
 
     /// What happened, in one sentence.
@@ -80,7 +80,7 @@ impl Reason {
 
     /// Whether rejob had nothing to do with the request.
     pub fn is_left_alone(self) -> bool {
-        self.rule() == "left alone"
+        self.step() == "left alone"
     }
 }
 

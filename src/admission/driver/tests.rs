@@ -33,7 +33,7 @@ fn plan(mode: Mode) -> Plan {
             ..recorded("ada", Some("kubectl"))
         },
         mode,
-        dry_run: false,
+        only_checks: false,
         pods: None,
         job: new_job(Job::new(&job), &hash, Some(2)),
         hash,
@@ -118,7 +118,8 @@ async fn what_is_deleted_is_made_again_and_nothing_is_deleted_for_a_client_that_
 #[tokio::test(start_paused = true)]
 async fn a_dry_run_ends_with_the_checks() {
     let fake = Fake::new(well);
-    let (outcome, _) = outcome(&fake, &Plan { dry_run: true, ..plan(Mode::Recreate) }, TIME).await;
+    let (outcome, _) =
+        outcome(&fake, &Plan { only_checks: true, ..plan(Mode::Recreate) }, TIME).await;
     assert_eq!(outcome, Outcome::WouldReplace);
     assert_eq!((fake.count("delete"), fake.count("create")), (0, 0));
 }

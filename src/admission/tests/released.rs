@@ -196,7 +196,7 @@ fn made_of(job: &Value, image: &str) -> Value {
 #[tokio::test(start_paused = true)]
 async fn each_replacement_of_ones_own_dormant_job_is_counted_and_the_sixth_is_refused() {
     let at_turn = |turn: u32| {
-        let mut dormant = made_for_ada(|record| record.turn = turn);
+        let mut dormant = made_for_ada(|record| record.replacements = turn);
         dormant["metadata"]["uid"] = json!(format!("turn {turn}"));
         dormant
     };
@@ -253,12 +253,12 @@ async fn the_old_uid_that_a_patch_names_becomes_the_new_one() {
 #[tokio::test(start_paused = true)]
 async fn another_writer_of_the_same_name_is_waited_for_before_a_request_is_given_up() {
     let released = Arc::new(Fake::new(|name, nth| {
-        let mut stored = made_for_ada(|record| record.turn = 5);
+        let mut stored = made_for_ada(|record| record.replacements = 5);
         stored["metadata"]["resourceVersion"] = json!(if nth < 3 { "7" } else { "8" });
         (name == "get").then_some((Duration::ZERO, Ok(stored)))
     }));
     let (service, _) = service(Some(Arc::clone(&released)));
-    let dormant = made_for_ada(|record| record.turn = 5);
+    let dormant = made_for_ada(|record| record.replacements = 5);
     let told = answer(&service, review(&dormant, &made_of(&dormant, "a:3"), false)).await;
     assert_eq!((&told["allowed"], released.count("get")), (&json!(true), 4), "{told}");
     assert_eq!(released.count("delete"), 0);

@@ -66,7 +66,7 @@ impl std::hash::Hash for Planned {
         let plan = &self.0;
         self.1.hash(state);
         (&plan.record.uid, &plan.resource_version, &plan.user.username).hash(state);
-        (&plan.record.manager, plan.record.parallelism, plan.dry_run).hash(state);
+        (&plan.record.manager, plan.record.parallelism, plan.only_checks).hash(state);
     }
 }
 

@@ -33,7 +33,7 @@ impl Decision {
             }
             Outcome::Refused(reason, message) => pending.judged(Self::deny(reason, message)),
             Outcome::NoTime => pending.judged(Self::no_time(&plan)),
-            Outcome::Busy(message) if plan.dry_run => {
+            Outcome::Busy(message) if plan.only_checks => {
                 pending.judged(Self::deny(Reason::ClusterError, message))
             }
             Outcome::Busy(message) => pending.judged(Self::retry(Reason::ClusterError, message, 1)),

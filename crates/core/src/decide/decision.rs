@@ -222,7 +222,7 @@ impl Report {
     /// at once or in time, or refused for the same reason: the end of the Event's name.
     pub fn key(&self) -> String {
         let refused = self.why_not.filter(|_| self.refusal.is_some());
-        self.change.of_name(refused.map_or("", Reason::label)).to_string()
+        self.change.with(refused.map_or("", Reason::label)).to_string()
     }
 
     /// The answer that carries the report.

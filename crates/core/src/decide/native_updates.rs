@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::job::{
     Job, TemplateHash, changes, has_a_queue, immutable_part, is_its_queue, keys, take,
-    without_any_admission,
+    without_any_queue_fields,
 };
 use crate::patch::Draft;
 use crate::reason::Reason;
@@ -35,8 +35,8 @@ pub(super) fn pass(update: &Update<'_>, mut draft: Draft<'_>, mut warnings: Warn
 /// nothing new.
 pub(super) fn record(update: &Update<'_>, draft: &mut Draft<'_>) {
     if update.old.annotation(keys::TEMPLATE_HASH).is_some() {
-        let before = without_any_admission(update.old, update.old);
-        let requested = without_any_admission(update.job, update.old);
+        let before = without_any_queue_fields(update.old, update.old);
+        let requested = without_any_queue_fields(update.job, update.old);
         if !changes(&before, &requested).is_empty() {
             record_hash(draft, &TemplateHash::of(&requested));
         }

@@ -37,7 +37,7 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
     let ours = update.dormant.ours().filter(|_| !update.context.given_up);
     let (described, changed) = what_for(update, changes);
     let hash = requested_hash(update, changes);
-    let mut new = new_job(Job::new(update.wanted), &hash, parallelism);
+    let mut new = new_job(Job::new(update.job_without_queue), &hash, parallelism);
     let resource_version = old.resource_version().unwrap_or_default();
     complete(update, &mut new);
     let applied_as_sent = manager
@@ -63,8 +63,9 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
             user: identity(&request.user),
             manager: request.field_manager.clone(),
             policy: String::new(),
-            turn: ours.map_or(1, |ours| ours.turn.saturating_add(1)),
-            sent: (update.wanted != job.value()).then(|| TemplateHash::of(job.value()).to_string()),
+            replacements: ours.map_or(1, |ours| ours.replacements.saturating_add(1)),
+            sent: (update.job_without_queue != job.value())
+                .then(|| TemplateHash::of(job.value()).to_string()),
             suspended: job.is_suspended(),
             labels: update
                 .is_bare_put()
@@ -73,9 +74,9 @@ pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
             owners: recorded_owners(job, manager),
         },
         old_run,
-        old_hash: old.recorded_hash().unwrap_or_else(|| TemplateHash::of(update.stored)),
+        old_hash: old.recorded_hash().unwrap_or_else(|| TemplateHash::of(update.old_without_queue)),
         mode,
-        dry_run: update.only_checks(),
+        only_checks: update.only_checks(),
         pods: obstacles::pods_tell(update).then(|| pod_selector(old)),
         was_read_back: applied != applied_as_sent,
         applied,
@@ -135,7 +136,7 @@ fn requested_hash(update: &Update<'_>, changes: &[Change]) -> TemplateHash {
         .old
         .recorded_hash()
         .filter(|_| changes.is_empty() && !native_updates::may_have_passed_unrecorded(update));
-    recorded.unwrap_or_else(|| TemplateHash::of(update.wanted))
+    recorded.unwrap_or_else(|| TemplateHash::of(update.job_without_queue))
 }
 
 /// Who owns which field after the request, as the API server has found; `None` when it is too much

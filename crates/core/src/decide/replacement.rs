@@ -14,7 +14,7 @@ use super::{left_alone, marker, messages, obstacles, plan};
 
 /// The most replacements of a Job made dormant by another one that was. A request that asks for the
 /// same each time needs one; two writers with one user and manager may need a few.
-const MOST_TURNS: u32 = 5;
+const MOST_REPLACEMENTS: u32 = 5;
 
 /// Turn 1 of a replacement (or `Keep` on a Job that is being deleted, which has nothing to keep).
 pub(super) fn decide(
@@ -118,7 +118,7 @@ fn in_the_way_of(plan: &Plan, update: &Update<'_>) -> Option<Decision> {
     if update.dormant.is_others() && plan.mode == Mode::Recreate && !request.dry_run {
         return Some(meets_dormant(update));
     }
-    if plan.record.turn > MOST_TURNS {
+    if plan.record.replacements > MOST_REPLACEMENTS {
         return Some(gives_another_template(update));
     }
     plan.applied.as_ref().and_then(|applied| refusal_of_the_creation(update, applied))
@@ -140,7 +140,7 @@ fn gives_another_template(update: &Update<'_>) -> Decision {
     Decision::deny(
         Reason::NeverSettles,
         format!(
-            "job {name} was replaced {MOST_TURNS} times for user {:?}, each time with another template, \
+            "job {name} was replaced {MOST_REPLACEMENTS} times for user {:?}, each time with another template, \
              and has not started; if the request is a JSON Patch that adds to a list, send the whole \
              template instead; if others write the Job as the same user, send the request again",
             update.request.user.username

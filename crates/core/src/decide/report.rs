@@ -30,7 +30,7 @@ fn of(update: &Update<'_>, changes: &[Change]) -> Report {
     Report {
         name: update.name().to_owned(),
         described: messages::cut(&described, LONGEST),
-        change: TemplateHash::of(update.wanted).of_name(&format!("{uid} {rerun}")),
+        change: TemplateHash::of(update.job_without_queue).with(&format!("{uid} {rerun}")),
         uid,
         why_not: None,
         refusal: None,

@@ -33,11 +33,14 @@ pub(super) enum Difference {
 
 /// Finds out whose difference these changes are.
 pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Difference, Question> {
-    let hash = TemplateHash::of(update.wanted);
+    let hash = TemplateHash::of(update.job_without_queue);
     let recorded = update.old.recorded_hash().filter(|_| {
         !is_foreign(update)
             && !(native_updates::may_have_passed_unrecorded(update)
-                && native_updates::differ_in_directives(update.stored, update.wanted))
+                && native_updates::differ_in_directives(
+                    update.old_without_queue,
+                    update.job_without_queue,
+                ))
     });
     if let Some(recorded) = &recorded
         && (hash == *recorded
@@ -58,7 +61,7 @@ pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Differenc
             Err(Question::Creation(Box::new(plan)))
         }
         Fact::Failed(why) => Ok(Difference::Unknown(why.clone())),
-        Fact::Known(created) if job::changes(update.stored, created).is_empty() => {
+        Fact::Known(created) if job::changes(update.old_without_queue, created).is_empty() => {
             Ok(Difference::OtherHook(hash))
         }
         Fact::Known(_) | Fact::Unavailable => Ok(Difference::Requester),
@@ -77,7 +80,7 @@ fn is_the_recorded_manifest(update: &Update<'_>, recorded: &TemplateHash) -> boo
     let manifest = manifest(update.job, update.request.field_manager.as_deref());
     manifest.is_some_and(|manifest| {
         TemplateHash::of(&manifest) == *recorded
-            && is_same_request(&manifest, update.stored, update.wanted)
+            && is_same_request(&manifest, update.old_without_queue, update.job_without_queue)
     })
 }
 
@@ -104,7 +107,7 @@ fn hash_of_a_creation(update: &Update<'_>) -> Option<TemplateHash> {
         && is_one(update.old.parallelism())
         && leaves_parallelism(update.job, update.request.field_manager.as_deref());
     defaulted.then(|| {
-        let mut job = update.wanted.clone();
+        let mut job = update.job_without_queue.clone();
         if let Some(Value::Object(spec)) = job.get_mut("spec") {
             spec.insert("completions".to_owned(), json!(1));
         }

@@ -21,7 +21,7 @@ pub(super) fn decide(
     mut draft: Draft<'_>,
     mut warnings: Warnings,
 ) -> Result<Decision, Question> {
-    let changes = changes(update.stored, update.wanted);
+    let changes = changes(update.old_without_queue, update.job_without_queue);
     let difference = difference(update, &changes, &mut warnings)?;
     // A dormant Job is handled in the same way under every policy.
     let is_dormant = update.dormant.record().is_some();

@@ -52,10 +52,9 @@ pub(super) struct Update<'a> {
     pub(super) request: &'a Request,
     pub(super) old: Job<'a>,
     pub(super) job: Job<'a>,
-    /// The old Job without what a queue wrote into it when it admitted the Job.
-    pub(super) stored: &'a Value,
-    /// The request's in the same way.
-    pub(super) wanted: &'a Value,
+    /// Without what a queue wrote into the template when it admitted the Job.
+    pub(super) old_without_queue: &'a Value,
+    pub(super) job_without_queue: &'a Value,
     pub(super) dormant: &'a Dormant,
     pub(super) policy: &'a Policy,
     pub(super) context: &'a Context<'a>,

@@ -27,9 +27,9 @@ impl TemplateHash {
         Self::of_text(&canonical(job))
     }
 
-    /// The hash that stands for this one and a name of which only a part can be kept.
-    pub fn of_name(&self, name: &str) -> Self {
-        Self::of_text(&format!("{self} {name}"))
+    /// A digest of this hash and a text.
+    pub fn with(&self, text: &str) -> Self {
+        Self::of_text(&format!("{self} {text}"))
     }
 
     fn of_text(text: &str) -> Self {

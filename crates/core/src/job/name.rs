@@ -20,7 +20,7 @@ pub fn hashed_name(base: &str, job: Job<'_>, hash: &TemplateHash) -> String {
         return format!("{}-{hash}", base.trim_end_matches(['-', '.']));
     };
     // Two Jobs may begin alike and have one template: what was cut off distinguishes them.
-    let (cut, hash) = (base.get(..end).unwrap_or(base), hash.of_name(base));
+    let (cut, hash) = (base.get(..end).unwrap_or(base), hash.with(base));
     format!("{}-{hash}", cut.trim_end_matches(['-', '.']))
 }
 
@@ -78,6 +78,6 @@ mod tests {
         let job = json!({ "spec": {} });
         let base = format!("{}-.-{}", "x".repeat(50), "y".repeat(20));
         let name = hashed_name(&base, Job::new(&job), &hash());
-        assert_eq!(name, format!("{}-{}", "x".repeat(50), hash().of_name(&base)));
+        assert_eq!(name, format!("{}-{}", "x".repeat(50), hash().with(&base)));
     }
 }

@@ -37,7 +37,7 @@ struct Queue<'a> {
 
 /// A Job, stored or asked for, without what queues wrote into its template. `requester` is no queue.
 /// What a request changes stays: without a field manager it may be the queue's own.
-pub fn without_admission<'a>(
+pub fn without_queue_fields<'a>(
     job: Job<'a>,
     stored: Job<'_>,
     requester: Option<&str>,
@@ -46,7 +46,7 @@ pub fn without_admission<'a>(
 }
 
 /// A Job without all that queues have written into its template, the requester among them.
-pub fn without_any_admission<'a>(job: Job<'a>, stored: Job<'_>) -> Cow<'a, Value> {
+pub fn without_any_queue_fields<'a>(job: Job<'a>, stored: Job<'_>) -> Cow<'a, Value> {
     without(job, stored, None, None)
 }
 
@@ -257,7 +257,7 @@ mod tests {
     }
 
     fn stripped(job: &Value, requester: &str) -> Value {
-        without_admission(Job::new(job), Job::new(job), Some(requester)).into_owned()
+        without_queue_fields(Job::new(job), Job::new(job), Some(requester)).into_owned()
     }
 
     fn made() -> Value {

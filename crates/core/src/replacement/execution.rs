@@ -143,7 +143,7 @@ impl<'a> Execution<'a> {
             let error = ApiError::unanswered(format!("no reply to {missing:?}"));
             return State::Ended(self.unanswered_check(&error));
         }
-        if plan.dry_run {
+        if plan.only_checks {
             // The real run needs the time as well.
             match Self::delete(time) {
                 State::Deleting => State::Ended(Outcome::WouldReplace),

@@ -44,8 +44,8 @@ pub struct Plan {
     pub old_hash: TemplateHash,
     /// How the new Job comes to be.
     pub mode: Mode,
-    /// Whether only the checks are made.
-    pub dry_run: bool,
+    /// Whether only the checks are made: for a dry run or a report.
+    pub only_checks: bool,
     /// The selector of the old Job's Pods, where only they tell that it does not work.
     pub pods: Option<String>,
     /// What the client applies, for [`Mode::Apply`]: the API server creates the Job from that alone.
@@ -84,7 +84,7 @@ impl Plan {
     /// started, is not the one that the user knows.
     pub fn not_replaced(&self) -> String {
         let name = &self.name;
-        if self.record.turn > 1 {
+        if self.record.replacements > 1 {
             format!(
                 "job {name} is half replaced (the old one is deleted, the new one is not started), and \
                  was not replaced again"

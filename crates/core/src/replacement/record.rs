@@ -30,8 +30,8 @@ pub struct Record {
     pub policy: String,
     /// How many replacements led here, each of a Job made dormant for the same user and manager;
     /// 1 where a Job that ran was replaced.
-    #[serde(default = "first")]
-    pub turn: u32,
+    #[serde(rename = "turn", default = "first")]
+    pub replacements: u32,
     /// The hash of the request as it was sent, where the Job was made of less: a client that sends
     /// the whole object again sends a queue's part again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,7 +122,7 @@ mod tests {
                 user: identity(&UserInfo::default()),
                 manager: None,
                 policy: "replace".into(),
-                turn: 1,
+                replacements: 1,
                 sent: None,
                 suspended: false,
                 labels: None,

@@ -184,7 +184,7 @@ proptest! {
             prop_assert!(!name.contains("--") || before.name().unwrap().contains("--"));
             let hash = after.annotation(keys::TEMPLATE_HASH).and_then(TemplateHash::parse).unwrap();
             let base = after.annotation(keys::BASE_NAME).unwrap();
-            let cut = hash.of_name(base);
+            let cut = hash.with(base);
             prop_assert!(name.ends_with(hash.as_str()) || name.ends_with(cut.as_str()), "{name}");
         } else {
             prop_assert_eq!(Some(name), before.name());
@@ -274,7 +274,7 @@ proptest! {
         let record = Record::of(Job::new(&dormant)).unwrap();
         prop_assert_eq!(record.parallelism, plan.record.parallelism);
         prop_assert_eq!(Job::new(&dormant).parallelism(), Some(0));
-        if plan.mode == Mode::Apply || plan.dry_run {
+        if plan.mode == Mode::Apply || plan.only_checks {
             return Ok(());
         }
         // Turn 2 of a PUT: the object as it was sent, with the uid of what is stored now.

@@ -87,7 +87,7 @@ fn nothing_is_deleted_before_the_checks_and_nothing_created_before_the_deletion(
     assert_eq!(course_of(tried().as_user()), (vec![users, &[Delete], &[Create]], made));
     let looks = Plan { pods: Some("a=b".into()), ..plan(Mode::Apply) };
     assert_eq!(course(&looks, false), (vec![own, &[Look], &[Delete]], left));
-    let dry_run = Plan { dry_run: true, ..looks };
+    let dry_run = Plan { only_checks: true, ..looks };
     assert_eq!(course(&dry_run, false), (vec![own], Outcome::WouldReplace));
 }
 
@@ -218,7 +218,7 @@ fn a_replacement_that_cannot_be_finished_in_time_does_not_begin() {
     }
     // What the checks have taken counts.
     let looks = Plan { pods: Some("a=b".into()), ..plan(Mode::Apply) };
-    let dry_run = Plan { dry_run: true, ..plan(Mode::Apply) };
+    let dry_run = Plan { only_checks: true, ..plan(Mode::Apply) };
     let (enough, late) = (time(2400, 1000), time(2399, 1000));
     let after = |plan: &Plan, effects: &[Effect], time| {
         let mut execution = Execution::new(plan, "replace", ENOUGH);

@@ -24,7 +24,7 @@ pub fn plan(mode: Mode) -> Plan {
             user: identity(&user),
             manager: Some("kubectl".into()),
             policy: String::new(),
-            turn: 1,
+            replacements: 1,
             sent: None,
             suspended: false,
             labels: None,
@@ -35,7 +35,7 @@ pub fn plan(mode: Mode) -> Plan {
         old_run: "Complete".into(),
         old_hash: TemplateHash::parse("bcdfghjklm").unwrap(),
         mode,
-        dry_run: false,
+        only_checks: false,
         pods: None,
         applied: None,
         was_read_back: false,
@@ -53,7 +53,7 @@ fn a_plan_in_words() {
     assert_eq!(plan.hashes(), format!("bcdfghjklm -> {}", plan.hash));
     assert!(plan.requester().contains("ada") && plan.requester().contains("kubectl"));
     assert_eq!(plan.not_replaced(), "job nightly was not replaced");
-    plan.record.turn = 2;
+    plan.record.replacements = 2;
     assert!(plan.not_replaced().starts_with("job nightly is half replaced"));
 }
 

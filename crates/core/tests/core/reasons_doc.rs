@@ -28,7 +28,7 @@ fn document() -> String {
     );
     for (step, about) in STEPS {
         write!(text, "\n## {step}\n\n{about}\n\n| reason | what happened |\n|---|---|\n").unwrap();
-        for reason in Reason::ALL.iter().filter(|reason| reason.rule() == *step) {
+        for reason in Reason::ALL.iter().filter(|reason| reason.step() == *step) {
             writeln!(text, "| `{}` | {} |", reason.label(), reason.sentence()).unwrap();
         }
     }
@@ -42,7 +42,7 @@ fn the_document_tells_every_reason() {
         assert!(
             document.contains(reason.sentence()),
             "{reason:?}: step {:?} is new",
-            reason.rule()
+            reason.step()
         );
     }
     let path = crate::root().join("docs/reasons.md");

@@ -101,7 +101,7 @@ fn planned(plan: &Plan, request: &Request) -> Value {
         "job": format!("{}/{}", plan.namespace, plan.name),
         "preconditions": [plan.record.uid, plan.resource_version],
         "mode": format!("{:?}", plan.mode),
-        "dryRun": plan.dry_run,
+        "dryRun": plan.only_checks,
         "user": plan.user.username,
         "fieldManager": plan.record.manager,
         "parallelism": plan.record.parallelism,
