@@ -10,9 +10,12 @@ use super::fail_point::{self, Step};
 use crate::job::{Job, pod_works};
 use crate::kubernetes::{Cluster, Right, Write};
 use crate::replacement::{
-    ApiError, Effect, Execution, MARKS_ARE_LOST, Mode, Outcome, Plan, Record, Reply, Time,
+    ApiError, Effect, Execution, MARKS_ARE_LOST, Mode, Outcome, Plan, Record, Reply, Success, Time,
 };
 use crate::server::Call;
+
+/// What is said of a call that ran into the deadline.
+const LATE: &str = "no answer before the deadline of the webhook call";
 
 /// The first pause before a creation is tried again; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
@@ -74,24 +77,18 @@ pub async fn run<C: Cluster>(
             };
             let reply = timeout_at(until, carry_out(cluster, plan, &dormant, *effect)).await;
             // A refused call had no effect, so there is no step after it.
-            let refused = match &reply {
-                Ok(Reply::Deleted(result)) => result.is_err(),
-                Ok(Reply::Created(result)) => *effect == Effect::Create && result.is_err(),
-                _ => false,
-            };
+            let writes =
+                matches!(effect, Effect::DryRunDeleteAsUser | Effect::Delete | Effect::Create);
+            let refused = writes && matches!(reply, Ok(Err(_)));
             if !refused {
                 fail_point::hit(*effect, Step::After);
             }
             let took = begun.elapsed();
-            (took, (*effect, reply.unwrap_or_else(|_| unanswered(*effect))))
+            let late = |_| Err(ApiError::unanswered(LATE));
+            (took, (*effect, reply.unwrap_or_else(late)))
         }))
         .await;
-        let dry_runs = done.iter().filter(|(_, (effect, _))| {
-            matches!(
-                effect,
-                Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant
-            )
-        });
+        let dry_runs = done.iter().filter(|(_, (effect, _))| effect.is_dry_run_creation());
         let slowest = dry_runs.map(|(took, _)| *took).max().unwrap_or_default();
         time = Time { left: left(deadline), creation: time.creation.max(slowest) };
         execution.resume(done.into_iter().map(|(_, replied)| replied).collect(), time);
@@ -106,51 +103,43 @@ fn left(deadline: Instant) -> Duration {
 async fn carry_out<C: Cluster>(cluster: &C, plan: &Plan, dormant: &Value, effect: Effect) -> Reply {
     let Plan { namespace, name, user, .. } = plan;
     let (old, manager) = (&plan.record.uid, plan.record.manager.as_deref());
-    match effect {
-        Effect::OptIn => Reply::OptIn(cluster.namespace_policy(namespace).await),
+    let create = async |job, write| cluster.create(namespace, job, manager, write).await;
+    let delete =
+        async |write| cluster.delete(namespace, name, old, &plan.resource_version, write).await;
+    Ok(match effect {
+        Effect::OptIn => Success::OptIn(cluster.namespace_policy(namespace).await?),
         Effect::CanDelete => {
-            Reply::Can(cluster.can_user(user, namespace, Right::Delete(name)).await)
+            Success::Can(cluster.can_user(user, namespace, Right::Delete(name)).await?)
         }
         Effect::CanCreate => {
             let named = (plan.mode == Mode::Apply).then_some(name.as_str());
-            Reply::Can(cluster.can_user(user, namespace, Right::Create(named)).await)
+            Success::Can(cluster.can_user(user, namespace, Right::Create(named)).await?)
         }
-        Effect::DryRunCreate => Reply::Created(
-            cluster
-                .create(namespace, plan.accepted(), manager, Write::DryRun)
-                .await
-                .map(|job| uid(&job)),
-        ),
-        Effect::DryRunDormant => Reply::Created(
-            cluster.create(namespace, dormant, manager, Write::DryRun).await.map(|job| uid(&job)),
-        ),
+        Effect::DryRunCreate => {
+            Success::Created(uid(&create(plan.accepted(), Write::DryRun).await?))
+        }
+        Effect::DryRunDormant => Success::Created(uid(&create(dormant, Write::DryRun).await?)),
         Effect::DryRunCreateAsUser => {
-            let write = Write::DryRunAs(user);
-            let made = cluster.create(namespace, plan.accepted(), manager, write);
-            Reply::Created(made.await.map(|job| uid(&job)))
+            Success::Created(uid(&create(plan.accepted(), Write::DryRunAs(user)).await?))
         }
         Effect::DryRunDeleteAsUser => {
-            let write = Write::DryRunAs(user);
-            Reply::Deleted(
-                cluster.delete(namespace, name, old, &plan.resource_version, write).await,
-            )
+            delete(Write::DryRunAs(user)).await?;
+            Success::Deleted
         }
         Effect::Look => {
             let selector = plan.pods.as_deref().unwrap_or_default();
-            let pods = cluster.pods(namespace, selector).await;
-            Reply::Works(pods.map(|pods| pods.iter().any(|pod| pod_works(pod, old))))
+            let pods = cluster.pods(namespace, selector).await?;
+            Success::Works(pods.iter().any(|pod| pod_works(pod, old)))
         }
-        Effect::Delete => Reply::Deleted(
-            cluster.delete(namespace, name, old, &plan.resource_version, Write::Real).await,
-        ),
+        Effect::Delete => {
+            delete(Write::Real).await?;
+            Success::Deleted
+        }
         Effect::Create => {
-            let made = cluster.create(namespace, dormant, manager, Write::Real).await;
-            Reply::Created(match made {
-                Ok(stored) => uid_if_dormant(cluster, plan, &stored).await,
-                Err(error) => Err(error),
-            })
+            let stored = create(dormant, Write::Real).await?;
+            Success::Created(uid_if_dormant(cluster, plan, &stored).await?)
         }
-    }
+    })
 }
 
 /// The uid of the new Job, if it is stored with its marks. If not, it is deleted again: it would never
@@ -169,12 +158,6 @@ async fn uid_if_dormant<C: Cluster>(
     // The client gets an error in any case.
     let _ = cluster.delete(&plan.namespace, &plan.name, uid, revision, Write::Real).await;
     Err(ApiError { code: 422, reason: "NotDormant".to_owned(), message: MARKS_ARE_LOST.to_owned() })
-}
-
-/// What a call that ran into the deadline counts as.
-fn unanswered(effect: Effect) -> Reply {
-    let error = ApiError::unanswered("no answer before the deadline of the webhook call");
-    Reply::failed(effect, error)
 }
 
 fn uid(job: &Value) -> String {

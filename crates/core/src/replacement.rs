@@ -14,7 +14,7 @@ mod outcome;
 mod plan;
 mod record;
 
-pub use effect::{Effect, Reply};
+pub use effect::{Effect, Reply, Success};
 pub use error::ApiError;
 pub use execution::{Execution, Time};
 pub use outcome::Outcome;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use rejob::job::Job;
 use rejob::job::{Progress, progress};
 use rejob::policy::WhileRunning;
-use rejob::replacement::{ApiError, Effect, Execution, Mode, Plan, Reply, Time};
+use rejob::replacement::{ApiError, Effect, Execution, Mode, Plan, Reply, Success, Time};
 use serde_json::Value;
 
 use super::check::Checked;
@@ -57,12 +57,12 @@ fn forbidden(verb: &str) -> ApiError {
 }
 
 /// No answer, or one that tells nothing.
-pub fn lost(effect: Effect) -> Reply {
-    Reply::failed(effect, ApiError::unanswered("no answer"))
+pub fn lost() -> Reply {
+    Err(ApiError::unanswered("no answer"))
 }
 
-pub fn unavailable(effect: Effect) -> Reply {
-    Reply::failed(effect, error(&Refusal { code: 503, reason: "ServiceUnavailable" }))
+pub fn unavailable() -> Reply {
+    Err(error(&Refusal { code: 503, reason: "ServiceUnavailable" }))
 }
 
 /// Carries an effect out, as one atomic step.
@@ -75,37 +75,35 @@ pub fn carry_out(
 ) -> Reply {
     let broken = |rule| model.reviewer.broken == Some(rule);
     match effect {
-        Effect::OptIn => Reply::OptIn(Ok(Some(POLICY.to_owned()))),
+        Effect::OptIn => Ok(Success::OptIn(Some(POLICY.to_owned()))),
         Effect::CanDelete | Effect::CanCreate => {
-            Reply::Can(Ok(broken(Rule::RightsCheck) || may_replace(&plan.user)))
+            Ok(Success::Can(broken(Rule::RightsCheck) || may_replace(&plan.user)))
         }
-        Effect::DryRunCreate if broken(Rule::DryRunCheck) => {
-            Reply::Created(Err(error(&job::EXISTS)))
+        Effect::DryRunCreate if broken(Rule::DryRunCheck) => Err(error(&job::EXISTS)),
+        Effect::DryRunDormant if broken(Rule::DormantDryRunCheck) => Err(error(&job::EXISTS)),
+        Effect::DryRunCreate => dry_run(world, plan.job.clone()),
+        Effect::DryRunDormant => dry_run(world, plan.dormant("replace")),
+        Effect::DryRunCreateAsUser if !may_replace(&plan.user) => Err(forbidden("create")),
+        Effect::DryRunCreateAsUser => dry_run(world, plan.job.clone()),
+        Effect::DryRunDeleteAsUser if !may_replace(&plan.user) => Err(forbidden("delete")),
+        Effect::DryRunDeleteAsUser => Ok(Success::Deleted),
+        Effect::Look => Ok(Success::Works(false)),
+        Effect::Delete => {
+            let deleted = delete(model, world, plan, by);
+            deleted.map(|()| Success::Deleted).map_err(|refusal| error(&refusal))
         }
-        Effect::DryRunDormant if broken(Rule::DormantDryRunCheck) => {
-            Reply::Created(Err(error(&job::EXISTS)))
+        Effect::Create => {
+            let created = create(model, world, plan);
+            created.map(Success::Created).map_err(|refusal| error(&refusal))
         }
-        Effect::DryRunCreate => Reply::Created(dry_run(world, plan.job.clone())),
-        Effect::DryRunDormant => Reply::Created(dry_run(world, plan.dormant("replace"))),
-        Effect::DryRunCreateAsUser if !may_replace(&plan.user) => {
-            Reply::Created(Err(forbidden("create")))
-        }
-        Effect::DryRunCreateAsUser => Reply::Created(dry_run(world, plan.job.clone())),
-        Effect::DryRunDeleteAsUser if !may_replace(&plan.user) => {
-            Reply::Deleted(Err(forbidden("delete")))
-        }
-        Effect::DryRunDeleteAsUser => Reply::Deleted(Ok(())),
-        Effect::Look => Reply::Works(Ok(false)),
-        Effect::Delete => Reply::Deleted(delete(model, world, plan, by).map_err(|r| error(&r))),
-        Effect::Create => Reply::Created(create(model, world, plan).map_err(|r| error(&r))),
     }
 }
 
-fn dry_run(world: &World, job: Value) -> Result<String, ApiError> {
+fn dry_run(world: &World, job: Value) -> Reply {
     match job::create(job, "dry-run") {
         Err(refusal) => Err(error(&refusal)),
         Ok(_) if world.job().is_some() => Err(error(&job::EXISTS)),
-        Ok(_) => Ok("dry-run".to_owned()),
+        Ok(_) => Ok(Success::Created("dry-run".to_owned())),
     }
 }
 

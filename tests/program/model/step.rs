@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejob::admission::reaper::Seen;
-use rejob::replacement::{Effect, Outcome, Reply};
+use rejob::replacement::{Effect, Outcome, Success};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -238,14 +238,14 @@ fn effect(model: &Checked, world: &mut World, client: usize, fault: Fault) {
             *effect,
             match fault {
                 Fault::None => carry_out(model, world, &plan, *effect, run.by),
-                Fault::Unavailable => unavailable(*effect),
+                Fault::Unavailable => unavailable(),
                 Fault::Lost { .. } => {
                     carry_out(model, world, &plan, *effect, run.by);
-                    lost(*effect)
+                    lost()
                 }
                 Fault::Late { .. } => {
                     world.orphans.push(Orphan::Late(run.plan.clone(), *effect, run.by));
-                    lost(*effect)
+                    lost()
                 }
             },
         ));
@@ -288,7 +288,7 @@ fn orphan_effect(model: &Checked, world: &mut World, index: usize) {
         Orphan::Late(plan, effect, by) => {
             let reply = carry_out(model, world, &plan.0, effect, by);
             // Its client may have gone on, which nobody can know.
-            if matches!(reply, Reply::Deleted(Ok(()))) {
+            if matches!(reply, Ok(Success::Deleted)) {
                 world.last_deletion = Some(None);
             }
         }

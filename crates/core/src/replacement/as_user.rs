@@ -6,7 +6,7 @@
 
 use crate::reason::Reason;
 
-use super::{Effect, Outcome, Plan, Reply};
+use super::{ApiError, Effect, Outcome, Plan};
 
 const CHECKS: [Effect; 3] = [Effect::OptIn, Effect::DryRunDeleteAsUser, Effect::DryRunCreateAsUser];
 
@@ -18,11 +18,10 @@ pub(super) fn checks(tries_dormant: bool) -> &'static [Effect] {
     if tries_dormant { &CHECKS_OF_DORMANT } else { &CHECKS }
 }
 
-/// The refusal that follows from a check in the user's name, if it differs from the refusal of rejob's
+/// The refusal that follows from an error of a check in the user's name, if it differs from the refusal of rejob's
 /// own checks.
-pub(super) fn refusal(plan: &Plan, effect: Effect, reply: &Reply) -> Option<Outcome> {
+pub(super) fn refusal(plan: &Plan, effect: Effect, error: &ApiError) -> Option<Outcome> {
     let (Effect::DryRunCreateAsUser | Effect::DryRunDeleteAsUser) = effect else { return None };
-    let (Reply::Created(Err(error)) | Reply::Deleted(Err(error))) = reply else { return None };
     let (not_replaced, user) = (plan.not_replaced(), &plan.user.username);
     if error.is_denied_impersonation() {
         let message = format!(

@@ -27,33 +27,27 @@ pub enum Effect {
     Create,
 }
 
-/// What came of an effect.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Reply {
-    /// The opt-in label of the Namespace.
-    OptIn(Result<Option<String>, ApiError>),
-    /// Whether the user may.
-    Can(Result<bool, ApiError>),
-    /// The uid of the Job that a creation stored or would store.
-    Created(Result<String, ApiError>),
-    /// Whether some Pod of the old Job works.
-    Works(Result<bool, ApiError>),
-    /// The deletion, or that it would be done.
-    Deleted(Result<(), ApiError>),
+impl Effect {
+    /// Whether it asks if the new Job would be accepted.
+    pub fn is_dry_run_creation(self) -> bool {
+        matches!(self, Self::DryRunCreate | Self::DryRunDormant | Self::DryRunCreateAsUser)
+    }
 }
 
-impl Reply {
-    /// The reply to an effect that failed.
-    pub fn failed(effect: Effect, error: ApiError) -> Self {
-        match effect {
-            Effect::OptIn => Self::OptIn(Err(error)),
-            Effect::CanDelete | Effect::CanCreate => Self::Can(Err(error)),
-            Effect::DryRunCreate
-            | Effect::DryRunDormant
-            | Effect::DryRunCreateAsUser
-            | Effect::Create => Self::Created(Err(error)),
-            Effect::Look => Self::Works(Err(error)),
-            Effect::DryRunDeleteAsUser | Effect::Delete => Self::Deleted(Err(error)),
-        }
-    }
+/// What came of an effect.
+pub type Reply = Result<Success, ApiError>;
+
+/// What the API server says where it does what is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Success {
+    /// The opt-in label of the Namespace.
+    OptIn(Option<String>),
+    /// Whether the user may.
+    Can(bool),
+    /// The uid of the Job that a creation stored or would store.
+    Created(String),
+    /// Whether some Pod of the old Job works.
+    Works(bool),
+    /// The deletion is done, or would be.
+    Deleted,
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::reason::Reason;
 
-use super::{ApiError, Effect, Mode, Outcome, Plan, Reply, as_user};
+use super::{ApiError, Effect, Mode, Outcome, Plan, Reply, Success, as_user};
 
 /// The least time that must be left for a deletion to begin: it and the creation must both fit.
 const RESERVE: Duration = Duration::from_millis(400);
@@ -50,12 +50,16 @@ enum State {
     Checking,
     Looking,
     Deleting,
-    /// `deleted` is false when the deletion was not answered. If a creation succeeds, it has happened. If
-    /// the name is taken, that is still unknown.
-    Creating {
-        deleted: bool,
-    },
+    Creating(Deletion),
     Ended(Outcome),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Deletion {
+    Done,
+    /// It was not answered. If a creation succeeds, it has happened. If the name is taken, that is still
+    /// unknown.
+    Unknown,
 }
 
 /// A replacement under way.
@@ -93,7 +97,7 @@ impl<'a> Execution<'a> {
             State::Checking => self.checks(),
             State::Looking => &[Effect::Look],
             State::Deleting => &[Effect::Delete],
-            State::Creating { .. } => &[Effect::Create],
+            State::Creating(_) => &[Effect::Create],
             State::Ended(_) => &[],
         }
     }
@@ -119,9 +123,9 @@ impl<'a> Execution<'a> {
     pub fn resume(&mut self, replies: Vec<(Effect, Reply)>, time: Time) {
         self.state = match self.state {
             State::Checking => self.after_checks(replies, time),
-            State::Looking => self.after_look(replies, time),
-            State::Deleting => self.after_delete(replies, time.left),
-            State::Creating { deleted } => self.after_create(replies, time.left, deleted),
+            State::Looking => Self::after_look(only(replies), time),
+            State::Deleting => self.after_delete(only(replies), time.left),
+            State::Creating(deletion) => self.after_create(only(replies), time.left, deletion),
             State::Ended(_) => return,
         };
     }
@@ -130,8 +134,8 @@ impl<'a> Execution<'a> {
         let plan = self.plan;
         let mut passed = Vec::new();
         for (effect, reply) in replies {
-            let is_late = matches!(&reply, Reply::Created(Err(error)) if error.code == 0);
-            if is_late && time.left.is_zero() {
+            let is_unanswered = matches!(&reply, Err(error) if error.code == 0);
+            if effect.is_dry_run_creation() && is_unanswered && time.left.is_zero() {
                 return State::Ended(Outcome::NoTime);
             }
             if let Some(outcome) = self.refusal(effect, reply) {
@@ -156,9 +160,9 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn after_look(&self, replies: Vec<(Effect, Reply)>, time: Time) -> State {
-        match replies.into_iter().next() {
-            Some((_, Reply::Works(Ok(false)))) => Self::delete(time),
+    fn after_look(reply: Option<Reply>, time: Time) -> State {
+        match reply {
+            Some(Ok(Success::Works(false))) => Self::delete(time),
             _ => State::Ended(Outcome::Working),
         }
     }
@@ -169,75 +173,43 @@ impl<'a> Execution<'a> {
 
     /// Why a check does not let the replacement go on.
     fn refusal(&self, effect: Effect, reply: Reply) -> Option<Outcome> {
-        if let Some(outcome) = as_user::refusal(self.plan, effect, &reply) {
+        let error = match (effect, reply) {
+            (Effect::OptIn, Ok(Success::OptIn(label))) => {
+                let opts_in = label.as_deref() == Some(self.policy);
+                return (!opts_in).then(|| Outcome::not_opted_in(self.plan, self.policy));
+            }
+            (Effect::CanDelete, Ok(Success::Can(may))) => {
+                return (!may).then(|| Outcome::rights_denied(self.plan, "delete"));
+            }
+            (Effect::CanCreate, Ok(Success::Can(may))) => {
+                return (!may).then(|| Outcome::rights_denied(self.plan, "create"));
+            }
+            // `Created`: the old Job is gone already, which the API server will find out.
+            (_, Ok(Success::Created(_))) if effect.is_dry_run_creation() => return None,
+            (Effect::DryRunDeleteAsUser, Ok(Success::Deleted)) => return None,
+            (_, Ok(_)) => ApiError::unanswered("another question was answered"),
+            (_, Err(error)) => error,
+        };
+        if let Some(outcome) = as_user::refusal(self.plan, effect, &error) {
             return Some(outcome);
         }
-        let (namespace, not_replaced) = (&self.plan.namespace, self.plan.not_replaced());
-        match (effect, reply) {
-            (Effect::OptIn, Reply::OptIn(Ok(Some(label)))) if label == self.policy => None,
-            (_, Reply::OptIn(Ok(_))) => Some(Outcome::Refused(
-                Reason::NotOptedIn,
-                format!(
-                    "{not_replaced}: namespace {namespace:?} does not have the label \
-                     rejob.dev/policy: {}",
-                    self.policy
-                ),
-            )),
-            // `Created`: the old Job is gone already, which the API server will find out.
-            (Effect::CanDelete | Effect::CanCreate, Reply::Can(Ok(true)))
-            | (
-                Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant,
-                Reply::Created(Ok(_)),
-            )
-            | (Effect::DryRunDeleteAsUser, Reply::Deleted(Ok(()))) => None,
+        let (not_replaced, message) = (self.plan.not_replaced(), &error.message);
+        let invalid = |why| Some(Outcome::Refused(Reason::InvalidDenied, why));
+        match effect {
             // The deletion itself finds that out.
-            (Effect::DryRunDeleteAsUser, Reply::Deleted(Err(error))) if error.is_stale() => None,
-            (Effect::CanDelete, Reply::Can(Ok(false))) => {
-                Some(Outcome::rights_denied(self.plan, "delete"))
-            }
-            (_, Reply::Can(Ok(false))) => Some(Outcome::rights_denied(self.plan, "create")),
+            Effect::DryRunDeleteAsUser if error.is_stale() => None,
             // The name is taken, by the old Job: everything else about the new one is accepted.
-            (
-                Effect::DryRunCreate | Effect::DryRunCreateAsUser | Effect::DryRunDormant,
-                Reply::Created(Err(error)),
-            ) if error.is_already_exists() => None,
-            (Effect::DryRunDormant, Reply::Created(Err(error))) if !error.is_passing() => {
-                Some(Outcome::Refused(
-                    Reason::InvalidDenied,
-                    format!(
-                        "{not_replaced}: the API server refuses the new Job as rejob creates it, with \
-                         parallelism 0 and the old annotations (let that policy pass Jobs with the \
-                         label rejob.dev/dormant): {}",
-                        error.message
-                    ),
-                ))
-            }
-            (_, Reply::Created(Err(error))) if !error.is_passing() => Some(Outcome::Refused(
-                Reason::InvalidDenied,
-                format!(
-                    "{not_replaced}: the API server refuses the new one: {}{}",
-                    error.message,
-                    way_out(&error.message)
-                ),
+            _ if effect.is_dry_run_creation() && error.is_already_exists() => None,
+            Effect::DryRunDormant if !error.is_passing() => invalid(format!(
+                "{not_replaced}: the API server refuses the new Job as rejob creates it, with \
+                 parallelism 0 and the old annotations (let that policy pass Jobs with the label \
+                 rejob.dev/dormant): {message}"
             )),
-            (
-                _,
-                Reply::OptIn(Err(error))
-                | Reply::Can(Err(error))
-                | Reply::Created(Err(error))
-                | Reply::Works(Err(error))
-                | Reply::Deleted(Err(error)),
-            ) => Some(self.unanswered_check(&error)),
-            // A reply to another question.
-            (
-                _,
-                Reply::Can(Ok(true))
-                | Reply::Created(Ok(_))
-                | Reply::Works(Ok(_))
-                | Reply::Deleted(Ok(())),
-            ) => {
-                Some(self.unanswered_check(&ApiError::unanswered("another question was answered")))
-            }
+            _ if effect.is_dry_run_creation() && !error.is_passing() => invalid(format!(
+                "{not_replaced}: the API server refuses the new one: {message}{}",
+                way_out(message)
+            )),
+            _ => Some(self.unanswered_check(&error)),
         }
     }
 
@@ -253,29 +225,27 @@ impl<'a> Execution<'a> {
         }
     }
 
-    fn after_delete(&self, replies: Vec<(Effect, Reply)>, left: Duration) -> State {
+    fn after_delete(&self, reply: Option<Reply>, left: Duration) -> State {
         let recreates = self.plan.mode == Mode::Recreate;
-        match replies.into_iter().next() {
-            Some((_, Reply::Deleted(Ok(())))) if recreates => State::Creating { deleted: true },
-            Some((_, Reply::Deleted(Ok(())))) => State::Ended(Outcome::Replaced(None)),
-            Some((_, Reply::Deleted(Err(error)))) if error.is_stale() => {
-                State::Ended(Outcome::StaleView)
-            }
+        match reply {
+            Some(Ok(Success::Deleted)) if recreates => State::Creating(Deletion::Done),
+            Some(Ok(Success::Deleted)) => State::Ended(Outcome::Replaced(None)),
+            Some(Err(error)) if error.is_stale() => State::Ended(Outcome::StaleView),
             // After a refusal nothing is deleted.
-            Some((_, Reply::Deleted(Err(error)))) if !error.is_passing() || error.code == 429 => {
+            Some(Err(error)) if !error.is_passing() || error.code == 429 => {
                 let not_replaced = self.plan.not_replaced();
                 let message = format!(
                     "{not_replaced}: the API server refused to delete the old one: {}",
                     error.message
                 );
-                if error.is_passing() {
-                    State::Ended(Outcome::Busy(message))
+                State::Ended(if error.is_passing() {
+                    Outcome::Busy(message)
                 } else {
-                    refused(Reason::ClusterError, message)
-                }
+                    Outcome::Refused(Reason::ClusterError, message)
+                })
             }
             // Perhaps deleted: the creation finds out, since the name is free only then.
-            _ if recreates && !left.is_zero() => State::Creating { deleted: false },
+            _ if recreates && !left.is_zero() => State::Creating(Deletion::Unknown),
             _ => State::Ended(self.perhaps_deleted()),
         }
     }
@@ -289,39 +259,41 @@ impl<'a> Execution<'a> {
         ))
     }
 
-    fn after_create(&self, replies: Vec<(Effect, Reply)>, left: Duration, deleted: bool) -> State {
+    fn after_create(&self, reply: Option<Reply>, left: Duration, deletion: Deletion) -> State {
         let name = &self.plan.name;
-        match replies.into_iter().next() {
-            Some((_, Reply::Created(Ok(uid)))) => State::Ended(Outcome::Replaced(Some(uid))),
+        let error = match reply {
+            Some(Ok(Success::Created(uid))) => return State::Ended(Outcome::Replaced(Some(uid))),
+            Some(Err(error)) => error,
+            _ => {
+                return State::Ended(Outcome::Failed(format!(
+                    "job {name} was deleted and not created again; send the same request again"
+                )));
+            }
+        };
+        let is_taken = error.is_already_exists();
+        // A 409 that is not about the name is a quota's: somebody else's write came first.
+        let may_pass = error.is_passing()
+            || error.is_exceeded_quota()
+            || (error.code == 409 && !error.is_by_a_webhook() && !is_taken);
+        match deletion {
+            _ if may_pass && !left.is_zero() => State::Creating(deletion),
             // Another client was faster, or an answer was lost: the API server sees what is there.
-            Some((_, Reply::Created(Err(error)))) if error.is_already_exists() && deleted => {
-                State::Ended(Outcome::Overtaken)
-            }
-            // The old Job still stands, or another: an answer that lets the write through would
-            // store the marker.
-            Some((_, Reply::Created(Err(error)))) if error.is_already_exists() => {
-                State::Ended(self.perhaps_deleted())
-            }
-            // A 409 that is not about the name is a quota's: somebody else's write came first.
-            Some((_, Reply::Created(Err(error))))
-                if (error.is_passing()
-                    || error.is_exceeded_quota()
-                    || (error.code == 409 && !error.is_by_a_webhook()))
-                    && !left.is_zero() =>
-            {
-                State::Creating { deleted }
-            }
-            Some((_, Reply::Created(Err(_)))) if !deleted => State::Ended(self.perhaps_deleted()),
-            Some((_, Reply::Created(Err(error)))) => State::Ended(Outcome::Failed(format!(
+            Deletion::Done if is_taken => State::Ended(Outcome::Overtaken),
+            Deletion::Done => State::Ended(Outcome::Failed(format!(
                 "job {name} was deleted and could not be created again: {}; send the same request \
                  again",
                 error.message
             ))),
-            _ => State::Ended(Outcome::Failed(format!(
-                "job {name} was deleted and not created again; send the same request again"
-            ))),
+            // The old Job may still stand, or another: an answer that lets the write through would store
+            // the marker.
+            Deletion::Unknown => State::Ended(self.perhaps_deleted()),
         }
     }
+}
+
+/// The reply to the only effect of a step, if there is one.
+fn only(replies: Vec<(Effect, Reply)>) -> Option<Reply> {
+    replies.into_iter().next().map(|(_, reply)| reply)
 }
 
 /// What to do about a refusal of the API server's that does not say it.
@@ -331,8 +303,4 @@ fn way_out(message: &str) -> &'static str {
     } else {
         ""
     }
-}
-
-fn refused(reason: Reason, message: String) -> State {
-    State::Ended(Outcome::Refused(reason, message))
 }

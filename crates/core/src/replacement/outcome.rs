@@ -32,6 +32,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The refusal where the live Namespace does not opt in to that policy.
+    pub(super) fn not_opted_in(plan: &Plan, policy: &str) -> Self {
+        let (not_replaced, namespace) = (plan.not_replaced(), &plan.namespace);
+        Self::Refused(
+            Reason::NotOptedIn,
+            format!(
+                "{not_replaced}: namespace {namespace:?} does not have the label rejob.dev/policy: {policy}"
+            ),
+        )
+    }
+
     /// The refusal where the user lacks one of the two rights that replacing takes.
     pub(super) fn rights_denied(plan: &Plan, verb: &str) -> Self {
         let (not_replaced, user, namespace) =

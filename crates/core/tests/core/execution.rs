@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rejob_core::reason::Reason;
-use rejob_core::replacement::{ApiError, Effect, Execution, Mode, Outcome, Plan, Reply, Time};
+use rejob_core::replacement::{
+    ApiError, Effect, Execution, Mode, Outcome, Plan, Reply, Success, Time,
+};
 
 use super::plan::plan;
 
@@ -30,14 +32,12 @@ fn forbidden(verb: &str) -> ApiError {
 /// The reply with which it goes on.
 fn yes(effect: Effect) -> Reply {
     match effect {
-        Effect::OptIn => Reply::OptIn(Ok(Some("replace".into()))),
-        Effect::CanDelete | Effect::CanCreate => Reply::Can(Ok(true)),
-        Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunCreateAsUser => {
-            Reply::Created(Err(taken()))
-        }
-        Effect::Look => Reply::Works(Ok(false)),
-        Effect::DryRunDeleteAsUser | Effect::Delete => Reply::Deleted(Ok(())),
-        Effect::Create => Reply::Created(Ok("u2".into())),
+        Effect::OptIn => Ok(Success::OptIn(Some("replace".into()))),
+        Effect::CanDelete | Effect::CanCreate => Ok(Success::Can(true)),
+        Effect::DryRunCreate | Effect::DryRunDormant | Effect::DryRunCreateAsUser => Err(taken()),
+        Effect::Look => Ok(Success::Works(false)),
+        Effect::DryRunDeleteAsUser | Effect::Delete => Ok(Success::Deleted),
+        Effect::Create => Ok(Success::Created("u2".into())),
     }
 }
 
@@ -122,32 +122,31 @@ fn is_busy(outcome: Option<Outcome>, said: &str) {
 #[test]
 fn each_check_can_refuse() {
     let check = |effect, reply| checked(false, effect, reply);
-    let created = |error| Reply::Created(Err(error));
     for label in [None, Some("keep".to_owned())] {
-        let outcome = check(Effect::OptIn, Reply::OptIn(Ok(label)));
+        let outcome = check(Effect::OptIn, Ok(Success::OptIn(label)));
         refuses(outcome, Reason::NotOptedIn, "rejob.dev/policy: replace");
     }
     let denied = Reason::RightsDenied;
-    refuses(check(Effect::CanDelete, Reply::Can(Ok(false))), denied, "may not delete jobs");
-    refuses(check(Effect::CanCreate, Reply::Can(Ok(false))), denied, "may not create jobs");
+    refuses(check(Effect::CanDelete, Ok(Success::Can(false))), denied, "may not delete jobs");
+    refuses(check(Effect::CanCreate, Ok(Success::Can(false))), denied, "may not create jobs");
 
     for effect in [Effect::DryRunCreate, Effect::DryRunDormant] {
-        assert_eq!(check(effect, Reply::Created(Ok("u2".into()))), None);
+        assert_eq!(check(effect, Ok(Success::Created("u2".into()))), None);
         for (error, said) in [
             (error(422, "Invalid", "a bad field"), "a bad field"),
             (error(409, "Conflict", "of a quota"), "of a quota"),
             (by_a_webhook(), "admission webhook"),
         ] {
-            refuses(check(effect, created(error)), Reason::InvalidDenied, said);
+            refuses(check(effect, Err(error)), Reason::InvalidDenied, said);
         }
     }
     let invalid = Reason::InvalidDenied;
     let selector = error(422, "Invalid", "`selector` not auto-generated");
     let said = "remove spec.selector";
-    refuses(check(Effect::DryRunCreate, created(selector)), invalid, said);
+    refuses(check(Effect::DryRunCreate, Err(selector)), invalid, said);
     let no = || error(422, "Invalid", "no");
-    refuses(check(Effect::DryRunDormant, created(no())), invalid, "with parallelism 0");
-    let outcome = check(Effect::DryRunCreate, created(no()));
+    refuses(check(Effect::DryRunDormant, Err(no())), invalid, "with parallelism 0");
+    let outcome = check(Effect::DryRunCreate, Err(no()));
     refuses(outcome.clone(), invalid, "refuses the new one: no");
     let Some(Outcome::Refused(_, message)) = outcome else { panic!() };
     assert!(!message.contains("spec.selector"), "{message}");
@@ -156,23 +155,23 @@ fn each_check_can_refuse() {
 #[test]
 fn a_check_without_an_answer_may_be_sent_again() {
     for effect in [Effect::OptIn, Effect::CanDelete, Effect::CanCreate, Effect::DryRunDormant] {
-        let failed = |error| checked(false, effect, Reply::failed(effect, error));
+        let failed = |error| checked(false, effect, Err(error));
         for code in [0, 429, 500, 599] {
             is_busy(failed(error(code, "", "not now")), "failed a check (not now); try again");
         }
     }
     for (effect, reply) in [
-        (Effect::OptIn, Reply::Can(Ok(true))),
-        (Effect::OptIn, Reply::Created(Ok("u2".into()))),
-        (Effect::CanDelete, Reply::Works(Ok(false))),
-        (Effect::CanCreate, Reply::Deleted(Ok(()))),
-        (Effect::DryRunCreate, Reply::Can(Ok(true))),
+        (Effect::OptIn, Ok(Success::Can(true))),
+        (Effect::OptIn, Ok(Success::Created("u2".into()))),
+        (Effect::CanDelete, Ok(Success::Works(false))),
+        (Effect::CanCreate, Ok(Success::Deleted)),
+        (Effect::DryRunCreate, Ok(Success::Can(true))),
     ] {
         is_busy(checked(false, effect, reply), "another question was answered");
     }
     let never = error(403, "Forbidden", "no");
     for effect in [Effect::OptIn, Effect::CanDelete] {
-        let outcome = checked(false, effect, Reply::failed(effect, never.clone()));
+        let outcome = checked(false, effect, Err(never.clone()));
         refuses(outcome, Reason::ClusterError, "failed a check (no)");
     }
     let plan = plan(Mode::Apply);
@@ -183,8 +182,8 @@ fn a_check_without_an_answer_may_be_sent_again() {
 
 #[test]
 fn checks_in_the_users_name_tell_his_rights_from_rejobs() {
-    let create = |error| checked(true, Effect::DryRunCreateAsUser, Reply::Created(Err(error)));
-    let delete = |error| checked(true, Effect::DryRunDeleteAsUser, Reply::Deleted(Err(error)));
+    let create = |error| checked(true, Effect::DryRunCreateAsUser, Err(error));
+    let delete = |error| checked(true, Effect::DryRunDeleteAsUser, Err(error));
     refuses(create(forbidden("create")), Reason::RightsDenied, "may not create jobs");
     refuses(delete(forbidden("delete")), Reason::RightsDenied, "may not delete jobs");
     refuses(create(forbidden("delete")), Reason::InvalidDenied, "refuses the new one");
@@ -199,7 +198,7 @@ fn checks_in_the_users_name_tell_his_rights_from_rejobs() {
     assert_eq!(delete(error(409, "Conflict", "another")), None);
     is_busy(delete(error(503, "", "later")), "later");
     is_busy(create(error(503, "", "later")), "later");
-    let passed = Reply::Created(Ok("u2".into()));
+    let passed = Ok(Success::Created("u2".into()));
     assert_eq!(checked(true, Effect::DryRunCreateAsUser, passed), None);
 }
 
@@ -238,7 +237,7 @@ fn a_replacement_that_cannot_be_finished_in_time_does_not_begin() {
     // A creation that the deadline cuts off is slow; one that is refused in the last moment is not.
     let at_the_end = |code, time| {
         let mut execution = Execution::new(&apply, "replace", ENOUGH);
-        let reply = Reply::Created(Err(error(code, "", "no answer")));
+        let reply = Err(error(code, "", "no answer"));
         step(&mut execution, Effect::DryRunCreate, reply, time);
         execution.outcome().cloned()
     };
@@ -257,8 +256,8 @@ fn only_a_job_that_is_seen_not_to_work_is_deleted() {
         execution.resume(replies, ENOUGH);
         execution.outcome().cloned()
     };
-    assert_eq!(looked(vec![(Effect::Look, Reply::Works(Ok(false)))]), None);
-    for reply in [Reply::Works(Ok(true)), Reply::failed(Effect::Look, taken())] {
+    assert_eq!(looked(vec![(Effect::Look, Ok(Success::Works(false)))]), None);
+    for reply in [Ok(Success::Works(true)), Err(taken())] {
         assert_eq!(looked(vec![(Effect::Look, reply)]), Some(Outcome::Working));
     }
     assert_eq!(looked(Vec::new()), Some(Outcome::Working));
@@ -285,7 +284,7 @@ fn fails(after: (&[Effect], Option<Outcome>), said: &str) {
 
 #[test]
 fn a_deletion_that_was_refused_is_told_from_one_that_may_have_happened() {
-    let deleted = |error| Some(Reply::Deleted(Err(error)));
+    let deleted = |error| Some(Err(error));
     for mode in [Mode::Apply, Mode::Recreate] {
         let delete = |reply, time| after(mode, &[(reply, time)]);
         for code in [404, 409] {
@@ -312,9 +311,9 @@ fn a_deletion_that_was_refused_is_told_from_one_that_may_have_happened() {
 
 #[test]
 fn a_creation_is_sent_again_while_it_may_succeed() {
-    let created = |error| Some(Reply::Created(Err(error)));
+    let created = |error| Some(Err(error));
     let quota = || error(403, "Forbidden", "jobs \"a\" is forbidden: exceeded quota: jobs");
-    let made = Some(Reply::Created(Ok("u2".into())));
+    let made = Some(Ok(Success::Created("u2".into())));
     let again = [
         error(503, "", "later"),
         error(0, "", "cut"),
@@ -322,10 +321,9 @@ fn a_creation_is_sent_again_while_it_may_succeed() {
         error(409, "Conflict", "a quota's"),
     ];
     let never = [error(422, "Invalid", "no"), error(403, "Forbidden", "no"), by_a_webhook()];
-    for (deletion, is_deleted) in [
-        (Some(yes(Effect::Delete)), true),
-        (Some(Reply::failed(Effect::Delete, error(0, "", "cut"))), false),
-    ] {
+    for (deletion, is_deleted) in
+        [(Some(yes(Effect::Delete)), true), (Some(Err(error(0, "", "cut"))), false)]
+    {
         let create = |replies: &[(Option<Reply>, Time)]| {
             let steps = [&[(deletion.clone(), ENOUGH)], replies].concat();
             after(Mode::Recreate, &steps)
@@ -361,7 +359,7 @@ fn a_creation_is_sent_again_while_it_may_succeed() {
 fn what_has_ended_stays_as_it_is() {
     let plan = plan(Mode::Apply);
     let mut execution = Execution::new(&plan, "replace", ENOUGH);
-    step(&mut execution, Effect::OptIn, Reply::OptIn(Ok(None)), ENOUGH);
+    step(&mut execution, Effect::OptIn, Ok(Success::OptIn(None)), ENOUGH);
     let outcome = execution.outcome().cloned();
     assert!(outcome.is_some() && execution.effects().is_empty());
     execution.resume(vec![(Effect::Delete, yes(Effect::Delete))], ENOUGH);
