@@ -20,72 +20,82 @@ const LARGEST_OWNERS: usize = 32 * 1024;
 /// What the effects of a replacement need to know.
 pub(super) fn plan(update: &Update<'_>, changes: &[Change]) -> Plan {
     let (old, job, request) = (update.old, update.job, update.request);
-    let manager = request.field_manager.as_deref();
-    let mode = match acting_operation(old, job, manager) {
-        ActingOperation::Apply => Mode::Apply,
-        ActingOperation::Update | ActingOperation::Unclear => Mode::Recreate,
-    };
-    let old_run = match update.dormant.record() {
-        Some(_) => "never started".to_owned(),
-        None => describe_run(old, obstacles::a_pod_works(update)),
-    };
-    let parallelism = update
-        .dormant
-        .record()
-        .filter(|_| job.parallelism() == old.parallelism())
-        .map_or(job.parallelism(), |record| record.parallelism);
-    let ours = update.dormant.ours().filter(|_| !update.context.given_up);
+    let (mode, hash) = (mode(update), requested_hash(update, changes));
     let (described, changed) = what_for(update, changes);
-    let hash = requested_hash(update, changes);
-    let mut new = new_job(Job::new(update.job_without_queue), &hash, parallelism);
-    let resource_version = old.resource_version().unwrap_or_default();
-    complete(update, &mut new);
-    let applied_as_sent = manager
-        .filter(|_| mode == Mode::Apply)
-        .and_then(|manager| applied_part(job, entry_index(job, manager)?));
-    let mut applied = applied_as_sent.clone();
-    // The API server's creation is asked about as any other, and they are taken out then.
-    if applied
-        .as_ref()
-        .is_some_and(|applied| left_alone::reason_from_job(Job::new(applied), None).is_none())
-    {
-        applied.iter_mut().for_each(take_generated);
-    }
+    let record = record(update, changed);
+    let (applied, was_read_back) = applied(update, mode);
     Plan {
         namespace: request.namespace.clone(),
         name: messages::name(old, &request.name).to_owned(),
-        resource_version: resource_version.to_owned(),
+        resource_version: old.resource_version().unwrap_or_default().to_owned(),
         user: request.user.clone(),
-        record: Record {
-            parallelism,
-            uid: old.uid().unwrap_or_default().to_owned(),
-            resource_version: job.resource_version().unwrap_or(resource_version).to_owned(),
-            user: identity(&request.user),
-            manager: request.field_manager.clone(),
-            policy: String::new(),
-            replacements: ours.map_or(1, |ours| ours.replacements.saturating_add(1)),
-            sent: (update.job_without_queue != job.value())
-                .then(|| TemplateHash::of(job.value()).to_string()),
-            suspended: job.is_suspended(),
-            labels: update
-                .is_bare_put()
-                .then(|| job.labels().map(|(key, _)| key.to_owned()).collect()),
-            changed,
-            owners: recorded_owners(job, manager),
+        old_run: match update.dormant.record() {
+            Some(_) => "never started".to_owned(),
+            None => describe_run(old, obstacles::a_pod_works(update)),
         },
-        old_run,
         old_hash: old.recorded_hash().unwrap_or_else(|| TemplateHash::of(update.old_without_queue)),
         mode,
         only_checks: update.only_checks(),
         pods: obstacles::pods_tell(update).then(|| pod_selector(old)),
-        was_read_back: applied != applied_as_sent,
         applied,
-        job: new,
+        was_read_back,
+        job: job_to_run(update, &hash, record.parallelism),
+        record,
         old_annotations: annotations(old),
         hash,
         described,
-        client: Client::of(job, manager),
+        client: Client::of(job, request.field_manager.as_deref()),
     }
+}
+
+/// How the new Job comes to be.
+pub(super) fn mode(update: &Update<'_>) -> Mode {
+    let manager = update.request.field_manager.as_deref();
+    match acting_operation(update.old, update.job, manager) {
+        ActingOperation::Apply => Mode::Apply,
+        ActingOperation::Update | ActingOperation::Unclear => Mode::Recreate,
+    }
+}
+
+/// What turn 2 needs to know.
+fn record(update: &Update<'_>, changed: String) -> Record {
+    let (old, job, request) = (update.old, update.job, update.request);
+    let dormant = update.dormant.record().filter(|_| job.parallelism() == old.parallelism());
+    let ours = update.dormant.ours().filter(|_| !update.context.given_up);
+    let is_whole = update.job_without_queue == job.value();
+    Record {
+        parallelism: dormant.map_or(job.parallelism(), |record| record.parallelism),
+        uid: old.uid().unwrap_or_default().to_owned(),
+        resource_version: job
+            .resource_version()
+            .or(old.resource_version())
+            .unwrap_or_default()
+            .to_owned(),
+        user: identity(&request.user),
+        manager: request.field_manager.clone(),
+        policy: String::new(),
+        replacements: ours.map_or(1, |ours| ours.replacements.saturating_add(1)),
+        sent: (!is_whole).then(|| TemplateHash::of(job.value()).to_string()),
+        suspended: job.is_suspended(),
+        labels: update.is_bare_put().then(|| job.labels().map(|(key, _)| key.to_owned()).collect()),
+        changed,
+        owners: recorded_owners(job, request.field_manager.as_deref()),
+    }
+}
+
+/// What the client applies, and whether it has read that of the old Job. The API server's creation is
+/// asked about as any other, and what was generated for the old Job is taken out then.
+fn applied(update: &Update<'_>, mode: Mode) -> (Option<Value>, bool) {
+    let manager = update.request.field_manager.as_deref().filter(|_| mode == Mode::Apply);
+    let part =
+        manager.and_then(|manager| applied_part(update.job, entry_index(update.job, manager)?));
+    let Some(as_sent) = part else { return (None, false) };
+    let mut applied = as_sent.clone();
+    if left_alone::reason_from_job(Job::new(&applied), None).is_none() {
+        take_generated(&mut applied);
+    }
+    let was_read_back = applied != as_sent;
+    (Some(applied), was_read_back)
 }
 
 fn annotations(job: Job<'_>) -> Map<String, Value> {
@@ -105,20 +115,21 @@ pub(super) fn what_for(update: &Update<'_>, changes: &[Change]) -> (String, Stri
     (described.to_owned(), changed.to_owned())
 }
 
-/// Gives the new Job what any CREATE gives it, and takes from it what is the old one's.
-fn complete(update: &Update<'_>, new: &mut Value) {
-    let suspended = suspended_by_a_queue(update.job, update.request.field_manager.as_deref());
-    let has_old_default = has_old_default(update);
-    let Some(Value::Object(spec)) = new.get_mut("spec") else { return };
+/// The new Job, with what any CREATE gives it and without what is the old one's.
+fn job_to_run(update: &Update<'_>, hash: &TemplateHash, parallelism: Option<i64>) -> Value {
+    let mut new = new_job(Job::new(update.job_without_queue), hash, parallelism);
+    let Some(Value::Object(spec)) = new.get_mut("spec") else { return new };
     if let Some(ttl) = update.policy_ttl().given() {
         spec.insert("ttlSecondsAfterFinished".to_owned(), json!(ttl.get()));
     }
-    if has_old_default {
+    if has_old_default(update) {
         spec.remove("podReplacementPolicy");
     }
-    if let Some(suspended) = suspended {
+    let manager = update.request.field_manager.as_deref();
+    if let Some(suspended) = suspended_by_a_queue(update.job, manager) {
         spec.insert("suspend".to_owned(), json!(suspended));
     }
+    new
 }
 
 /// Whether a new `podFailurePolicy` comes with the `podReplacementPolicy` that the API server gave to

@@ -34,38 +34,40 @@ pub(super) enum Difference {
 /// Finds out whose difference these changes are.
 pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Difference, Question> {
     let hash = TemplateHash::of(update.job_without_queue);
-    let recorded = update.old.recorded_hash().filter(|_| {
-        !is_foreign(update)
-            && !(native_updates::may_have_passed_unrecorded(update)
-                && native_updates::differ_in_directives(
-                    update.old_without_queue,
-                    update.job_without_queue,
-                ))
-    });
-    if let Some(recorded) = &recorded
-        && (hash == *recorded
-            || hash_of_a_creation(update).as_ref() == Some(recorded)
-            || is_the_recorded_manifest(update, recorded))
+    if let Some(recorded) = trusted_hash(update)
+        && (hash == recorded
+            || hash_of_a_creation(update).as_ref() == Some(&recorded)
+            || is_the_recorded_manifest(update, &recorded))
     {
-        return Ok(Difference::OtherHook(recorded.clone()));
+        return Ok(Difference::OtherHook(recorded));
     }
     if !asks_the_server(update) {
         return Ok(Difference::Requester);
     }
     match &update.context.creation {
-        Fact::Unasked => {
-            let plan = plan::plan(update, changes);
-            if update.dormant.is_others() && plan.mode == Mode::Recreate {
-                return Ok(Difference::Requester); // It is not replaced, so nothing is asked.
-            }
-            Err(Question::Creation(Box::new(plan)))
+        // It is not replaced, so nothing is asked.
+        Fact::Unasked if update.dormant.is_others() && plan::mode(update) == Mode::Recreate => {
+            Ok(Difference::Requester)
         }
+        Fact::Unasked => Err(Question::Creation(Box::new(plan::plan(update, changes)))),
         Fact::Failed(why) => Ok(Difference::Unknown(why.clone())),
         Fact::Known(created) if job::changes(update.old_without_queue, created).is_empty() => {
             Ok(Difference::OtherHook(hash))
         }
         Fact::Known(_) | Fact::Unavailable => Ok(Difference::Requester),
     }
+}
+
+/// The recorded hash, where it is that of what was asked for last time.
+fn trusted_hash(update: &Update<'_>) -> Option<TemplateHash> {
+    update.old.recorded_hash().filter(|_| {
+        !is_foreign(update)
+            && !(native_updates::may_have_passed_unrecorded(update)
+                && native_updates::differ_in_directives(
+                    update.old_without_queue,
+                    update.job_without_queue,
+                ))
+    })
 }
 
 /// Whether the API server is asked what the new Job would be. Where it is known that nothing is
