@@ -47,7 +47,7 @@ use policies::{Named, Policies};
 
 /// Facts about this server that decisions depend on.
 #[derive(Debug, Clone, Default)]
-pub struct Identity {
+pub struct Environment {
     /// The name that rejob's own requests carry.
     pub user: Option<String>,
     /// The namespace that it runs in.
@@ -61,7 +61,7 @@ pub struct Identity {
 pub struct Admission<C> {
     policies: Policies,
     cluster: Option<Arc<C>>,
-    identity: Identity,
+    environment: Environment,
     history: History,
     locks: JobLocks,
     places: Places,
@@ -76,14 +76,14 @@ impl<C: Cluster> Admission<C> {
     pub fn new(
         policies: &PolicySet,
         cluster: Option<Arc<C>>,
-        identity: Identity,
+        environment: Environment,
         reviews_at_once: usize,
         metrics: Metrics,
     ) -> Self {
         Self {
             policies: Policies::new(policies, &metrics),
             cluster,
-            identity,
+            environment,
             history: History::default(),
             locks: JobLocks::default(),
             places: Places::new(reviews_at_once),
@@ -132,9 +132,9 @@ impl<C: Cluster> Admission<C> {
         let old = request.old_object.as_ref().map(Job::new);
         let has_cluster = self.cluster.is_some();
         Context {
-            own_user: self.identity.user.as_deref(),
-            own_namespace: self.identity.namespace.as_deref(),
-            server_minor: self.identity.server.map(|server| server.minor),
+            own_user: self.environment.user.as_deref(),
+            own_namespace: self.environment.namespace.as_deref(),
+            server_minor: self.environment.server.map(|server| server.minor),
             given_up: old.and_then(Job::uid).is_some_and(|uid| self.history.given_up.contains(uid)),
             applied_just_now: applied_just_now(request, jiff::Timestamp::now()),
             was_told_to_wait: self.history.was_told_to_wait(request, Instant::now()),
@@ -231,7 +231,7 @@ impl<C: Cluster> Admission<C> {
         if self.history.deleted.contains(&plan.record.uid) && facts.is_replaced(cluster).await {
             return Outcome::StaleView;
         }
-        if wait::must_count_pods(self.identity.server)
+        if wait::must_count_pods(self.environment.server)
             && is_being_started(facts.old(), jiff::Timestamp::now())
             && !facts.waited_for_start
             && facts.opts_in(cluster).await

@@ -21,8 +21,8 @@ pub(super) enum Step {
 pub(super) fn hit(effect: Effect, step: Step) {
     let effect = match effect {
         Effect::OptIn => "opt-in",
-        Effect::CanDelete => "may-delete",
-        Effect::CanCreate => "may-create",
+        Effect::CanDelete => "can-delete",
+        Effect::CanCreate => "can-create",
         Effect::DryRunCreate => "dry-run-create",
         Effect::DryRunDormant => "dry-run-dormant",
         Effect::DryRunCreateAsUser => "dry-run-create-as-user",

@@ -57,7 +57,7 @@ fn review(old: &Value, object: &Value, dry_run: bool) -> Bytes {
 fn service(cluster: Option<Arc<Fake>>) -> (Admission<Fake>, Metrics) {
     let metrics = Metrics::new();
     let policies = PolicySet::builtin();
-    (Admission::new(&policies, cluster, Identity::default(), 256, metrics.clone()), metrics)
+    (Admission::new(&policies, cluster, Environment::default(), 256, metrics.clone()), metrics)
 }
 
 async fn answer(service: &Admission<Fake>, body: Bytes) -> Value {
@@ -189,7 +189,7 @@ async fn a_passing_error_lets_the_client_try_again_and_any_other_does_not() {
         ("opt-in", 503, false, 429),
         ("dry-run", 429, false, 429),
         ("delete", 429, false, 429),
-        ("may-create", 0, false, 429),
+        ("can-create", 0, false, 429),
         ("opt-in", 503, true, 403),
         ("opt-in", 403, false, 403),
         ("delete", 403, false, 403),
@@ -314,7 +314,7 @@ async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
     let script = |name: &str, _: usize| {
         let well = match name {
             "opt-in" => json!("replace"),
-            "may-delete" | "may-create" => json!(true),
+            "can-delete" | "can-create" => json!(true),
             "create" | "probe" => {
                 let mut made = job("a:2");
                 make_dormant(&mut made, &recorded("ada", Some("kubectl")));
@@ -335,7 +335,7 @@ async fn a_view_of_a_job_that_was_replaced_here_is_stale_without_a_call() {
     assert_eq!(two["auditAnnotations"], Value::Null, "{two}");
     let marker = &patched(&two, &job("a:3"))["metadata"]["annotations"]["rejob.dev/replacing"];
     assert!(marker.is_string(), "{two}");
-    for (call, times) in [("may-delete", 1), ("dry-run", 1), ("delete", 1), ("create", 1)] {
+    for (call, times) in [("can-delete", 1), ("dry-run", 1), ("delete", 1), ("create", 1)] {
         assert_eq!(fake.count(call), times, "{call}");
     }
 }

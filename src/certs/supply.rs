@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use jiff::Timestamp;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::task::JoinSet;
 
@@ -124,11 +123,6 @@ impl Supply {
     /// well. The certificate being served stays, but nobody renews it any more.
     pub async fn ended(&mut self) {
         let _ = self.tasks.join_next().await;
-    }
-
-    /// The last second of the certificate being served, for metrics.
-    pub fn not_after(&self) -> Option<Timestamp> {
-        self.resolver.validity().map(|validity| validity.not_after)
     }
 }
 

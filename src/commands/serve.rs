@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::admission::reaper::{self, Reaper};
-use crate::admission::{Admission, Identity};
+use crate::admission::{Admission, Environment};
 use crate::certs::{self, CertResolver, Supply, SystemClock};
 use crate::kubernetes::KubeCluster;
 use crate::metrics::Metrics;
@@ -49,7 +49,7 @@ pub struct ServeArgs {
     pub policies: super::policies::PoliciesArg,
     /// The flags about the cluster.
     #[command(flatten)]
-    pub cluster: connection::ClusterArgs,
+    pub cluster: connection::ConnectionArgs,
     /// The flags for logs.
     #[command(flatten)]
     pub telemetry: telemetry::LogArgs,
@@ -113,7 +113,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
     let mut supply = Supply::start(&args.certs, client).await?;
     let greeting = Greeting::new(supply.in_memory_ca.take(), &policies)?;
     let readiness = supply.readiness.clone();
-    let identity = Identity {
+    let environment = Environment {
         user: connection.as_ref().map(|connection| connection.introduction.own_user.clone()),
         server: connection.as_ref().and_then(|connection| connection.introduction.server),
         namespace: args.certs.pod_namespace.clone(),
@@ -123,7 +123,7 @@ async fn serve(args: ServeArgs, policies: PolicySet) -> anyhow::Result<ExitCode>
         reap(&args, cluster, &policies, &metrics);
     }
     let reviews = args.limits.max_concurrent_reviews;
-    let admission = Admission::new(&policies, cluster, identity, reviews, metrics.clone());
+    let admission = Admission::new(&policies, cluster, environment, reviews, metrics.clone());
     let admission = Arc::new(admission);
 
     let server = Server::bind(Setup {

@@ -85,8 +85,8 @@ impl Cluster for Fake {
 
     async fn can_user(&self, user: &UserInfo, _: &str, right: Right<'_>) -> Result<bool, ApiError> {
         let name = match right {
-            Right::Delete(_) => "may-delete",
-            Right::Create(_) => "may-create",
+            Right::Delete(_) => "can-delete",
+            Right::Create(_) => "can-create",
         };
         let sent = json!([user.username, format!("{right:?}")]);
         Ok(self.call(name, sent, json!(true)).await? == json!(true))

@@ -16,9 +16,10 @@ pub struct Call {
     pub abandoned: CancellationToken,
 }
 
+#[cfg(test)]
 impl Call {
     /// A call whose client waits until that deadline.
-    pub fn until(deadline: Instant) -> Self {
+    pub(crate) fn until(deadline: Instant) -> Self {
         Self { deadline, abandoned: CancellationToken::new() }
     }
 }

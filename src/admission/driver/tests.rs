@@ -64,7 +64,7 @@ async fn a_replacement_checks_deletes_and_creates_in_this_order() {
     let fake = Fake::new(well);
     let (outcome, _) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
     assert_eq!(outcome, Outcome::Replaced(Some("new".into())));
-    let checks = ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant"];
+    let checks = ["opt-in", "can-delete", "can-create", "dry-run", "dry-run-dormant"];
     assert_eq!(fake.names(), [checks.as_slice(), &["delete", "create"]].concat());
     let sent = fake.sent.lock().unwrap();
     assert_eq!(sent[1], json!(["ada", "Delete(\"nightly\")"]));
@@ -89,7 +89,7 @@ async fn the_checks_run_at_the_same_time() {
     let second = Duration::from_secs(1);
     let fake = Fake::new(move |name, _| match name {
         "opt-in" => Some((second, Ok(json!("replace")))),
-        "may-delete" | "may-create" => Some((second, Ok(json!(true)))),
+        "can-delete" | "can-create" => Some((second, Ok(json!(true)))),
         "dry-run" | "dry-run-dormant" => Some((second, Ok(json!({ "metadata": {} })))),
         _ => None,
     });
@@ -126,7 +126,7 @@ async fn a_dry_run_ends_with_the_checks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_hangs_ends_at_the_deadline_with_nothing_deleted() {
-    for check in ["opt-in", "may-delete", "may-create", "dry-run", "dry-run-dormant"] {
+    for check in ["opt-in", "can-delete", "can-create", "dry-run", "dry-run-dormant"] {
         let fake = Fake::new(late(check, NEVER));
         let (outcome, took) = outcome(&fake, &plan(Mode::Recreate), TIME).await;
         if check.starts_with("dry-run") {
@@ -142,7 +142,7 @@ async fn a_check_that_hangs_ends_at_the_deadline_with_nothing_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_is_refused_is_not_tried_again_later() {
-    for check in ["opt-in", "may-delete"] {
+    for check in ["opt-in", "can-delete"] {
         let fake = Fake::new(move |name, _| {
             (name == check).then(|| (Duration::ZERO, Err(error(403, "Forbidden", "no right"))))
         });

@@ -6,7 +6,7 @@ use super::*;
 fn small(cluster: Fake) -> (Admission<Fake>, Arc<Fake>) {
     let (policies, cluster) = (PolicySet::builtin(), Arc::new(cluster));
     let own = Some(Arc::clone(&cluster));
-    let service = Admission::new(&policies, own, Identity::default(), 16, Metrics::new());
+    let service = Admission::new(&policies, own, Environment::default(), 16, Metrics::new());
     (service, cluster)
 }
 
@@ -81,7 +81,7 @@ async fn nobody_waits_in_a_namespace_that_does_not_opt_in() {
 
     // The second one does not wait for the lock of the first one, whose check takes its time.
     let slow_check = move |name: &str, nth: usize| match name {
-        "may-delete" if nth == 0 => Some((Duration::from_secs(3), Ok(json!(true)))),
+        "can-delete" if nth == 0 => Some((Duration::from_secs(3), Ok(json!(true)))),
         name => not(name, nth),
     };
     let fake = Arc::new(Fake::new(slow_check));

@@ -6,7 +6,7 @@ fn reporting(cluster: Option<Arc<Fake>>) -> (Admission<Fake>, Metrics) {
     let metrics = Metrics::new();
     let report = Policy { on_change: crate::policy::OnChange::Report, ..Policy::default() };
     let policies = PolicySet::from(std::collections::BTreeMap::from([("replace".into(), report)]));
-    (Admission::new(&policies, cluster, Identity::default(), 256, metrics.clone()), metrics)
+    (Admission::new(&policies, cluster, Environment::default(), 256, metrics.clone()), metrics)
 }
 
 /// The answer to a change of the image, the Event that was published, and the metrics.
@@ -34,7 +34,7 @@ async fn reported(fake: &Arc<Fake>, old: &Value, dry_run: bool) -> (Value, Value
 async fn all_checks_are_made_and_told_and_nothing_is_done() {
     let fake = Arc::new(Fake::new(|_, _| None));
     let (answer, event, metrics) = reported(&fake, &job("a:1"), false).await;
-    for check in ["opt-in", "may-delete", "may-create", "probe", "dry-run", "pods"] {
+    for check in ["opt-in", "can-delete", "can-create", "probe", "dry-run", "pods"] {
         assert!(fake.count(check) > 0, "{check}: {:?}", fake.names());
     }
     let change = "spec.template.spec.containers[app].image: a:1 -> a:2";
@@ -50,7 +50,7 @@ async fn all_checks_are_made_and_told_and_nothing_is_done() {
 
 #[tokio::test(start_paused = true)]
 async fn what_stands_against_it_is_told() {
-    let no = |name: &str, _| (name == "may-delete").then_some((Duration::ZERO, Ok(json!(false))));
+    let no = |name: &str, _| (name == "can-delete").then_some((Duration::ZERO, Ok(json!(false))));
     let late = |name: &str, _| (name == "dry-run").then_some((NEVER, Ok(Value::Null)));
     let slow = |name: &str, _| (name == "probe").then_some((NEVER, Ok(Value::Null)));
     let mut working = job("a:1");
@@ -58,7 +58,7 @@ async fn what_stands_against_it_is_told() {
     for (fake, old, why_not, words) in [
         (Fake::new(no), job("a:1"), "rights_denied", "may not delete jobs"),
         (Fake::new(fails("dry-run", 422)), job("a:1"), "invalid_denied", "no luck"),
-        (Fake::new(fails("may-create", 503)), job("a:1"), "cluster_error", "no luck"),
+        (Fake::new(fails("can-create", 503)), job("a:1"), "cluster_error", "no luck"),
         (Fake::new(fails("probe", 503)), job("a:1"), "cluster_error", "no luck"),
         (Fake::new(late), job("a:1"), "no_time", "raise"),
         (Fake::new(slow), job("a:1"), "cluster_error", "raise"),

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The flags about the cluster.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
-pub struct ClusterArgs {
+pub struct ConnectionArgs {
     /// Kubeconfig file. Default: the Pod's service account. Without either, rejob does nothing that
     /// needs the cluster.
     #[arg(long, env = "REJOB_KUBECONFIG", value_name = "FILE")]
@@ -66,7 +66,7 @@ impl Connection {
     /// # Errors
     /// When there is a kubeconfig or service account and it cannot be used, or the API server does
     /// not answer for half a minute.
-    pub async fn open(args: &ClusterArgs, metrics: &Metrics) -> anyhow::Result<Option<Self>> {
+    pub async fn open(args: &ConnectionArgs, metrics: &Metrics) -> anyhow::Result<Option<Self>> {
         let options = KubeConfigOptions::default();
         let Some(config) = kubernetes::config(args.kubeconfig.as_deref(), &options).await? else {
             return Ok(None);

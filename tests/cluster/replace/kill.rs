@@ -35,7 +35,7 @@ pub const SECOND: &str = "app:2";
 /// Every step of a client's replacement, in both of its turns: each effect, before and after, and
 /// the answers. An apply's new Job is made by the API server, so its second turn is a creation.
 fn steps(client: Client) -> Vec<(String, Left)> {
-    let mut steps: Vec<_> = ["opt-in", "may-delete", "may-create", "dry-run-create"]
+    let mut steps: Vec<_> = ["opt-in", "can-delete", "can-create", "dry-run-create"]
         .iter()
         .flat_map(|check| ["before", "after"].map(|side| format!("{side}-{check}")))
         // The answer to its own dry run, which comes back to it.

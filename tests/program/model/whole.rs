@@ -7,12 +7,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use rejob::admission::{Admission, Identity};
+use rejob::admission::{Admission, Environment};
 use rejob::kubernetes::ServerVersion;
 use rejob::metrics::Metrics;
 use rejob::server::{Call, Reviewer};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::api::{self, ARG, Update, change};
 use super::job::{self, Refusal};
@@ -60,8 +61,8 @@ impl Service {
         let replica = || {
             let cluster = Some(Arc::new(cluster.clone()));
             let policies = rejob::policy_file::parse(POLICIES, "policies").unwrap();
-            let identity = Identity { server, ..Identity::default() };
-            Admission::new(&policies, cluster, identity, 256, Metrics::new())
+            let environment = Environment { server, ..Environment::default() };
+            Admission::new(&policies, cluster, environment, 256, Metrics::new())
         };
         let replicas = (0..replicas).map(|_| replica()).collect();
         tokio::spawn(cluster.clone().job_controller());
@@ -90,7 +91,8 @@ impl Service {
                 "object": object, "oldObject": old
             }
         });
-        let call = Call::until(Instant::now() + Duration::from_secs(10));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let call = Call { deadline, abandoned: CancellationToken::new() };
         let which = self.cluster.storage().random(self.replicas.len() as u64);
         let replica = &self.replicas[usize::try_from(which).unwrap()];
         let answer = replica.review("replace", Bytes::from(review.to_string()), call).await;
