@@ -32,7 +32,6 @@ use crate::kubernetes::Cluster;
 use crate::kubernetes::ServerVersion;
 use crate::metrics::Metrics;
 use crate::policy::{Policy, PolicySet};
-use crate::reason::Reason;
 use crate::replacement::{Outcome, Plan};
 use crate::review::{self, Request};
 use crate::server::{Call, ReviewError, Reviewer};
@@ -189,7 +188,7 @@ impl<C: Cluster> Admission<C> {
                 }
             }
             FollowUp::Report(report) => {
-                self.metrics.would_replace(policy_name, report.why_not.map(Reason::label));
+                self.metrics.would_replace(policy_name, report.why_not);
                 // An Event is a side effect, which a dry run has none of.
                 if let Some(cluster) = self.cluster.clone().filter(|_| !request.dry_run) {
                     let requester = events::Requester {
@@ -279,7 +278,7 @@ impl<C: Cluster> Reviewer for Admission<C> {
         fail_point::answers(decision.reason);
         let answer = answer(&request.uid, &decision);
         let took = begun.elapsed();
-        known.metrics.reviewed(request.operation, decision.reason.label(), took);
+        known.metrics.reviewed(request.operation, decision.reason, took);
         log(&known.name, &request, &decision, took);
         Ok(Bytes::from(answer))
     }

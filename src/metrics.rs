@@ -21,6 +21,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use crate::job::Client;
+use crate::reason::Reason;
 use crate::review::Operation;
 use catalogue::{
     ApiCodeLabels, ApiLabels, BUILD, BuildLabels, CertificateLabels, CodeLabels, Registered,
@@ -108,9 +109,9 @@ impl Metrics {
     }
 
     /// A request was reported; `why_not` is the reason why the Job would not be replaced at once.
-    pub fn would_replace(&self, policy: &str, why_not: Option<&'static str>) {
-        let labels =
-            ReportLabels { policy: policy.to_owned(), why_not: why_not.unwrap_or_default() };
+    pub fn would_replace(&self, policy: &str, why_not: Option<Reason>) {
+        let why_not = why_not.map_or("", Reason::label);
+        let labels = ReportLabels { policy: policy.into(), why_not };
         self.0.would_replace.get_or_create(&labels).inc();
     }
 
@@ -163,9 +164,9 @@ pub struct PolicyMetrics {
 
 impl PolicyMetrics {
     /// A review was answered, for this reason, after this long.
-    pub fn reviewed(&self, operation: Operation, reason: &'static str, took: Duration) {
-        let labels =
-            ReviewLabels { policy: self.policy.clone(), operation: operation.label(), reason };
+    pub fn reviewed(&self, operation: Operation, reason: Reason, took: Duration) {
+        let policy = self.policy.clone();
+        let labels = ReviewLabels { policy, operation: operation.label(), reason: reason.label() };
         self.reviews.get_or_create(&labels).inc();
         let duration = match operation {
             Operation::Create => &self.create,

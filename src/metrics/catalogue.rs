@@ -97,7 +97,7 @@ label_sets! {
         result: Word = OneOf(labels::ReplacementResult::labels)
     }
     ReportLabels {
-        policy: String = POLICY,
+        policy: Arc<str> = POLICY,
         why_not: Word = Described(
             "empty where the Job would be replaced at once; else the reason of the wait or the \
              refusal: see `docs/reasons.md`")

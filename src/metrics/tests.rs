@@ -8,14 +8,14 @@ use super::*;
 fn all_used() -> Metrics {
     let metrics = Metrics::new();
     let policy = metrics.policy("ttl");
-    policy.reviewed(Operation::Create, "created", Duration::from_millis(2));
-    policy.reviewed(Operation::Update, "unchanged", Duration::from_millis(2));
-    policy.reviewed(Operation::Other, "left-alone", Duration::from_millis(2));
+    policy.reviewed(Operation::Create, Reason::Created, Duration::from_millis(2));
+    policy.reviewed(Operation::Update, Reason::Unchanged, Duration::from_millis(2));
+    policy.reviewed(Operation::Other, Reason::OtherOperation, Duration::from_millis(2));
     metrics.shed();
     metrics.http_error(404);
     metrics.tls_handshake_failure();
     metrics.replacement(Client::Helm, ReplacementResult::Replaced, Duration::from_millis(20));
-    metrics.would_replace("replace", Some("running_wait"));
+    metrics.would_replace("replace", Some(Reason::RunningWait));
     metrics.api_request(ApiVerb::Delete, ApiResource::Jobs, Some(200), Duration::from_millis(3));
     metrics.api_request(ApiVerb::Create, ApiResource::Jobs, None, Duration::from_millis(3));
     metrics.dormant_job_reaped();
