@@ -34,5 +34,6 @@ pub mod policy_file;
 pub mod reported;
 pub mod server;
 pub mod telemetry;
+pub mod words;
 
 pub use rejob_core::{answer, decide, job, patch, policy, reason, replacement, review};

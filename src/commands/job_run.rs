@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::doctor::checks::span;
 use crate::job::Job;
 use crate::replacement::Record;
+use crate::words::between;
 
 /// A Job's run, off its status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -120,7 +120,7 @@ impl JobRun {
         let state = self.state;
         let Some(started) = self.started else { return format!("{state:?}") };
         let (word, end) = self.ended.map_or(("for", now), |ended| ("in", ended));
-        format!("{state:?} {word} {}", span((end.as_second() - started.as_second()).max(0)))
+        format!("{state:?} {word} {}", between(started, end))
     }
 }
 

@@ -15,12 +15,11 @@ use serde::Serialize;
 
 use super::connection::{ClusterArg, namespace};
 use super::{Output, json_line, plain, table};
-use crate::doctor::checks::span;
-use crate::doctor::finding::plural;
 use crate::kubernetes::items;
 use crate::reason::Reason;
 use crate::reported::{Expected, ReportRow, Sum, audit, events};
 use crate::review::requester;
+use crate::words::{between, plural};
 
 /// The flags of `rejob report`.
 #[derive(Debug, clap::Args)]
@@ -196,8 +195,7 @@ does the audit policy log update and patch of jobs.batch, at level Metadata or a
 }
 
 fn rows(source: ReportSource, sum: &Sum, now: Timestamp) -> Vec<Vec<String>> {
-    let ago =
-        |time: Timestamp| format!("{} ago", span((now.as_second() - time.as_second()).max(0)));
+    let ago = |time| format!("{} ago", between(time, now));
     let mut header = vec!["OUTCOME", "NAMESPACE", "JOB"];
     header.extend(match source {
         ReportSource::Events => &["CHANGES"][..],

@@ -12,12 +12,12 @@ use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::job_run::{JobRun, RunState};
 use super::text_at;
 use super::{Output, json_line, plain, table};
-use crate::doctor::checks::span;
 use crate::doctor::served_policies;
 use crate::job::Job;
 use crate::kubernetes::POLICY_LABEL;
 use crate::kubernetes::{job_events_path, jobs_path, namespace_path};
 use crate::policy::{OnChange, WhileRunning};
+use crate::words::between;
 
 /// The flags of `rejob status`.
 #[derive(Debug, clap::Args)]
@@ -204,9 +204,7 @@ fn text(status: &Status, now: Timestamp) -> String {
     if !status.jobs.is_empty() {
         let mut rows = vec![header(&["NAMESPACE", "JOB", "RUN", "REPLACED", "WHY"])];
         for job in &status.jobs {
-            let ago = |replaced: &Replaced| {
-                format!("{} ago", span((now.as_second() - replaced.time.as_second()).max(0)))
-            };
+            let ago = |replaced: &Replaced| format!("{} ago", between(replaced.time, now));
             rows.push(vec![
                 job.namespace.clone(),
                 job.name.clone(),

@@ -42,13 +42,3 @@ pub const ALL: [Check; 16] = [
     order::order,
     later::later,
 ];
-
-/// A span of time as people say it: `45 s`, `12 min`, `3 h`, `20 days`.
-pub fn span(seconds: i64) -> String {
-    match seconds.abs() {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}

@@ -10,11 +10,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::core::{Selector, SelectorExt};
 
-use super::span;
 use crate::doctor::facts::{Facts, Installation};
 use crate::doctor::finding::{About, Finding};
 use crate::doctor::installation::Settings;
 use crate::kubernetes::{FIELD_MANAGER, webhook};
+use crate::words::span;
 
 const CHECK: &str = "callers";
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::super::calls::median;
 use crate::doctor::facts::{CallOutcome, Calls, Facts};
-use crate::doctor::finding::{About, Finding, plural};
+use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::POLICY_LABEL;
+use crate::words::plural;
 
 const CHECK: &str = "calls";
 

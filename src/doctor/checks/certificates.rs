@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::span;
 use crate::doctor::facts::{Certificate, ChainSource, Facts};
 use crate::doctor::finding::{About, Finding};
 use crate::doctor::installation::Settings;
 use crate::doctor::trust::{self, ChainVerdict};
 use crate::kubernetes::webhook::{Entry, Target};
+use crate::words::span;
 
 /// Certificates that end sooner than this, in seconds, end soon; shorter-lived ones when less than
 /// a sixth of their life is left. Whatever renews them should have done so at two thirds.

@@ -1,9 +1,9 @@
 //! The API server itself: its version and its clock.
 
-use super::span;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::ServerVersion;
+use crate::words::span;
 
 /// The oldest minor version of Kubernetes 1 that rejob supports.
 const OLDEST: u32 = 30;

@@ -6,13 +6,13 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::span;
 use crate::admission::reaper;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::{About, Finding};
 use crate::job::Job;
 use crate::kubernetes::webhook::opted_in;
 use crate::replacement::Record;
+use crate::words::span;
 
 const CHECK: &str = "dormant-jobs";
 

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::Namespace;
 
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::{About, Finding, plural};
+use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::POLICY_LABEL;
 use crate::kubernetes::webhook::opted_in;
+use crate::words::plural;
 
 const CHECK: &str = "namespace";
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::doctor::facts::Facts;
-use crate::doctor::finding::{About, Finding, plural};
+use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::webhook::opted_in;
 use crate::policy::OnChange;
 use crate::reported::{Expected, Sum, events};
+use crate::words::plural;
 
 const CHECK: &str = "report";
 

@@ -1,8 +1,9 @@
 //! The rights of rejob's own service account.
 
 use crate::doctor::facts::{Facts, Installation, helm_upgrade};
-use crate::doctor::finding::{About, Finding, plural};
+use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::ServerVersion;
+use crate::words::plural;
 
 const CHECK: &str = "rights";
 

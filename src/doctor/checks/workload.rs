@@ -1,7 +1,8 @@
 //! What runs: the Deployment, and the Services that the entries point to.
 
 use crate::doctor::facts::{Backend, Facts, Installation};
-use crate::doctor::finding::{About, Finding, plural};
+use crate::doctor::finding::{About, Finding};
+use crate::words::plural;
 
 pub fn deployments(facts: &Facts, findings: &mut Vec<Finding>) {
     for installation in &facts.installations {
