@@ -23,4 +23,4 @@ pub use connect::{ConnectError, config};
 pub use effects::{Cluster, JobEvent, Right, Write};
 pub use redact::redact;
 pub use version::ServerVersion;
-pub use webhook::POLICY_LABEL;
+pub use webhook::{POLICY_LABEL, opted_in_json};

@@ -18,11 +18,11 @@ use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::policies::{self, PolicyArg};
 use super::{DENIED, Output, job_name, json_line, plain, table, warning};
 use crate::decide::{Context, Decision, Verdict, decide};
-use crate::kubernetes::{ApiAnswer, POLICY_LABEL, ServerVersion};
-use crate::kubernetes::{job_path, jobs_path, namespace_path};
-
 use crate::doctor::served_policies;
 use crate::job::{GENERATED_LABELS, Job, keys, last_applied};
+use crate::kubernetes::{
+    ApiAnswer, POLICY_LABEL, ServerVersion, job_path, jobs_path, namespace_path, opted_in_json,
+};
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
 use crate::review::Operation;
@@ -199,7 +199,7 @@ async fn policy_of<'p>(
     unknown: &mut Vec<String>,
 ) -> anyhow::Result<Option<Option<&'p Policy>>> {
     let label = match connection.get(&namespace_path(namespace)).await {
-        Ok(Some(found)) => Job::new(&found).label(POLICY_LABEL).map(str::to_owned),
+        Ok(Some(found)) => opted_in_json(&found).map(str::to_owned),
         Ok(None) => None,
         Err(why) => {
             unknown.push(format!(

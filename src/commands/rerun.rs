@@ -18,11 +18,12 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::job_run::{JobRun, RunState};
-use super::{plain, warning};
+use super::{plain, text_at, warning};
 use crate::decide::{self, SAME_USER_WARNING, decide};
 use crate::job::{Job, keys};
-use crate::kubernetes::{ApiAnswer, POLICY_LABEL, encode, names};
-use crate::kubernetes::{job_path, namespace_path};
+use crate::kubernetes::{
+    ApiAnswer, POLICY_LABEL, encode, job_path, names, namespace_path, opted_in_json,
+};
 use crate::policy::Policy;
 use crate::review::Operation;
 
@@ -142,7 +143,7 @@ async fn why_not(
     }
     let label = format!("kubectl label namespace {namespace} {POLICY_LABEL}=replace");
     match connection.get(&namespace_path(namespace)).await {
-        Ok(Some(found)) => match Job::new(&found).label(POLICY_LABEL) {
+        Ok(Some(found)) => match opted_in_json(&found) {
             Some(policy) => format!(
                 "no rejob serves the policy {policy} of the namespace {namespace}: rejob doctor"
             ),
@@ -299,7 +300,7 @@ impl Logs {
             }
         };
         for pod in &pods {
-            let name = Job::new(pod).name().unwrap_or_default();
+            let name = text_at(pod, "/metadata/name").unwrap_or_default();
             for (container, restarts) in started(pod) {
                 if self.followed.insert((name.to_owned(), container.to_owned(), restarts)) {
                     let path = format!(

@@ -14,8 +14,9 @@ use super::text_at;
 use super::{Output, json_line, plain, table};
 use crate::doctor::served_policies;
 use crate::job::Job;
-use crate::kubernetes::POLICY_LABEL;
-use crate::kubernetes::{job_events_path, jobs_path, namespace_path};
+use crate::kubernetes::{
+    POLICY_LABEL, encode, job_events_path, jobs_path, namespace_path, opted_in_json,
+};
 use crate::policy::{OnChange, WhileRunning};
 use crate::words::between;
 
@@ -90,8 +91,8 @@ async fn look(connection: &UserConnection, namespace: Option<&str>) -> anyhow::R
     let mut namespaces = if let Some(name) = namespace {
         vec![one_namespace(connection, name, &mut unknown).await?]
     } else {
-        let path = "/api/v1/namespaces?labelSelector=rejob.dev%2Fpolicy";
-        let found = connection.list(path).await.context("choose one with --namespace")?;
+        let path = format!("/api/v1/namespaces?labelSelector={}", encode(POLICY_LABEL));
+        let found = connection.list(&path).await.context("choose one with --namespace")?;
         found.iter().map(named).collect()
     };
     match served_policies(&connection.world).await {
@@ -155,11 +156,9 @@ async fn one_namespace(
 }
 
 fn named(namespace: &Value) -> Namespace {
-    let labels = namespace.pointer("/metadata/labels");
-    let policy = labels.and_then(|labels| labels.get(POLICY_LABEL)).and_then(Value::as_str);
     Namespace {
         name: text_at(namespace, "/metadata/name").unwrap_or_default().to_owned(),
-        policy: policy.map(str::to_owned),
+        policy: opted_in_json(namespace).map(str::to_owned),
         on_change: None,
         while_running: None,
     }

@@ -18,8 +18,9 @@ use super::facts::{Backend, Certificate, ChainSource, Facts, Installation, Known
 use super::installation::Settings;
 use super::probe::Probe;
 use super::rights;
+use crate::job::keys;
 use crate::kubernetes::webhook::{self, Target};
-use crate::kubernetes::{ApiAnswer, namespace_path, redact};
+use crate::kubernetes::{ApiAnswer, encode, namespace_path, redact};
 use crate::policy::PolicySet;
 use crate::reported;
 
@@ -144,7 +145,7 @@ async fn user(probe: &impl Probe) -> Known<String> {
 }
 
 async fn dormant(probe: &impl Probe) -> Known<Vec<Value>> {
-    list(probe, "/apis/batch/v1/jobs?labelSelector=rejob.dev%2Fdormant").await
+    list(probe, &format!("/apis/batch/v1/jobs?labelSelector={}", encode(keys::DORMANT))).await
 }
 
 /// The installations: in the namespace given, else where the entries' Services are, else where

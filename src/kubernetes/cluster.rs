@@ -12,8 +12,8 @@ use kube::Config;
 use serde_json::{Value, json};
 
 use super::{
-    ApiClient, Cluster, ConnectError, FIELD_MANAGER, JobEvent, POLICY_LABEL, Right, ServerVersion,
-    Write, encode, impersonation, items, job_path, jobs_path, namespace_path, webhook,
+    ApiClient, Cluster, ConnectError, FIELD_MANAGER, JobEvent, Right, ServerVersion, Write, encode,
+    impersonation, items, job_path, jobs_path, namespace_path, opted_in_json, webhook,
 };
 use crate::job::keys;
 use crate::metrics::{ApiResource, ApiVerb, Metrics};
@@ -135,9 +135,7 @@ impl Cluster for KubeCluster {
     async fn namespace_policy(&self, namespace: &str) -> Result<Option<String>, ApiError> {
         let path = namespace_path(namespace);
         let found = self.get_object(ApiResource::Namespaces, &path).await?;
-        let label = found.get("metadata").and_then(|metadata| metadata.get("labels"));
-        let label = label.and_then(|labels| labels.get(POLICY_LABEL)).and_then(Value::as_str);
-        Ok(label.map(str::to_owned))
+        Ok(opted_in_json(&found).map(str::to_owned))
     }
 
     async fn can_user(

@@ -13,6 +13,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::core::{Selector, SelectorExt};
+use serde_json::Value;
 
 use super::client::encode;
 use super::redact::redact;
@@ -269,6 +270,11 @@ pub fn selects(selector: Option<&LabelSelector>, namespace: &Namespace) -> bool 
 /// The policy that a namespace opts in to.
 pub fn opted_in(namespace: &Namespace) -> Option<&str> {
     namespace.metadata.labels.as_ref()?.get(POLICY_LABEL).map(String::as_str)
+}
+
+/// The same, of a namespace in the API server's own JSON.
+pub fn opted_in_json(namespace: &Value) -> Option<&str> {
+    namespace.get("metadata")?.get("labels")?.get(POLICY_LABEL)?.as_str()
 }
 
 /// Whether rules cover one of these operations on Jobs.
