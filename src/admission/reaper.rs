@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
+use crate::decide::is_protected;
 use crate::kubernetes::webhook::{self, Entry};
 use crate::kubernetes::{Cluster, Write};
 use crate::metrics::Metrics;
@@ -191,8 +192,7 @@ fn is_served(
     policies: &PolicySet,
     own_namespace: Option<&str>,
 ) -> bool {
-    namespace != "kube-system"
-        && Some(namespace) != own_namespace
+    !is_protected(namespace, own_namespace)
         && label.is_some_and(|label| policies.get(label).is_some())
 }
 

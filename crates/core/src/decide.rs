@@ -37,7 +37,7 @@ use crate::review::{Operation, Request};
 pub use conclusion::UnknownPolicy;
 pub use context::{Context, Fact, Question};
 pub use decision::{Decision, Denial, FollowUp, Report, Verdict};
-pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS};
+pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS, is_protected};
 pub use messages::{Warnings, as_warnings, describe_changes};
 pub use report::only_reports;
 pub use timing::{LONGEST_REQUEST, applied_just_now, is_being_started, may_be_released};

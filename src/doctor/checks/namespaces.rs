@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Namespace;
 
+use crate::decide::is_protected;
 use crate::doctor::facts::Facts;
 use crate::doctor::finding::{About, Finding};
 use crate::kubernetes::POLICY_LABEL;
@@ -55,9 +56,9 @@ fn judge(
     let name = namespace.metadata.name.as_deref().unwrap_or_default();
     let about = About::new(CHECK, name);
     let unlabel = format!("kubectl label namespace {name} {POLICY_LABEL}-");
-    let is_own = facts.installations.iter().any(|installation| installation.namespace == name);
-    if name == "kube-system" || is_own {
-        let which = if is_own { "rejob's own namespace" } else { "kube-system" };
+    let own = facts.installations.iter().map(|one| one.namespace.as_str()).find(|own| *own == name);
+    if is_protected(name, own) {
+        let which = if own.is_some() { "rejob's own namespace" } else { "kube-system" };
         let message = format!("{which} opts in to {policy}, and is never served");
         return Some(about.problem(message, unlabel));
     }

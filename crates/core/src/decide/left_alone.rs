@@ -46,13 +46,16 @@ pub(super) fn reason_from_request(request: &Request, context: &Context<'_>) -> O
         Some(if is_rejobs(request) { Reason::OwnRequest } else { Reason::SameUser })
     } else if is_built_in(user) {
         Some(Reason::SystemController)
-    } else if request.namespace == "kube-system"
-        || context.own_namespace.is_some_and(|own| own == request.namespace)
-    {
+    } else if is_protected(&request.namespace, context.own_namespace) {
         Some(Reason::ProtectedNamespace)
     } else {
         None
     }
+}
+
+/// Whether a namespace can never opt in: kube-system and the one that rejob runs in.
+pub fn is_protected(namespace: &str, own: Option<&str>) -> bool {
+    namespace == "kube-system" || Some(namespace) == own
 }
 
 /// Whether rejob itself may have sent it: it creates Jobs dormant or in a dry run, and updates none.
