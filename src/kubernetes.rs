@@ -6,6 +6,7 @@ mod client;
 mod cluster;
 mod connect;
 mod effects;
+pub mod events;
 #[cfg(test)]
 pub(crate) mod fake;
 mod impersonation;
@@ -15,8 +16,7 @@ mod version;
 pub mod webhook;
 
 pub use client::{
-    ApiAnswer, ApiClient, FIELD_MANAGER, encode, items, job_events_path, job_path, jobs_path,
-    namespace_path,
+    ApiAnswer, ApiClient, FIELD_MANAGER, encode, items, job_path, jobs_path, namespace_path,
 };
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};

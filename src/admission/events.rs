@@ -13,6 +13,9 @@ use tokio::time::sleep;
 use super::facts::opts_in;
 use crate::decide::Report;
 use crate::job::{Job, entry_index};
+use crate::kubernetes::events::{
+    CHANGED, MANAGER, POLICY, REFUSAL, REPLACE_FAILED, REPLACED, USER, WHY_NOT, WOULD_REPLACE,
+};
 use crate::kubernetes::{Cluster, JobEvent};
 use crate::reason::Reason;
 use crate::replacement::Plan;
@@ -31,23 +34,23 @@ pub(super) async fn replaced<C: Cluster>(cluster: Arc<C>, plan: Box<Plan>, uid: 
     let uid = if uid.is_some() { uid } else { look_up(cluster.as_ref(), &plan).await };
     let Some(uid) = uid else { return };
     let message = format!("Replaced {}", old_job(&plan, LONGEST_CHANGE));
-    publish(cluster.as_ref(), about(&plan, &uid, "Replaced", message)).await;
+    publish(cluster.as_ref(), about(&plan, &uid, REPLACED, message)).await;
 }
 
 /// Tells of a Job that was deleted, or may be, and for which the request has made no new one.
 pub(super) async fn lost<C: Cluster>(cluster: Arc<C>, plan: Box<Plan>, why: String) {
     let why: String = why.chars().take(LONGEST_CHANGE / 2).collect();
     let message = format!("Deleted {}; {why}", old_job(&plan, LONGEST_CHANGE / 2));
-    publish(cluster.as_ref(), about(&plan, &plan.record.uid, "ReplaceFailed", message)).await;
+    publish(cluster.as_ref(), about(&plan, &plan.record.uid, REPLACE_FAILED, message)).await;
 }
 
 /// The old Job: who had it replaced, for which change, and how its run went.
 fn old_job(plan: &Plan, longest: usize) -> String {
-    let described: String = plan.described.chars().take(longest).collect();
     format!(
-        "the Job with uid {} for {}: {described} (old run: {}; template hash {})",
+        "the Job with uid {} for {}: {} (old run: {}; template hash {})",
         plan.record.uid,
         plan.requester(),
+        changed(plan, longest),
         plan.old_run,
         plan.hashes()
     )
@@ -61,8 +64,16 @@ fn about<'a>(plan: &'a Plan, uid: &'a str, reason: &'static str, message: String
         reason,
         message,
         once: None,
-        annotations: json!({}),
+        annotations: json!({
+            USER: plan.user.username,
+            MANAGER: plan.record.manager.as_deref().unwrap_or_default(),
+            CHANGED: changed(plan, LONGEST_CHANGE),
+        }),
     }
+}
+
+fn changed(plan: &Plan, longest: usize) -> String {
+    plan.described.chars().take(longest).collect()
 }
 
 /// Who sent the request that is reported.
@@ -91,16 +102,16 @@ pub(super) async fn reported<C: Cluster>(cluster: Arc<C>, report: Report, by: Re
         namespace: &namespace,
         job: &report.name,
         uid: &report.uid,
-        reason: "WouldReplace",
+        reason: WOULD_REPLACE,
         message,
         once: Some(&report.key()),
         annotations: json!({
-            "rejob.dev/user": user.username,
-            "rejob.dev/manager": manager.unwrap_or_default(),
-            "rejob.dev/policy": policy,
-            "rejob.dev/why-not": report.why_not.map_or("", Reason::label),
-            "rejob.dev/changed": report.described,
-            "rejob.dev/refusal": report.refusal.as_deref().unwrap_or_default(),
+            USER: user.username,
+            MANAGER: manager.unwrap_or_default(),
+            POLICY: policy,
+            WHY_NOT: report.why_not.map_or("", Reason::label),
+            CHANGED: report.described,
+            REFUSAL: report.refusal.as_deref().unwrap_or_default(),
         }),
     };
     publish(cluster.as_ref(), event).await;

@@ -133,6 +133,11 @@ async fn a_replacement_is_answered_with_put_back_marker_warning_and_audit() {
     {
         assert!(text.contains(part), "{text}");
     }
+    assert_eq!(
+        (&sent[5]["rejob.dev/user"], &sent[5]["rejob.dev/manager"]),
+        (&json!("ada"), &json!("kubectl"))
+    );
+    assert!(sent[5]["rejob.dev/changed"].as_str().unwrap().contains("a:1 -> a:2"), "{sent}");
 }
 
 /// A cluster in which so many looks find no Job, and the next one is stale.

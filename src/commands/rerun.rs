@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::job_run::{JobRun, RunState};
 use super::{plain, text_at, warning};
-use crate::decide::{self, SAME_USER_WARNING, decide};
+use crate::decide::{self, ONLY_REPORTED, RERUN_DOES_NOTHING, SAME_USER_WARNING, decide};
 use crate::job::{Job, keys};
 use crate::kubernetes::{
     ApiAnswer, POLICY_LABEL, encode, job_path, names, namespace_path, opted_in_json,
@@ -126,12 +126,12 @@ async fn why_not(
     dry_run: &ApiAnswer,
 ) -> String {
     // rejob itself says so where it takes part.
-    let does_nothing = format!("{} does nothing", keys::RERUN);
-    let is_why = |text: &String| text.contains(SAME_USER_WARNING) || text.contains(&does_nothing);
+    let is_why =
+        |text: &String| text.contains(SAME_USER_WARNING) || text.contains(RERUN_DOES_NOTHING);
     if let Some(why) = dry_run.warnings.iter().map(|header| warning(header)).find(is_why) {
         return why;
     }
-    if dry_run.warnings.iter().any(|header| header.contains("(onChange is Report)")) {
+    if dry_run.warnings.iter().any(|header| header.contains(ONLY_REPORTED)) {
         return "its onChange is Report, which reports what would be replaced and replaces nothing"
             .to_owned();
     }

@@ -14,10 +14,9 @@ use super::text_at;
 use super::{Output, json_line, plain, table};
 use crate::doctor::served_policies;
 use crate::job::Job;
-use crate::kubernetes::{
-    POLICY_LABEL, encode, job_events_path, jobs_path, namespace_path, opted_in_json,
-};
+use crate::kubernetes::{POLICY_LABEL, encode, events, jobs_path, namespace_path, opted_in_json};
 use crate::policy::{OnChange, WhileRunning};
+use crate::review::requester;
 use crate::words::between;
 
 /// The flags of `rejob status`.
@@ -68,6 +67,9 @@ struct JobStatus {
 struct Replaced {
     time: Timestamp,
     message: String,
+    /// Who asked, and what changed.
+    #[serde(skip)]
+    why: String,
 }
 
 /// Runs `rejob status`.
@@ -169,17 +171,19 @@ async fn replacements(
     connection: &UserConnection,
     namespace: Option<&str>,
 ) -> anyhow::Result<HashMap<String, Replaced>> {
-    let path = job_events_path(namespace, "Replaced");
-    let events = connection.list(&path).await?;
-    let read = |event: &Value| {
-        let time = text_at(event, "/lastTimestamp")?.parse().ok()?;
-        let message = text_at(event, "/message").unwrap_or_default().to_owned();
-        Some((
-            text_at(event, "/involvedObject/uid").unwrap_or_default().to_owned(),
-            Replaced { time, message },
-        ))
+    let path = events::path(namespace, events::REPLACED);
+    Ok(connection.list(&path).await?.iter().filter_map(replacement).collect())
+}
+
+fn replacement(event: &Value) -> Option<(String, Replaced)> {
+    let annotation = |key| events::annotation(event, key).unwrap_or_default();
+    let by = requester(annotation(events::USER), Some(annotation(events::MANAGER)));
+    let replaced = Replaced {
+        time: text_at(event, "/lastTimestamp")?.parse().ok()?,
+        message: text_at(event, "/message").unwrap_or_default().to_owned(),
+        why: format!("for {by}: {}", annotation(events::CHANGED)),
     };
-    Ok(events.iter().filter_map(read).collect())
+    Some((text_at(event, "/involvedObject/uid").unwrap_or_default().to_owned(), replaced))
 }
 
 fn text(status: &Status, now: Timestamp) -> String {
@@ -209,7 +213,7 @@ fn text(status: &Status, now: Timestamp) -> String {
                 job.name.clone(),
                 job.run.summary(now),
                 job.replaced.as_ref().map_or_else(dash, ago),
-                job.replaced.as_ref().map_or_else(dash, |replaced| why(&replaced.message)),
+                job.replaced.as_ref().map_or_else(dash, |replaced| replaced.why.clone()),
             ]);
         }
         text.push('\n');
@@ -240,21 +244,25 @@ fn text(status: &Status, now: Timestamp) -> String {
     text
 }
 
-/// An Event's message without the uid of the old Job and how its run went.
-fn why(message: &str) -> String {
-    let rest = message.strip_prefix("Replaced the Job with uid ");
-    let rest = rest.and_then(|rest| Some(rest.split_once(' ')?.1)).unwrap_or(message);
-    rest.rsplit_once(" (old run: ").map_or(rest, |(why, _)| why).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
-    fn a_reason_is_shown_without_the_old_run() {
-        let message = "Replaced the Job with uid 1-2 for jane: a: 1 -> 2 (old run: Complete)";
-        assert_eq!(why(message), "for jane: a: 1 -> 2");
-        assert_eq!(why("something else"), "something else");
+    fn a_replacement_is_read_off_its_event() {
+        let event = json!({
+            "metadata": { "annotations": {
+                "rejob.dev/user": "jane", "rejob.dev/manager": "helm", "rejob.dev/changed": "a: 1 -> 2",
+            }},
+            "involvedObject": { "uid": "1-2" },
+            "message": "Replaced it",
+            "lastTimestamp": "2026-11-30T08:49:43Z",
+        });
+        let (uid, replaced) = replacement(&event).unwrap();
+        assert_eq!((uid.as_str(), replaced.message.as_str()), ("1-2", "Replaced it"));
+        assert_eq!(replaced.why, "for jane with helm: a: 1 -> 2");
+        assert!(replacement(&json!({})).is_none());
     }
 }

@@ -208,13 +208,6 @@ pub fn job_path(namespace: &str, name: &str) -> String {
     format!("{}/{}", jobs_path(namespace), encode(name))
 }
 
-/// The path of rejob's own Events about Jobs with that reason, in one namespace or in all.
-pub fn job_events_path(namespace: Option<&str>, reason: &str) -> String {
-    let place = namespace.map_or_else(|| "/api/v1".to_owned(), namespace_path);
-    let selector = format!("reason={reason},involvedObject.kind=Job,source=rejob");
-    format!("{place}/events?fieldSelector={}", encode(&selector))
-}
-
 /// The items of a list.
 pub fn items(mut list: Value) -> Vec<Value> {
     match list.get_mut("items").map(Value::take) {

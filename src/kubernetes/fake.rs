@@ -169,8 +169,9 @@ impl Cluster for Fake {
     }
 
     async fn publish_event(&self, event: JobEvent<'_>) -> Result<(), ApiError> {
-        let JobEvent { job, uid, reason, message, once, .. } = event;
-        self.call("tell", json!([job, uid, message, reason, once]), Value::Null).await.map(drop)
+        let JobEvent { job, uid, reason, message, once, annotations, .. } = event;
+        let sent = json!([job, uid, message, reason, once, annotations]);
+        self.call("tell", sent, Value::Null).await.map(drop)
     }
 }
 

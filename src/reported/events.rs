@@ -3,20 +3,21 @@
 use serde_json::Value;
 
 use super::{Expected, ReportKey, Reported};
-use crate::kubernetes::job_events_path;
+use crate::kubernetes::events::{
+    self, CHANGED, MANAGER, REFUSAL, USER, WHY_NOT, WOULD_REPLACE, annotation,
+};
 
 /// The path of the list of these Events, in one namespace or in all.
 pub fn path(namespace: Option<&str>) -> String {
-    job_events_path(namespace, "WouldReplace")
+    events::path(namespace, WOULD_REPLACE)
 }
 
 /// The report in an Event; `None` for any other Event.
 pub fn read(event: &Value) -> Option<Reported> {
     let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let annotation = |key| text_of(event, key);
-    let given = |key| annotation(key).filter(|text| !text.is_empty()).map(str::to_owned);
-    let (user, manager) = (annotation("rejob.dev/user")?, annotation("rejob.dev/manager")?);
-    let why_not = given("rejob.dev/why-not");
+    let given = |key| annotation(event, key).filter(|text| !text.is_empty()).map(str::to_owned);
+    let (user, manager) = (annotation(event, USER)?, annotation(event, MANAGER)?);
+    let why_not = given(WHY_NOT);
     Some(Reported {
         key: ReportKey {
             expected: Expected::of(why_not.as_deref()),
@@ -28,13 +29,9 @@ pub fn read(event: &Value) -> Option<Reported> {
         },
         time: text("/lastTimestamp").parse().ok()?,
         dry_run: false,
-        changed: given("rejob.dev/changed").unwrap_or_default(),
-        refusal: given("rejob.dev/refusal"),
+        changed: given(CHANGED).unwrap_or_default(),
+        refusal: given(REFUSAL),
     })
-}
-
-fn text_of<'a>(event: &'a Value, annotation: &str) -> Option<&'a str> {
-    event.get("metadata")?.get("annotations")?.get(annotation)?.as_str()
 }
 
 #[cfg(test)]

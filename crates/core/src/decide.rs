@@ -38,7 +38,7 @@ pub use conclusion::UnknownPolicy;
 pub use context::{Context, Fact, Question};
 pub use decision::{Decision, Denial, FollowUp, Report, Verdict};
 pub use left_alone::{BUILT_IN_CONTROLLERS, SAME_USER_WARNING, SYSTEM_USERS, is_protected};
-pub use messages::{Warnings, as_warnings, describe_changes};
+pub use messages::{ONLY_REPORTED, RERUN_DOES_NOTHING, Warnings, as_warnings, describe_changes};
 pub use report::only_reports;
 pub use timing::{LONGEST_REQUEST, applied_just_now, is_being_started, may_be_released};
 

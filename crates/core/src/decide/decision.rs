@@ -7,7 +7,7 @@ use crate::patch::{Draft, Patch, PatchError};
 use crate::reason::Reason;
 use crate::replacement::Plan;
 
-use super::messages::{self, Warnings};
+use super::messages::{self, ONLY_REPORTED, Warnings};
 
 /// The longest parts of a report, in characters: an Event's message has at most 1024 bytes.
 pub(super) const LONGEST: usize = 400;
@@ -206,14 +206,14 @@ impl Report {
         let Self { name, .. } = self;
         match (&self.refusal, self.why_not) {
             (Some(refusal), _) => {
-                format!("job {name} would not be replaced (onChange is Report): {refusal}")
+                format!("job {name} would not be replaced {ONLY_REPORTED}: {refusal}")
             }
-            (None, None) => format!("job {name} would be replaced (onChange is Report)"),
+            (None, None) => format!("job {name} would be replaced {ONLY_REPORTED}"),
             (None, Some(Reason::BeingDeletedWait)) => {
-                format!("job {name} would be replaced when it is gone (onChange is Report)")
+                format!("job {name} would be replaced when it is gone {ONLY_REPORTED}")
             }
             (None, Some(_)) => {
-                format!("job {name} would be replaced when it has finished (onChange is Report)")
+                format!("job {name} would be replaced when it has finished {ONLY_REPORTED}")
             }
         }
     }

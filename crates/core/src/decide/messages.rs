@@ -19,6 +19,11 @@ const NAMED: usize = 3;
 /// Part of what Flux takes as leave to delete the Job.
 const FORBIDDEN: &str = "immutable";
 
+/// What the warnings of a report say, by which `rejob rerun` knows one.
+pub const ONLY_REPORTED: &str = "(onChange is Report)";
+/// What a warning says where no policy runs the Job again, by which `rejob rerun` knows it.
+pub const RERUN_DOES_NOTHING: &str = "rejob.dev/rerun does nothing";
+
 /// The warnings of an answer.
 #[derive(Debug, Default)]
 pub struct Warnings(Vec<String>);

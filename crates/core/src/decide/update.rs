@@ -8,7 +8,7 @@ use crate::reason::Reason;
 use super::context::Question;
 use super::decision::Decision;
 use super::marks::record_hash;
-use super::messages::Warnings;
+use super::messages::{RERUN_DOES_NOTHING, Warnings};
 use super::release::restore_stored_template;
 use super::restore::companions;
 use super::unchanged::{self, Difference};
@@ -81,8 +81,7 @@ fn reruns(update: &Update<'_>, warnings: &mut Warnings) -> bool {
     };
     if update.asks_for_a_rerun() && !has_reruns {
         let name = update.name();
-        warnings
-            .add(format!("job {name}: rejob.dev/rerun does nothing, onChange is {on_change:?}"));
+        warnings.add(format!("job {name}: {RERUN_DOES_NOTHING}, onChange is {on_change:?}"));
     }
     let reruns = update.asks_for_a_rerun() && has_reruns;
     let requester = update.request.field_manager.as_deref();
