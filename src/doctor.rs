@@ -20,6 +20,7 @@ pub mod trust;
 pub use collect::{collect, served_policies};
 pub use facts::Facts;
 pub use finding::{About, Diagnosis, Finding, Level};
+pub use probe::RealWorld;
 
 /// Judges the facts: every check, in the order in which things depend on one another.
 pub fn examine(facts: &Facts) -> Diagnosis {

@@ -16,7 +16,8 @@ mod version;
 pub mod webhook;
 
 pub use client::{
-    ApiAnswer, ApiClient, FIELD_MANAGER, encode, items, job_path, jobs_path, namespace_path,
+    ApiAnswer, ApiClient, ApiRequest, FIELD_MANAGER, encode, items, job_path, jobs_path,
+    namespace_path,
 };
 pub use cluster::{Introduction, KubeCluster};
 pub use connect::{ConnectError, config};

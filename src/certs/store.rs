@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::configuration::WebhookConfiguration;
 use super::state::{SECRET_TYPE, SecretData};
 use crate::kubernetes::webhook::configuration_path;
-use crate::kubernetes::{ApiAnswer, ApiClient, FIELD_MANAGER, encode, namespace_path};
+use crate::kubernetes::{ApiAnswer, ApiClient, ApiRequest, FIELD_MANAGER, encode, namespace_path};
 
 /// An object and its resourceVersion.
 #[derive(Clone)]
@@ -137,7 +137,7 @@ impl ClusterStore {
         kind: StoredObject,
         path: &str,
     ) -> Result<Option<(String, Value)>, StoreError> {
-        let answer = self.client.call(Method::GET, path, None).await;
+        let answer = self.client.send(ApiRequest::get(path)).await;
         if answer.as_ref().is_ok_and(|answer| answer.code == 404) {
             return Ok(None);
         }
@@ -223,14 +223,15 @@ impl Store for ClusterStore {
             "data": data,
         });
         let path = as_manager(&self.secrets_path());
-        let answer = self.client.call(Method::POST, &path, Some(&secret)).await;
+        let request = ApiRequest::new(Method::POST, &path, Some(&secret));
+        let answer = self.client.send(request).await;
         self.outcome("create", StoredObject::Secret, answer).map(drop)
     }
 
     async fn update_secret(&self, version: &str, data: SecretPatch) -> Result<(), StoreError> {
         let patch = json!({ "metadata": { "resourceVersion": version }, "data": encoded(data) });
         let path = as_manager(&self.secret_path());
-        let answer = self.client.patch(&path, "application/merge-patch+json", &patch).await;
+        let answer = self.client.send(ApiRequest::merge_patch(&path, &patch)).await;
         self.outcome("patch", StoredObject::Secret, answer).map(drop)
     }
 
@@ -249,7 +250,8 @@ impl Store for ClusterStore {
         }
         let path = as_manager(&configuration_path(&self.place.configuration));
         let media = "application/strategic-merge-patch+json";
-        let answer = self.client.patch(&path, media, &patch).await;
+        let request = ApiRequest::new(Method::PATCH, &path, Some(&patch));
+        let answer = self.client.send(ApiRequest { media, ..request }).await;
         self.outcome("patch", StoredObject::Configuration, answer).map(drop)
     }
 }

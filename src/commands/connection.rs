@@ -5,16 +5,19 @@ use std::env;
 use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use http::Method;
 use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use serde_json::Value;
 
 use super::plain;
-use crate::doctor::probe::{Probe, RealWorld};
-use crate::kubernetes::{self, ApiAnswer, items, names};
+use crate::kubernetes::{self, ApiAnswer, ApiClient, ApiRequest, items, names};
+
+/// How long the API server may take to accept a connection, and to answer. A webhook may take 30 s.
+const CONNECT: Duration = Duration::from_secs(10);
+const ANSWER: Duration = Duration::from_secs(40);
 
 /// Which cluster a command looks at.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,10 +55,12 @@ impl ClusterArg {
     /// # Errors
     /// When the kubeconfig or the service account cannot be used.
     pub async fn connect(&self) -> anyhow::Result<Option<UserConnection>> {
-        let Some(config) = self.config().await? else { return Ok(None) };
-        let world = RealWorld::new(config.clone())
+        let Some(mut config) = self.config().await? else { return Ok(None) };
+        config.connect_timeout = Some(CONNECT);
+        config.read_timeout = Some(ANSWER);
+        let client = ApiClient::new(config.clone())
             .context("cannot use the kubeconfig; check --kubeconfig")?;
-        Ok(Some(UserConnection { world, config }))
+        Ok(Some(UserConnection { client, config }))
     }
 
     /// A connection, for what makes no sense without one.
@@ -115,7 +120,7 @@ fn if_there(read: Result<Kubeconfig, KubeconfigError>) -> Result<Kubeconfig, Kub
 /// A connection to an API server. Nothing is sent twice.
 pub struct UserConnection {
     /// Sends the requests.
-    pub world: RealWorld,
+    pub client: ApiClient,
     /// Where to, and as whom.
     pub config: Config,
 }
@@ -131,19 +136,13 @@ impl UserConnection {
         arg.namespace.as_ref().unwrap_or(&self.config.default_namespace).clone()
     }
 
-    /// One request; a PATCH is a merge patch.
+    /// One request.
     ///
     /// # Errors
     /// When no answer comes, or the API server does not know the caller.
-    pub async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<ApiAnswer> {
+    pub async fn send(&self, request: ApiRequest<'_>) -> anyhow::Result<ApiAnswer> {
         let server = self.server();
-        let answer = self.world.call(method, path, body).await;
-        match answer {
+        match self.client.send(request).await {
             Ok(answer) if answer.code == 401 => {
                 bail!("the API server at {server} does not accept these credentials: log in again")
             }
@@ -157,9 +156,9 @@ impl UserConnection {
     /// A GET of something that may not exist.
     ///
     /// # Errors
-    /// As [`Self::call`], and the API server's own sentence when it refuses.
+    /// As [`Self::send`], and the API server's own sentence when it refuses.
     pub async fn get(&self, path: &str) -> anyhow::Result<Option<Value>> {
-        let answer = self.call(Method::GET, path, None).await?;
+        let answer = self.send(ApiRequest::get(path)).await?;
         answer.found().map_err(|error| anyhow::anyhow!(plain(&error.message)))
     }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::Output;
 use super::connection::{ClusterArg, namespace};
-use crate::doctor;
+use crate::doctor::{self, RealWorld};
 
 /// The flags of `rejob doctor`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,8 @@ pub async fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let connection = args.cluster.expect().await?;
     let server = connection.server();
     let namespace = args.namespace.as_deref();
-    let report = match doctor::collect(&connection.world, &server, namespace).await {
+    let report = match doctor::collect(&RealWorld::new(connection.client), &server, namespace).await
+    {
         Ok(facts) => doctor::examine(&facts),
         Err(why) if args.output == Output::Json => doctor::unreachable(&server, &why),
         Err(why) => anyhow::bail!(

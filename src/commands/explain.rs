@@ -18,10 +18,11 @@ use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::policies::{self, PolicyArg};
 use super::{DENIED, Output, job_name, json_line, plain, table, warning};
 use crate::decide::{Context, Decision, Verdict, decide};
-use crate::doctor::served_policies;
+use crate::doctor::{RealWorld, served_policies};
 use crate::job::{GENERATED_LABELS, Job, keys, last_applied};
 use crate::kubernetes::{
-    ApiAnswer, POLICY_LABEL, ServerVersion, job_path, jobs_path, namespace_path, opted_in_json,
+    ApiAnswer, ApiRequest, POLICY_LABEL, ServerVersion, job_path, jobs_path, namespace_path,
+    opted_in_json,
 };
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
@@ -136,7 +137,7 @@ async fn online(
     let policies = if args.policy.set.policies.is_some() {
         args.policy.set.load()?
     } else {
-        served_policies(&connection.world).await.unwrap_or_else(|why| {
+        served_policies(&RealWorld::new(connection.client.clone())).await.unwrap_or_else(|why| {
             unknown.push(format!("the policies of rejob: {why}; the built-in ones are assumed"));
             PolicySet::builtin()
         })
@@ -188,7 +189,7 @@ async fn dry_run(
     let path = name.map_or_else(|| jobs_path(namespace), |name| job_path(namespace, name));
     let path = format!("{path}?dryRun=All&fieldManager=rejob-explain");
     let method = if exists { Method::PUT } else { Method::POST };
-    connection.call(method, &path, Some(job)).await
+    connection.send(ApiRequest::new(method, &path, Some(job))).await
 }
 
 /// The policy of a namespace; the outer `None` where it is not known, the inner one where it has none.

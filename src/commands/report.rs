@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use http::Method;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::connection::{ClusterArg, namespace};
 use super::{Output, json_line, plain, table};
-use crate::kubernetes::items;
+use crate::kubernetes::{ApiRequest, items};
 use crate::reason::Reason;
 use crate::reported::{Expected, ReportRow, Sum, audit, events};
 use crate::review::requester;
@@ -94,7 +93,7 @@ pub async fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let source = if args.files.is_empty() {
         let connection = args.cluster.expect().await?;
         let path = events::path(args.namespace.as_deref());
-        let answer = connection.call(Method::GET, &path, None).await?;
+        let answer = connection.send(ApiRequest::get(&path)).await?;
         if !answer.is_success() {
             let elsewhere = "; choose one namespace with --namespace";
             let way_out = if args.namespace.is_none() { elsewhere } else { "" };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures::AsyncBufReadExt;
-use http::{Method, Request};
+use http::Request;
 use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use super::{plain, text_at, warning};
 use crate::decide::{self, ONLY_REPORTED, RERUN_DOES_NOTHING, SAME_USER_WARNING, decide};
 use crate::job::{Job, keys};
 use crate::kubernetes::{
-    ApiAnswer, POLICY_LABEL, encode, job_path, names, namespace_path, opted_in_json,
+    ApiAnswer, ApiRequest, POLICY_LABEL, encode, job_path, names, namespace_path, opted_in_json,
 };
 use crate::policy::Policy;
 use crate::review::Operation;
@@ -87,8 +87,8 @@ pub async fn run(args: &RerunArgs) -> anyhow::Result<ExitCode> {
     let change =
         json!({ "metadata": { "annotations": { keys::RERUN: Timestamp::now().to_string() } } });
     let target = format!("{path}?fieldManager={FIELD_MANAGER}");
-    let dry_run =
-        connection.call(Method::PATCH, &format!("{target}&dryRun=All"), Some(&change)).await?;
+    let in_dry_run = format!("{target}&dryRun=All");
+    let dry_run = connection.send(ApiRequest::merge_patch(&in_dry_run, &change)).await?;
     let mut told = HashSet::new();
     warn(&dry_run, &mut told);
     if !dry_run.is_success() {
@@ -172,7 +172,7 @@ async fn send(
 ) -> anyhow::Result<Value> {
     let mut tries = 0;
     loop {
-        let answer = connection.call(Method::PATCH, path, Some(change)).await?;
+        let answer = connection.send(ApiRequest::merge_patch(path, change)).await?;
         warn(&answer, told);
         if answer.is_success() {
             return Ok(answer.body);

@@ -12,7 +12,7 @@ use super::connection::{ClusterArg, NamespaceArg, UserConnection};
 use super::job_run::{JobRun, RunState};
 use super::text_at;
 use super::{Output, json_line, plain, table};
-use crate::doctor::served_policies;
+use crate::doctor::{RealWorld, served_policies};
 use crate::job::Job;
 use crate::kubernetes::{POLICY_LABEL, encode, events, jobs_path, namespace_path, opted_in_json};
 use crate::policy::{OnChange, WhileRunning};
@@ -97,7 +97,7 @@ async fn look(connection: &UserConnection, namespace: Option<&str>) -> anyhow::R
         let found = connection.list(&path).await.context("choose one with --namespace")?;
         found.iter().map(named).collect()
     };
-    match served_policies(&connection.world).await {
+    match served_policies(&RealWorld::new(connection.client.clone())).await {
         Ok(policies) => {
             for namespace in &mut namespaces {
                 let policy = namespace.policy.as_deref().and_then(|name| policies.get(name));

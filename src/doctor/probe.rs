@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::Method;
 use jiff::Timestamp;
-use kube::Config;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
@@ -17,19 +16,14 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::kubernetes::webhook::Target;
-use crate::kubernetes::{ApiAnswer, ApiClient, ConnectError};
+use crate::kubernetes::{ApiAnswer, ApiClient, ApiRequest};
 
 /// How long a handshake may take. From outside a cluster its addresses often lead nowhere.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// How long the API server may take to accept a connection, and to answer. A webhook may take 30 s.
-const CONNECT: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(40);
-
 /// What the collecting asks of the world.
 pub trait Probe: Sync {
-    /// Sends one request to the API server, a PATCH as a merge patch; an error is half a sentence on
-    /// why no answer came.
+    /// Sends one request to the API server; an error is half a sentence on why no answer came.
     fn call(
         &self,
         method: Method,
@@ -49,14 +43,9 @@ pub trait Probe: Sync {
 pub struct RealWorld(ApiClient);
 
 impl RealWorld {
-    /// A connection by that configuration.
-    ///
-    /// # Errors
-    /// When the configuration makes no client.
-    pub fn new(mut config: Config) -> Result<Self, ConnectError> {
-        config.connect_timeout = Some(CONNECT);
-        config.read_timeout = Some(ANSWER);
-        ApiClient::new(config).map(Self)
+    /// The world that this client is connected to.
+    pub fn new(client: ApiClient) -> Self {
+        Self(client)
     }
 }
 
@@ -67,12 +56,7 @@ impl Probe for RealWorld {
         path: &str,
         body: Option<&Value>,
     ) -> Result<ApiAnswer, String> {
-        match (method, body) {
-            (Method::PATCH, Some(patch)) => {
-                self.0.patch(path, "application/merge-patch+json", patch).await
-            }
-            (method, body) => self.0.call(method, path, body).await,
-        }
+        self.0.send(ApiRequest::new(method, path, body)).await
     }
 
     async fn served(&self, target: &Target) -> Result<Vec<Vec<u8>>, String> {

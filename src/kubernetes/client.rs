@@ -20,7 +20,7 @@ use crate::replacement::ApiError;
 /// Who rejob is in what it writes when no client named a field manager.
 pub const FIELD_MANAGER: &str = "rejob";
 
-/// The media type of a body that is no patch.
+/// The media type of a body that is no patch, and of every answer.
 const JSON: &str = "application/json";
 
 /// A connection to an API server; clones share it.
@@ -55,45 +55,8 @@ impl ApiClient {
     ///
     /// # Errors
     /// Half a sentence on why no answer came.
-    pub async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<ApiAnswer, String> {
-        self.send(method, path, JSON, body, HeaderMap::new()).await
-    }
-
-    /// Sends one request with more headers.
-    ///
-    /// # Errors
-    /// Half a sentence on why no answer came.
-    pub(super) async fn call_with(
-        &self,
-        headers: HeaderMap,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> Result<ApiAnswer, String> {
-        self.send(method, path, JSON, body, headers).await
-    }
-
-    /// Sends a patch of that media type.
-    ///
-    /// # Errors
-    /// Half a sentence on why no answer came.
-    pub async fn patch(&self, path: &str, media: &str, patch: &Value) -> Result<ApiAnswer, String> {
-        self.send(Method::PATCH, path, media, Some(patch), HeaderMap::new()).await
-    }
-
-    async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        media: &str,
-        body: Option<&Value>,
-        headers: HeaderMap,
-    ) -> Result<ApiAnswer, String> {
+    pub async fn send(&self, request: ApiRequest<'_>) -> Result<ApiAnswer, String> {
+        let ApiRequest { method, path, body, media, headers } = request;
         let bytes = body.map(|body| body.to_string().into_bytes()).unwrap_or_default();
         let mut request = Request::builder()
             .method(method)
@@ -121,6 +84,39 @@ impl ApiClient {
             Err(_) => Value::Null,
         };
         Ok(ApiAnswer { code, body, date, warnings, took: begun.elapsed() })
+    }
+}
+
+/// A request to an API server.
+#[derive(Debug)]
+pub struct ApiRequest<'a> {
+    /// The method.
+    pub method: Method,
+    /// The path, with its query.
+    pub path: &'a str,
+    /// The body.
+    pub body: Option<&'a Value>,
+    /// The media type of the body.
+    pub media: &'static str,
+    /// Further headers.
+    pub headers: HeaderMap,
+}
+
+impl<'a> ApiRequest<'a> {
+    /// A request with a body of JSON, or without a body.
+    pub fn new(method: Method, path: &'a str, body: Option<&'a Value>) -> Self {
+        Self { method, path, body, media: JSON, headers: HeaderMap::new() }
+    }
+
+    /// A read.
+    pub fn get(path: &'a str) -> Self {
+        Self::new(Method::GET, path, None)
+    }
+
+    /// A merge patch.
+    pub fn merge_patch(path: &'a str, patch: &'a Value) -> Self {
+        let media = "application/merge-patch+json";
+        Self { media, ..Self::new(Method::PATCH, path, Some(patch)) }
     }
 }
 
@@ -180,16 +176,14 @@ impl ApiAnswer {
 
 /// A path segment or query value: everything but unreserved characters escaped.
 pub fn encode(text: &str) -> String {
-    use std::fmt::Write as _;
+    escape(text, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+}
 
-    text.bytes().fold(String::with_capacity(text.len()), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
+/// The text with `%XX` for each byte that is not safe.
+pub(super) fn escape(text: &str, is_safe: impl Fn(u8) -> bool) -> String {
+    text.bytes().fold(String::new(), |escaped, byte| match byte {
+        safe if is_safe(safe) => format!("{escaped}{}", char::from(safe)),
+        byte => format!("{escaped}%{byte:02X}"),
     })
 }
 

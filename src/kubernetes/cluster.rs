@@ -12,8 +12,9 @@ use kube::Config;
 use serde_json::{Value, json};
 
 use super::{
-    ApiClient, Cluster, ConnectError, FIELD_MANAGER, JobEvent, Right, ServerVersion, Write, encode,
-    impersonation, items, job_path, jobs_path, namespace_path, opted_in_json, webhook,
+    ApiClient, ApiRequest, Cluster, ConnectError, FIELD_MANAGER, JobEvent, Right, ServerVersion,
+    Write, encode, impersonation, items, job_path, jobs_path, namespace_path, opted_in_json,
+    webhook,
 };
 use crate::job::keys;
 use crate::metrics::{ApiResource, ApiVerb, Metrics};
@@ -78,7 +79,7 @@ impl KubeCluster {
     }
 
     async fn get_object(&self, resource: ApiResource, path: &str) -> Result<Value, ApiError> {
-        self.send(ApiVerb::Get, resource, Method::GET, path, None, HeaderMap::new()).await
+        self.send(ApiVerb::Get, resource, ApiRequest::get(path)).await
     }
 
     /// An object, or `None` where there is none.
@@ -91,8 +92,7 @@ impl KubeCluster {
 
     /// The items of a list.
     async fn list(&self, resource: ApiResource, path: &str) -> Result<Vec<Value>, ApiError> {
-        let list = self.send(ApiVerb::List, resource, Method::GET, path, None, HeaderMap::new());
-        list.await.map(items)
+        self.send(ApiVerb::List, resource, ApiRequest::get(path)).await.map(items)
     }
 
     async fn post(
@@ -101,22 +101,18 @@ impl KubeCluster {
         path: &str,
         body: &Value,
     ) -> Result<Value, ApiError> {
-        let (verb, headers) = (ApiVerb::Create, HeaderMap::new());
-        self.send(verb, resource, Method::POST, path, Some(body), headers).await
+        let request = ApiRequest::new(Method::POST, path, Some(body));
+        self.send(ApiVerb::Create, resource, request).await
     }
 
     async fn send(
         &self,
         verb: ApiVerb,
         resource: ApiResource,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        headers: HeaderMap,
+        request: ApiRequest<'_>,
     ) -> Result<Value, ApiError> {
         let begun = Instant::now();
-        let answer = self.client.call_with(headers, method, path, body).await;
-        let answer = answer.map_err(ApiError::unanswered);
+        let answer = self.client.send(request).await.map_err(ApiError::unanswered);
         let code = answer.as_ref().ok().map(|answer| answer.code);
         self.metrics.api_request(verb, resource, code, begun.elapsed());
         answer?.object()
@@ -181,8 +177,9 @@ impl Cluster for KubeCluster {
         };
         let manager = encode(field_manager.unwrap_or(FIELD_MANAGER));
         let path = format!("{}?fieldManager={manager}{dry_run}", jobs_path(namespace));
-        let (resource, headers) = (ApiResource::Jobs, headers(write)?);
-        self.send(verb, resource, Method::POST, &path, Some(job), headers).await
+        let request = ApiRequest::new(Method::POST, &path, Some(job));
+        let request = ApiRequest { headers: headers(write)?, ..request };
+        self.send(verb, ApiResource::Jobs, request).await
     }
 
     fn checks_as_user(&self) -> bool {
@@ -212,10 +209,10 @@ impl Cluster for KubeCluster {
             dry_run,
             ..DeleteOptions::default()
         });
-        let (resource, path) = (ApiResource::Jobs, job_path(namespace, name));
-        let headers = headers(write)?;
-        let sent = self.send(verb, resource, Method::DELETE, &path, Some(&options), headers);
-        sent.await.map(drop)
+        let path = job_path(namespace, name);
+        let request = ApiRequest::new(Method::DELETE, &path, Some(&options));
+        let request = ApiRequest { headers: headers(write)?, ..request };
+        self.send(verb, ApiResource::Jobs, request).await.map(drop)
     }
 
     async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {

@@ -4,6 +4,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::client::escape;
 use crate::review::UserInfo;
 
 /// May do everything, and nobody may act in its name.
@@ -30,7 +31,7 @@ pub(super) fn headers(user: &UserInfo) -> Result<HeaderMap, String> {
         headers.append("impersonate-group", value(group)?);
     }
     for (key, values) in &user.extra {
-        let name = format!("impersonate-extra-{}", escape(key));
+        let name = format!("impersonate-extra-{}", escape(key, is_safe));
         let name = HeaderName::try_from(name).map_err(|_| unfit(key))?;
         for text in values {
             headers.append(&name, value(text)?);
@@ -57,20 +58,10 @@ fn unfit(text: &str) -> String {
     format!("{text:?} of that user cannot be sent in a header")
 }
 
-/// A key as client-go escapes it (`headerKeyEscape`), and capitals too, which the API server would
-/// read as small letters: it then says that it takes no such key.
-fn escape(key: &str) -> String {
-    use std::fmt::Write as _;
-
-    key.bytes().fold(String::with_capacity(key.len()), |mut escaped, byte| {
-        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$&'*+-.^_`|~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Writing to a String does not fail.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
-        escaped
-    })
+/// What stands in a key as it is, as client-go escapes it (`headerKeyEscape`); capitals do not, which the
+/// API server would read as small letters: it then says that it takes no such key.
+fn is_safe(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
