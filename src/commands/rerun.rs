@@ -9,9 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures::AsyncBufReadExt;
-use http::Request;
 use jiff::Timestamp;
-use kube::Client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -22,7 +20,8 @@ use super::{plain, text_at, warning};
 use crate::decide::{self, ONLY_REPORTED, RERUN_DOES_NOTHING, SAME_USER_WARNING, decide};
 use crate::job::{Job, keys};
 use crate::kubernetes::{
-    ApiAnswer, ApiRequest, POLICY_LABEL, encode, job_path, names, namespace_path, opted_in_json,
+    ApiAnswer, ApiClient, ApiRequest, POLICY_LABEL, encode, job_path, names, namespace_path,
+    opted_in_json,
 };
 use crate::policy::Policy;
 use crate::review::Operation;
@@ -262,7 +261,7 @@ impl ProgressLine {
 
 /// What the containers of a run write.
 struct Logs {
-    client: Client,
+    client: ApiClient,
     pods: String,
     selector: String,
     /// The Pod, the container, and how often that has restarted.
@@ -276,7 +275,7 @@ impl Logs {
         let mut config = connection.config.clone();
         // A container may say nothing for hours.
         config.read_timeout = None;
-        let client = Client::try_from(config).context("cannot use the kubeconfig")?;
+        let client = ApiClient::new(config).context("cannot use the kubeconfig")?;
         Ok(Self {
             client,
             pods: format!("{}/pods", namespace_path(namespace)),
@@ -333,10 +332,9 @@ fn started(pod: &Value) -> impl Iterator<Item = (&str, u64)> {
 }
 
 /// Copies a log to standard output, line by line; it may be no UTF-8.
-async fn copy(client: Client, path: String, prefix: String) {
+async fn copy(client: ApiClient, path: String, prefix: String) {
     let result = async {
-        let request = Request::get(&path).body(Vec::new()).context("no request")?;
-        let mut log = client.request_stream(request).await?;
+        let mut log = client.stream(&path).await.map_err(anyhow::Error::msg)?;
         let mut line = prefix.clone().into_bytes();
         while log.read_until(b'\n', &mut line).await? > 0 {
             if !line.ends_with(b"\n") {

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures::AsyncBufRead;
 use http::{HeaderMap, Method, Request};
 use jiff::Timestamp;
 use kube::Config;
@@ -84,6 +85,16 @@ impl ApiClient {
             Err(_) => Value::Null,
         };
         Ok(ApiAnswer { code, body, date, warnings, took: begun.elapsed() })
+    }
+
+    /// Reads an answer as it comes, which may take for ever.
+    ///
+    /// # Errors
+    /// Half a sentence on why there is none.
+    pub async fn stream(&self, path: &str) -> Result<impl AsyncBufRead, String> {
+        let request = Request::get(path).body(Vec::new());
+        let request = request.map_err(|error| format!("cannot make the request: {error}"))?;
+        self.0.request_stream(request).await.map_err(|error| with_causes(&error))
     }
 }
 
