@@ -5,11 +5,11 @@
 mod client;
 mod cluster;
 mod connect;
-mod effects;
 pub mod events;
 #[cfg(test)]
 pub(crate) mod fake;
 mod impersonation;
+mod kube_cluster;
 pub mod names;
 mod redact;
 mod version;
@@ -19,9 +19,9 @@ pub use client::{
     ApiAnswer, ApiClient, ApiRequest, FIELD_MANAGER, encode, items, job_path, jobs_path,
     namespace_path,
 };
-pub use cluster::{Introduction, KubeCluster};
+pub use cluster::{Cluster, JobEvent, Right, Write};
 pub use connect::{ConnectError, config};
-pub use effects::{Cluster, JobEvent, Right, Write};
+pub use kube_cluster::{Introduction, KubeCluster};
 pub use redact::redact;
 pub use version::ServerVersion;
 pub use webhook::{POLICY_LABEL, opted_in_json};

@@ -13,7 +13,7 @@
 //! | [`policy_file`] | the policy file |
 //! | [`server`] | listener, TLS, router, limits, admin port, drain |
 //! | [`certs`] | certificates: plan, issue, store, watch |
-//! | [`kubernetes`] | the API server: one client, the effects behind the trait, webhook configurations, names |
+//! | [`kubernetes`] | the API server: one client, the cluster behind a trait, webhook configurations, names |
 //! | [`doctor`] | `rejob doctor`: probes collect facts, pure functions judge them |
 //! | [`reported`] | what `onChange: Report` has reported, read back and summed up |
 //! | [`manifest`] | YAML and JSON streams for the command line |

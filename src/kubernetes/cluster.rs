@@ -1,292 +1,119 @@
-//! The effects of the replacement protocol on a real cluster, through the one client.
-//!
-//! Every call is counted by verb, resource and code.
+//! What rejob asks of a cluster, as a trait: a real API server behind [`super::KubeCluster`], a model of
+//! one in the tests.
 
-use std::time::Instant;
+use std::future::Future;
 
-use http::{HeaderMap, Method};
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
-use k8s_openapi::api::core::v1::Event;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
-use kube::Config;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{
-    ApiClient, ApiRequest, Cluster, ConnectError, FIELD_MANAGER, JobEvent, Right, ServerVersion,
-    Write, encode, impersonation, items, job_path, jobs_path, namespace_path, opted_in_json,
-    webhook,
-};
-use crate::job::keys;
-use crate::metrics::{ApiResource, ApiVerb, Metrics};
 use crate::replacement::ApiError;
 use crate::review::UserInfo;
 
-/// A cluster, as far as rejob acts on it.
+/// Which right is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right<'a> {
+    /// To delete the Job of this name.
+    Delete(&'a str),
+    /// To create a Job: of this name for a server-side apply, of any name otherwise, as the API
+    /// server's own authorization asks.
+    Create(Option<&'a str>),
+}
+
+/// How a Job is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Write<'a> {
+    /// By rejob.
+    Real,
+    /// Asked by rejob in a dry run.
+    DryRun,
+    /// Asked in this user's name in a dry run.
+    DryRunAs(&'a UserInfo),
+}
+
+/// An Event on a Job.
 #[derive(Debug, Clone)]
-pub struct KubeCluster {
-    client: ApiClient,
-    metrics: Metrics,
-    namespaces: Vec<String>,
-    check_as_user: bool,
+pub struct JobEvent<'a> {
+    /// The Job's namespace.
+    pub namespace: &'a str,
+    /// The Job's name.
+    pub job: &'a str,
+    /// The Job's uid: `kubectl describe` shows no Event without it.
+    pub uid: &'a str,
+    /// One word in CamelCase.
+    pub reason: &'static str,
+    /// What happened; at most 1024 bytes.
+    pub message: String,
+    /// The end of the Event's name, for an Event that is published once; `None`: a new Event each time.
+    pub once: Option<&'a str>,
+    /// `metadata.annotations`, for programs.
+    pub annotations: Value,
 }
 
-/// What rejob needs to know about the cluster and itself before it serves.
-#[derive(Debug, Clone)]
-pub struct Introduction {
-    /// The user that rejob's own requests carry.
-    pub own_user: String,
-    /// The version of the API server.
-    pub server: Option<ServerVersion>,
-}
-
-impl KubeCluster {
-    /// A connection; `namespaces` are those it looks after, all when empty; `check_as_user`: whether
-    /// the checks of a replacement are made in the user's name.
-    ///
-    /// # Errors
-    /// When the configuration makes no client.
-    pub fn new(
-        config: Config,
-        namespaces: Vec<String>,
-        check_as_user: bool,
-        metrics: Metrics,
-    ) -> Result<Self, ConnectError> {
-        Ok(Self { client: ApiClient::new(config)?, metrics, namespaces, check_as_user })
-    }
-
-    /// The client behind it.
-    pub fn client(&self) -> ApiClient {
-        self.client.clone()
-    }
-
-    /// Asks the API server for its version and for the name that rejob's requests carry.
-    ///
-    /// # Errors
-    /// When it does not answer.
-    pub async fn introduce(&self) -> Result<Introduction, ApiError> {
-        let version = self.get_object(ApiResource::Version, "/version").await?;
-        let review = json!({
-            "apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"
-        });
-        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
-        let resource = ApiResource::SelfSubjectReviews;
-        let who = self.post(resource, path, &review).await?;
-        let own_user = who
-            .pointer("/status/userInfo/username")
-            .and_then(Value::as_str)
-            .ok_or_else(|| ApiError::unanswered("the SelfSubjectReview names no user"))?;
-        Ok(Introduction { own_user: own_user.to_owned(), server: ServerVersion::of(&version) })
-    }
-
-    async fn get_object(&self, resource: ApiResource, path: &str) -> Result<Value, ApiError> {
-        self.send(ApiVerb::Get, resource, ApiRequest::get(path)).await
-    }
-
-    /// An object, or `None` where there is none.
-    async fn find(&self, resource: ApiResource, path: &str) -> Result<Option<Value>, ApiError> {
-        match self.get_object(resource, path).await {
-            Err(error) if error.code == 404 => Ok(None),
-            found => found.map(Some),
-        }
-    }
-
-    /// The items of a list.
-    async fn list(&self, resource: ApiResource, path: &str) -> Result<Vec<Value>, ApiError> {
-        self.send(ApiVerb::List, resource, ApiRequest::get(path)).await.map(items)
-    }
-
-    async fn post(
+/// What rejob asks of a cluster.
+pub trait Cluster: Send + Sync + 'static {
+    /// The value of the opt-in label of the live Namespace.
+    fn namespace_policy(
         &self,
-        resource: ApiResource,
-        path: &str,
-        body: &Value,
-    ) -> Result<Value, ApiError> {
-        let request = ApiRequest::new(Method::POST, path, Some(body));
-        self.send(ApiVerb::Create, resource, request).await
-    }
+        namespace: &str,
+    ) -> impl Future<Output = Result<Option<String>, ApiError>> + Send;
 
-    async fn send(
-        &self,
-        verb: ApiVerb,
-        resource: ApiResource,
-        request: ApiRequest<'_>,
-    ) -> Result<Value, ApiError> {
-        let begun = Instant::now();
-        let answer = self.client.send(request).await.map_err(ApiError::unanswered);
-        let code = answer.as_ref().ok().map(|answer| answer.code);
-        self.metrics.api_request(verb, resource, code, begun.elapsed());
-        answer?.object()
-    }
-}
-
-/// The headers that say in whose name something is asked.
-fn headers(write: Write<'_>) -> Result<HeaderMap, ApiError> {
-    match write {
-        Write::Real | Write::DryRun => Ok(HeaderMap::new()),
-        Write::DryRunAs(user) => impersonation::headers(user).map_err(ApiError::not_impersonated),
-    }
-}
-
-impl Cluster for KubeCluster {
-    async fn namespace_policy(&self, namespace: &str) -> Result<Option<String>, ApiError> {
-        let path = namespace_path(namespace);
-        let found = self.get_object(ApiResource::Namespaces, &path).await?;
-        Ok(opted_in_json(&found).map(str::to_owned))
-    }
-
-    async fn can_user(
+    /// Whether the user has a right on Jobs in the namespace (SubjectAccessReview).
+    fn can_user(
         &self,
         user: &UserInfo,
         namespace: &str,
         right: Right<'_>,
-    ) -> Result<bool, ApiError> {
-        let (verb, name) = match right {
-            Right::Delete(name) => ("delete", Some(name)),
-            Right::Create(name) => ("create", name),
-        };
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": user.username, "uid": user.uid, "groups": user.groups, "extra": user.extra,
-                "resourceAttributes": {
-                    "namespace": namespace, "verb": verb, "group": "batch", "version": "v1",
-                    "resource": "jobs", "name": name.unwrap_or_default()
-                }
-            }
-        });
-        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let resource = ApiResource::SubjectAccessReviews;
-        let answer = self.post(resource, path, &review).await?;
-        let status = |field: &str| {
-            answer.get("status").and_then(|status| status.get(field)).and_then(Value::as_bool)
-        };
-        Ok(status("allowed") == Some(true) && status("denied") != Some(true))
-    }
+    ) -> impl Future<Output = Result<bool, ApiError>> + Send;
 
-    async fn create(
+    /// Creates a Job, or asks whether it would be accepted; the Job as it is or would be stored.
+    fn create(
         &self,
         namespace: &str,
         job: &Value,
         field_manager: Option<&str>,
         write: Write<'_>,
-    ) -> Result<Value, ApiError> {
-        let (verb, dry_run) = match write {
-            Write::Real => (ApiVerb::Create, ""),
-            Write::DryRun | Write::DryRunAs(_) => (ApiVerb::DryRunCreate, "&dryRun=All"),
-        };
-        let manager = encode(field_manager.unwrap_or(FIELD_MANAGER));
-        let path = format!("{}?fieldManager={manager}{dry_run}", jobs_path(namespace));
-        let request = ApiRequest::new(Method::POST, &path, Some(job));
-        let request = ApiRequest { headers: headers(write)?, ..request };
-        self.send(verb, ApiResource::Jobs, request).await
-    }
+    ) -> impl Future<Output = Result<Value, ApiError>> + Send;
 
-    fn checks_as_user(&self) -> bool {
-        self.check_as_user
-    }
+    /// Whether the checks of a replacement are made in the user's name.
+    fn checks_as_user(&self) -> bool;
 
-    async fn delete(
+    /// Deletes a Job with `propagationPolicy: Background`, if it still has the uid and revision, or asks
+    /// whether that would be done.
+    fn delete(
         &self,
         namespace: &str,
         name: &str,
         uid: &str,
         resource_version: &str,
         write: Write<'_>,
-    ) -> Result<(), ApiError> {
-        let (verb, dry_run) = match write {
-            Write::Real => (ApiVerb::Delete, None),
-            Write::DryRun | Write::DryRunAs(_) => (ApiVerb::DryRunDelete, Some(vec!["All".into()])),
-        };
-        let options = json!(DeleteOptions {
-            api_version: Some("v1".into()),
-            kind: Some("DeleteOptions".into()),
-            propagation_policy: Some("Background".into()),
-            preconditions: Some(Preconditions {
-                uid: Some(uid.into()),
-                resource_version: Some(resource_version.into()),
-            }),
-            dry_run,
-            ..DeleteOptions::default()
-        });
-        let path = job_path(namespace, name);
-        let request = ApiRequest::new(Method::DELETE, &path, Some(&options));
-        let request = ApiRequest { headers: headers(write)?, ..request };
-        self.send(verb, ApiResource::Jobs, request).await.map(drop)
-    }
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
 
-    async fn get(&self, namespace: &str, name: &str) -> Result<Option<Value>, ApiError> {
-        let path = job_path(namespace, name);
-        self.find(ApiResource::Jobs, &path).await
-    }
+    /// The Job as it is stored; `None` when there is none.
+    fn get(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> impl Future<Output = Result<Option<Value>, ApiError>> + Send;
 
-    async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, ApiError> {
-        let pods = format!("{}/pods", namespace_path(namespace));
-        let path = format!("{pods}?labelSelector={}", encode(selector));
-        self.list(ApiResource::Pods, &path).await
-    }
+    /// The Pods in the namespace with these labels (a selector, as the API server reads it).
+    fn pods(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
 
-    async fn list_dormant_jobs(&self) -> Result<Vec<Value>, ApiError> {
-        let paths = if self.namespaces.is_empty() {
-            vec!["/apis/batch/v1/jobs".to_owned()]
-        } else {
-            self.namespaces.iter().map(|namespace| jobs_path(namespace)).collect()
-        };
-        let mut found = Vec::new();
-        for path in paths {
-            let path = format!("{path}?labelSelector={}", encode(keys::DORMANT));
-            found.extend(self.list(ApiResource::Jobs, &path).await?);
-        }
-        Ok(found)
-    }
+    /// The Jobs with the dormant label, in all namespaces that this server looks after.
+    fn list_dormant_jobs(&self) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
 
-    async fn webhook_configuration(
+    /// The `MutatingWebhookConfiguration` of that name; `None` when there is none.
+    fn webhook_configuration(
         &self,
         name: &str,
-    ) -> Result<Option<MutatingWebhookConfiguration>, ApiError> {
-        let path = webhook::configuration_path(name);
-        let found = self.find(ApiResource::WebhookConfigurations, &path).await?;
-        found
-            .map(serde_json::from_value)
-            .transpose()
-            .map_err(|error| ApiError::unanswered(format!("the answer is not understood: {error}")))
-    }
+    ) -> impl Future<Output = Result<Option<MutatingWebhookConfiguration>, ApiError>> + Send;
 
-    async fn publish_event(&self, event: JobEvent<'_>) -> Result<(), ApiError> {
-        let JobEvent { namespace, job, uid, reason, message, once, annotations } = event;
-        let now = jiff::Timestamp::now();
-        let stem = job.trim_end_matches('.');
-        let (field, name) = match once {
-            Some(end) => ("name", format!("{stem}.{end}")),
-            None => ("generateName", format!("{stem}.")),
-        };
-        let event = json!({
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": { field: name, "namespace": namespace, "annotations": annotations },
-            "involvedObject": {
-                "apiVersion": "batch/v1", "kind": "Job", "namespace": namespace, "name": job,
-                "uid": uid
-            },
-            "reason": reason,
-            "message": message,
-            "type": "Normal",
-            "source": { "component": "rejob" },
-            "reportingComponent": "rejob.dev/webhook",
-            "reportingInstance": "",
-            "firstTimestamp": format!("{:.0}", now),
-            "lastTimestamp": format!("{:.0}", now),
-            "count": 1
-        });
-        // Read once through the type, so that a misspelt field is found by the tests.
-        debug_assert!(serde_json::from_value::<Event>(event.clone()).is_ok());
-        let path = format!("{}/events", namespace_path(namespace));
-        match self.post(ApiResource::Events, &path, &event).await {
-            Err(error) if once.is_some() && error.is_already_exists() => Ok(()),
-            published => published.map(drop),
-        }
-    }
+    /// Publishes an Event. If its name is taken, it is published already, which is success.
+    fn publish_event(
+        &self,
+        event: JobEvent<'_>,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
 }
-
-#[cfg(test)]
-mod tests;
