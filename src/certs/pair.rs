@@ -17,7 +17,7 @@ use x509_parser::prelude::FromDer;
 use super::pem::{CertError, Sections};
 
 /// How far in the future a certificate may begin: clocks of two machines differ.
-const CLOCK_LEEWAY: Duration = Duration::from_mins(5);
+pub(super) const CLOCK_LEEWAY: Duration = Duration::from_mins(5);
 
 /// The time a certificate is valid in, both ends included (RFC 5280 section 4.1.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,16 +8,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::bundle::{Anchor, Fingerprint};
 use super::configuration::WebhookConfiguration;
-use super::pair::Validity;
+use super::pair::{CLOCK_LEEWAY, Validity};
 use super::state::{Ca, CertSecret, Retired, SecretState};
 use super::token::{PublishedSince, Tokens};
-
-/// How far a clock may be behind before a certificate that has not begun is taken as a sign of it.
-const CLOCK_LEEWAY: SignedDuration = SignedDuration::from_mins(5);
 
 /// At most this many former CAs are kept, so that a caBundle cannot grow without end.
 const MOST_RETIRED: usize = 16;
@@ -52,7 +49,7 @@ impl Lifetimes {
     /// lifetimes are hours or less.
     pub fn new(cert: Duration, ca: Duration) -> Self {
         let interval = (cert / 60).min(Duration::from_secs(10));
-        let skew = (cert / 10).min(Duration::from_mins(5));
+        let skew = (cert / 10).min(CLOCK_LEEWAY);
         let propagation = interval * 6;
         let (token, grace) = (TOKEN_LIFE, propagation * 5);
         Self { cert, ca, renew: (2, 3), interval, propagation, skew, token, grace }

@@ -3,7 +3,6 @@
 //! Their age is told by the API server's clock alone: its `Date` header against the
 //! `creationTimestamp` that it wrote itself.
 
-use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::admission::reaper;
@@ -42,9 +41,8 @@ fn judge(facts: &Facts, value: &Value) -> Finding {
     let text = |pointer| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
     let about = About::new(CHECK, format!("{namespace}/{name}"));
-    let created: Result<Timestamp, _> = text("/metadata/creationTimestamp").parse();
-    let age = created.map_or(0, |created| facts.now().as_second() - created.as_second());
     let job = Job::new(value);
+    let age = job.created().map_or(0, |created| facts.now().as_second() - created.as_second());
     if Record::of(job).is_none() {
         return about.hint(
             "it carries the label rejob.dev/dormant, and rejob did not make it dormant",
