@@ -8,14 +8,14 @@
 pub mod input;
 pub mod json;
 pub mod kinds;
+pub mod lines;
 pub mod node;
-pub mod places;
 mod problem;
 pub mod split;
 pub mod yaml;
 
 pub use input::Input;
+pub use lines::LineNumbers;
 pub use node::{Mapping, Node, Number};
-pub use places::LineNumbers;
 pub use problem::{ManifestError, Problem};
 pub use split::{BOM, Document};

@@ -102,8 +102,8 @@ fn parse_bytes(bytes: Vec<u8>, path: &str) -> Result<PolicySet, PolicyFileError>
             return Err(refuse(second.line, message.to_owned()));
         }
     }
-    let places = LineNumbers::of(&input.text);
-    let refuse_at = |path: &[&str], message| refuse(places.line(path), message);
+    let lines = LineNumbers::of(&input.text);
+    let refuse_at = |path: &[&str], message| refuse(lines.line(path), message);
     let mut policies = BTreeMap::new();
     for (name, knobs) in named(root.as_ref(), &refuse_at)? {
         let at = |problem: &str| format!("policies.{name} {problem}");

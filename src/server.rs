@@ -147,7 +147,7 @@ async fn serve_webhook<R: Reviewer>(listener: TcpListener, setup: Setup<R>, drai
     let acceptor = TlsAcceptor::from(setup.tls);
     let max = setup.limits.max_connections;
     let webhook = Arc::new(Webhook {
-        places: Arc::new(Semaphore::new(setup.limits.max_concurrent_reviews)),
+        review_slots: Arc::new(Semaphore::new(setup.limits.max_concurrent_reviews)),
         bodies: Budget::new(setup.limits.max_body_bytes),
         reviewer: setup.reviewer,
         limits: setup.limits,

@@ -36,7 +36,7 @@ pub(super) struct Webhook<R> {
     pub tokens: AcceptedTokens,
     pub metrics: Metrics,
     pub drain: Drain,
-    pub places: Arc<Semaphore>,
+    pub review_slots: Arc<Semaphore>,
     pub bodies: Budget,
 }
 
@@ -130,12 +130,12 @@ impl<R: Reviewer> Webhook<R> {
         if let Err(error) = body::announced(body, limit) {
             return unread(&error);
         }
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let (Ok(place), Some(share)) = (place, self.bodies.share(body, limit)) else {
+        let slot = Arc::clone(&self.review_slots).try_acquire_owned();
+        let (Ok(slot), Some(share)) = (slot, self.bodies.share(body, limit)) else {
             self.metrics.shed();
             return answer::shed();
         };
-        // A place is not for who sends nothing.
+        // A slot is not for who sends nothing.
         let until = deadline.review.min(received + self.limits.header_timeout);
         let bytes = match body::read(body, limit, until, client_ended).await {
             Ok(bytes) => bytes,
@@ -160,7 +160,7 @@ impl<R: Reviewer> Webhook<R> {
         let _waits = call.abandoned.clone().drop_guard();
         let review = async move {
             let outcome = reviewer.review(&policy, bytes, call).await;
-            drop((place, in_flight));
+            drop((slot, in_flight));
             outcome.map(|bytes| Bytes::from_owner(HeldAnswer { bytes, _shares: (share, values) }))
         };
         self.finish(AssertUnwindSafe(review).catch_unwind(), deadline).await

@@ -12,19 +12,19 @@ pub struct LineNumbers {
 }
 
 impl LineNumbers {
-    /// The places in a YAML or JSON document that has been read without an error.
+    /// The lines of a YAML or JSON document that has been read without an error.
     pub fn of(text: &str) -> Self {
-        let mut places = Self { first: 1, ..Self::default() };
+        let mut found = Self { first: 1, ..Self::default() };
         let mut path = Vec::new();
         // One for each open list or map: for a map, whether a key is awaited.
         let mut open: Vec<Option<bool>> = Vec::new();
         for (event, span) in Parser::new_from_str(text).map_while(Result::ok) {
             if event.is_node() && open.is_empty() {
-                places.first = span.start.line();
+                found.first = span.start.line();
             }
             if let (Event::Scalar(text, ..), Some(Some(true))) = (&event, open.last()) {
                 path.push(text.to_string());
-                places.lines.entry(path.clone()).or_insert(span.start.line());
+                found.lines.entry(path.clone()).or_insert(span.start.line());
                 open.pop();
                 open.push(Some(false));
                 continue;
@@ -49,7 +49,7 @@ impl LineNumbers {
                 _ => {}
             }
         }
-        places
+        found
     }
 
     /// The line of the member at that path; of what it stands in, where it has none of its own
@@ -74,7 +74,7 @@ mod tests {
     fn each_member_has_the_line_of_its_key() {
         let text = "# c\n---\na:\n  b: 1\n  l:\n  - x: 1\n  - [y, {z: 1}]\n  c:\n    d: |\n      t\n\
                     e: {f: 1,\n  g: 2}\n2: ~\n'on': &x {h: 1}\ni: *x\nj:\n  <<: *x\n";
-        let places = LineNumbers::of(text);
+        let lines = LineNumbers::of(text);
         for (path, line) in [
             (&["a"][..], 3),
             (&["a", "b"], 4),
@@ -88,12 +88,12 @@ mod tests {
             (&["j", "h"], 16),
             (&["k"], 3),
         ] {
-            assert_eq!(places.line(path), line, "{path:?}");
+            assert_eq!(lines.line(path), line, "{path:?}");
         }
     }
 
     #[test]
-    fn json_has_places_too() {
+    fn json_has_lines_too() {
         assert_eq!(LineNumbers::of("{\n \"a\": {\n  \"b\": 1}}\n").line(&["a", "b"]), 3);
     }
 }
