@@ -51,25 +51,18 @@ pub enum RunState {
 
 impl JobRun {
     /// Reads it off a Job.
-    pub fn of(job: &Value) -> Self {
-        let status = |field| job.pointer("/status").and_then(|status| status.get(field));
-        let count = |field| status(field).and_then(Value::as_i64).unwrap_or(0);
+    pub fn of(value: &Value) -> Self {
+        let job = Job::new(value);
+        let count = |field| job.status(field).and_then(Value::as_i64).unwrap_or(0);
         let time = |value: Option<&Value>| value.and_then(Value::as_str)?.parse().ok();
-        let conditions = status("conditions").and_then(Value::as_array);
-        let condition = |kind: &str| {
-            conditions.into_iter().flatten().find(|one| {
-                let is = |field, text| one.get(field).and_then(Value::as_str) == Some(text);
-                is("type", kind) && is("status", "True")
-            })
-        };
-        let failure = condition("Failed");
-        let state = if condition("Complete").is_some() {
+        let failure = job.condition("Failed");
+        let state = if job.condition("Complete").is_some() {
             RunState::Complete
         } else if failure.is_some() {
             RunState::Failed
-        } else if Record::of(Job::new(job)).is_some() {
+        } else if Record::of(job).is_some() {
             RunState::Dormant
-        } else if Job::new(job).is_suspended() {
+        } else if job.is_suspended() {
             RunState::Suspended
         } else if count("active") > 0 {
             RunState::Running
@@ -89,9 +82,9 @@ impl JobRun {
             active: count("active"),
             succeeded: count("succeeded"),
             failed: count("failed"),
-            completions: Job::new(job).completions(),
-            started: time(status("startTime")),
-            ended: time(status("completionTime"))
+            completions: job.completions(),
+            started: time(job.status("startTime")),
+            ended: time(job.status("completionTime"))
                 .or_else(|| time(failure.and_then(|one| one.get("lastTransitionTime")))),
         }
     }
