@@ -9,7 +9,7 @@ use super::issue::{issue_ca, issue_leaf};
 use super::pem::CertError;
 use super::plan::{SecretChange, Situation};
 use super::state::{Ca, CertSecret, Leaf, Retired, SecretState};
-use super::token::{TokenSource, Tokens};
+use super::token::TokenSource;
 
 /// The secret after `change`.
 ///
@@ -38,7 +38,7 @@ pub fn apply(
             let leaves_until =
                 not_after.unwrap_or(now).max(longest(situation, secret.ca.as_ref().ok()));
             secret.state = Ok(SecretState {
-                tokens: tokens(situation, random)?,
+                tokens: situation.lives.first_tokens(now, situation.published, random)?,
                 leaves_until,
                 retired: vec![],
             });
@@ -96,13 +96,9 @@ fn create(
     let ca = new_ca(situation)?;
     let leaf = new_leaf(situation, &ca, None)?;
     let leaves_until = leaf.pair.validity.not_after;
-    let state = SecretState { tokens: tokens(situation, random)?, leaves_until, retired: vec![] };
+    let tokens = situation.lives.first_tokens(situation.now, situation.published, random)?;
+    let state = SecretState { tokens, leaves_until, retired: vec![] };
     Ok(CertSecret { ca: Ok(ca), next: None, leaf: Ok(leaf), state: Ok(state) })
-}
-
-fn tokens(situation: Situation<'_>, random: &mut impl TokenSource) -> Result<Tokens, CertError> {
-    let published = situation.published.and_then(|published| published.token());
-    Tokens::make(published, situation.lives.first_rotation(situation.now, published), random)
 }
 
 fn new_ca(situation: Situation<'_>) -> Result<Ca, CertError> {

@@ -13,9 +13,10 @@ use super::bundle::Fingerprint;
 use super::change::{apply, describe};
 use super::clock::Clock;
 use super::configuration::WebhookConfiguration;
-use super::pace::{Pace, in_time, settled};
+use super::pace::{Pace, in_time};
 pub use super::pace::{StepError, StepOutcome};
 use super::plan::{Action, SecretChange, Serving, Situation, Waiting, next, serve};
+use super::readiness::ENTRIES;
 use super::replica::{Random, Replica};
 use super::resolver::CertResolver;
 use super::state::CertSecret;
@@ -59,7 +60,10 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         let secret = stored.as_ref().map(|stored| CertSecret::read(&stored.object, now));
         let published = configuration.as_ref().map(|configuration| &configuration.object);
         let published_for = self.published_for(published);
-        let token_for = self.token_for(secret.as_ref(), published);
+        let state = secret.as_ref().and_then(|secret| secret.state.as_ref().ok());
+        let token_for = state.map_or(Duration::ZERO, |state| {
+            self.replica.accept(&state.tokens, published, &mut self.token_since)
+        });
         let names = self.wanted_names(published);
         let lives = self.replica.lives.clone();
         let situation = Situation {
@@ -98,15 +102,9 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         }
     }
 
-    /// Serves the Secret's leaf when it may be, and accepts its tokens.
+    /// Serves the Secret's leaf when it may be.
     fn serve(&mut self, situation: Situation<'_>) {
         let Some(secret) = situation.secret else { return };
-        if let Ok(state) = &secret.state {
-            let Situation { now, lives, token_for, .. } = situation;
-            let tokens = &state.tokens;
-            let with_previous = lives.previous_accepted(now, tokens, token_for, &self.token_since);
-            self.replica.tokens.set(tokens.accepted(with_previous));
-        }
         if let (Some(serving), Ok(leaf)) = (serve(situation, self.serving), &secret.leaf) {
             self.resolver.set(leaf.pair.clone());
             self.serving = Some(serving);
@@ -129,11 +127,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         let Some(patch) = configuration.object.patch(Some(&secret.bundle()), &state.tokens) else {
             return Ok(StepOutcome::Idle);
         };
-        let written = self.replica.store.patch_configuration(&configuration.version, patch).await;
-        if written.is_ok() {
-            info!("wrote caBundle and paths into the webhook configuration");
-        }
-        settled(written)
+        self.replica.publish(configuration, patch, "caBundle and paths").await
     }
 
     async fn write(
@@ -171,20 +165,6 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         self.first_seen.iter().map(|(ca, first)| (*ca, now.saturating_sub(*first))).collect()
     }
 
-    /// For how long the current token has been seen in every entry.
-    fn token_for(
-        &mut self,
-        secret: Option<&CertSecret>,
-        published: Option<&WebhookConfiguration>,
-    ) -> Duration {
-        let state = secret.and_then(|secret| secret.state.as_ref().ok());
-        let Some(current) = state.map(|state| state.tokens.current.as_str()) else {
-            return Duration::ZERO;
-        };
-        let carried = published.is_some_and(|published| published.all_carry(current));
-        self.token_since.look(current, carried, self.replica.clock.monotonic())
-    }
-
     /// The names of the flags and those the webhook configuration calls.
     fn wanted_names(&self, published: Option<&WebhookConfiguration>) -> Vec<String> {
         let mut names = self.names.clone();
@@ -205,9 +185,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
             return;
         }
         self.replica.readiness.waits_for_first(match action {
-            Action::Wait(Waiting::NoConfiguration) => {
-                "the webhook configuration, with entries named <policy>.rejob.dev"
-            }
+            Action::Wait(Waiting::NoConfiguration) => ENTRIES,
             Action::Wait(Waiting::ClockBehind) => "this machine's clock, which is behind the CA's",
             _ => "the CA to be published in the webhook configuration",
         });

@@ -13,8 +13,9 @@ use jiff::Timestamp;
 use super::bundle::{Anchor, Fingerprint};
 use super::configuration::WebhookConfiguration;
 use super::pair::{CLOCK_LEEWAY, Validity};
+use super::pem::CertError;
 use super::state::{Ca, CertSecret, Retired, SecretState};
-use super::token::{PublishedSince, Tokens};
+use super::token::{PublishedSince, TokenSource, Tokens};
 
 /// At most this many former CAs are kept, so that a caBundle cannot grow without end.
 const MOST_RETIRED: usize = 16;
@@ -55,10 +56,20 @@ impl Lifetimes {
         Self { cert, ca, renew: (2, 3), interval, propagation, skew, token, grace }
     }
 
-    /// When the first token of a Secret gives way. One that was `published` before gives way as
-    /// soon as all replicas know the others.
-    pub fn first_rotation(&self, now: Timestamp, published: Option<&str>) -> Timestamp {
-        now + if published.is_some() { self.propagation * 2 } else { self.token }
+    /// Tokens for a Secret without any. One that is published gives way as soon as all replicas know
+    /// the others.
+    ///
+    /// # Errors
+    /// When a token cannot be made.
+    pub fn first_tokens(
+        &self,
+        now: Timestamp,
+        published: Option<&WebhookConfiguration>,
+        random: &mut impl TokenSource,
+    ) -> Result<Tokens, CertError> {
+        let published = published.and_then(WebhookConfiguration::token);
+        let life = if published.is_some() { self.propagation * 2 } else { self.token };
+        Tokens::make(published, now + life, random)
     }
 
     /// Whether the next token takes over. `token_for`: for how long the current one was seen in

@@ -8,6 +8,9 @@ use super::clock::Clock;
 use super::expiry::ValidityStage;
 use super::resolver::CertResolver;
 
+/// What a replica waits for that finds no entry to write to.
+pub(super) const ENTRIES: &str = "the webhook configuration, with entries named <policy>.rejob.dev";
+
 /// Answers the certificate part of `/readyz`; clones share it.
 ///
 /// Ready means: a certificate inside its validity is served, and where the server publishes its own

@@ -1,13 +1,19 @@
 //! What a replica that keeps something in the cluster works with.
 
-use rustls::crypto::SecureRandom;
+use std::time::Duration;
 
+use rustls::crypto::SecureRandom;
+use serde_json::Value;
+use tracing::info;
+
+use super::clock::Clock;
+use super::configuration::WebhookConfiguration;
 use super::pace::{StepError, StepOutcome, settled};
 use super::pem::CertError;
 use super::plan::Lifetimes;
 use super::readiness::Readiness;
-use super::store::{SecretPatch, Store};
-use super::token::{AcceptedTokens, TokenSource};
+use super::store::{SecretPatch, Store, Versioned};
+use super::token::{AcceptedTokens, PublishedSince, TokenSource, Tokens};
 
 /// What every replica has; a test replaces the first three.
 #[derive(Debug)]
@@ -26,7 +32,7 @@ pub struct Replica<S, C, R> {
     pub readiness: Readiness,
 }
 
-impl<S: Store, C, R> Replica<S, C, R> {
+impl<S: Store, C: Clock, R> Replica<S, C, R> {
     /// Writes the Secret if it still has `version`; `None` where there was none.
     pub(super) async fn write(
         &self,
@@ -37,6 +43,35 @@ impl<S: Store, C, R> Replica<S, C, R> {
             None => self.store.create_secret(data).await,
             Some(version) => self.store.update_secret(version, data).await,
         })
+    }
+
+    /// Writes `what` into the webhook configuration if it has not changed since it was read.
+    pub(super) async fn publish(
+        &self,
+        configuration: &Versioned<WebhookConfiguration>,
+        patch: Value,
+        what: &str,
+    ) -> Result<StepOutcome, StepError> {
+        let written = self.store.patch_configuration(&configuration.version, patch).await;
+        if written.is_ok() {
+            info!("wrote {what} into the webhook configuration");
+        }
+        settled(written)
+    }
+
+    /// Accepts the tokens of a Secret; returns for how long every entry has carried the current one.
+    pub(super) fn accept(
+        &self,
+        tokens: &Tokens,
+        published: Option<&WebhookConfiguration>,
+        since: &mut PublishedSince,
+    ) -> Duration {
+        let carried = published.is_some_and(|published| published.all_carry(&tokens.current));
+        let token_for = since.look(&tokens.current, carried, self.clock.monotonic());
+        let with_previous =
+            self.lives.previous_accepted(self.clock.now(), tokens, token_for, since);
+        self.tokens.set(tokens.accepted(with_previous));
+        token_for
     }
 }
 

@@ -7,16 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use tracing::{error, info};
 
 use super::clock::Clock;
-use super::configuration::WebhookConfiguration;
-use super::pace::{Pace, StepError, StepOutcome, in_time, settled};
-use super::pem::CertError;
+use super::pace::{Pace, StepError, StepOutcome, in_time};
+use super::readiness::ENTRIES;
 use super::replica::{Random, Replica};
 use super::state::{Readable, SecretData};
-use super::store::{Store, Versioned};
+use super::store::Store;
 use super::token::{PublishedSince, Tokens, read_with_tokens};
 
 /// The key of the Secret that holds the [`Tokens`].
@@ -55,48 +53,41 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
         let stored = self.replica.store.secret().await?;
         let now = self.replica.clock.now();
         let published = configuration.as_ref().map(|configuration| &configuration.object);
-        let Some(Versioned { version, object }) = stored else {
-            let tokens = self.fresh(now, published)?;
-            return self.write(None, &tokens, "made a path token: there was no Secret").await;
-        };
-        let mut tokens = match read(&object) {
-            Ok(tokens) => tokens,
-            Err(problem) => {
+        let version = stored.as_ref().map(|stored| stored.version.as_str());
+        let read = match &stored {
+            None => Err("made a path token: there was no Secret"),
+            Some(stored) => read(&stored.object).map_err(|problem| {
                 error!("token Secret: {problem}");
-                let tokens = self.fresh(now, published)?;
-                return self.write(Some(&version), &tokens, "made another path token").await;
+                "made another path token"
+            }),
+        };
+        let mut tokens = match read {
+            Ok(tokens) => tokens,
+            Err(what) => {
+                let Replica { lives, random, .. } = &mut self.replica;
+                let tokens = lives.first_tokens(now, published, random)?;
+                return self.write(version, &tokens, what).await;
             }
         };
-        let carried = published.is_some_and(|published| published.all_carry(&tokens.current));
-        let token_for = self.since.look(&tokens.current, carried, self.replica.clock.monotonic());
-        let with_previous =
-            self.replica.lives.previous_accepted(now, &tokens, token_for, &self.since);
-        self.replica.tokens.set(tokens.accepted(with_previous));
+        let token_for = self.replica.accept(&tokens, published, &mut self.since);
         self.started = true;
 
         let configuration =
             configuration.filter(|configuration| configuration.object.entries().next().is_some());
         let Some(configuration) = configuration else {
-            self.replica.readiness.waits_for_first(
-                "the webhook configuration, with entries named <policy>.rejob.dev",
-            );
+            self.replica.readiness.waits_for_first(ENTRIES);
             return Ok(StepOutcome::Idle);
         };
         if let Some(patch) = configuration.object.patch(None, &tokens) {
             self.replica
                 .readiness
                 .waits_for_first("the path to be written into the webhook configuration");
-            let written =
-                self.replica.store.patch_configuration(&configuration.version, patch).await;
-            if written.is_ok() {
-                info!("wrote paths into the webhook configuration");
-            }
-            return settled(written);
+            return self.replica.publish(&configuration, patch, "paths").await;
         }
         self.replica.readiness.published();
         if self.replica.lives.token_due(now, &tokens, &configuration.object, token_for) {
             tokens.rotate(now + self.replica.lives.token, &mut self.replica.random)?;
-            return self.write(Some(&version), &tokens, "the next path token takes over").await;
+            return self.write(version, &tokens, "the next path token takes over").await;
         }
         Ok(StepOutcome::Idle)
     }
@@ -113,17 +104,6 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
             info!("token Secret: {what}");
         }
         Ok(outcome)
-    }
-
-    /// Tokens for a Secret without any.
-    fn fresh(
-        &mut self,
-        now: Timestamp,
-        published: Option<&WebhookConfiguration>,
-    ) -> Result<Tokens, CertError> {
-        let published = published.and_then(WebhookConfiguration::token);
-        let rotate_at = self.replica.lives.first_rotation(now, published);
-        Tokens::make(published, rotate_at, &mut self.replica.random)
     }
 }
 
