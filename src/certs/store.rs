@@ -17,6 +17,7 @@ use super::configuration::WebhookConfiguration;
 use super::state::{SECRET_TYPE, SecretData};
 use crate::kubernetes::webhook::configuration_path;
 use crate::kubernetes::{ApiAnswer, ApiClient, ApiRequest, FIELD_MANAGER, encode, namespace_path};
+use crate::replacement::ApiError;
 
 /// An object and its resourceVersion.
 #[derive(Clone)]
@@ -175,19 +176,20 @@ impl ClusterStore {
         kind: StoredObject,
         answer: Result<ApiAnswer, String>,
     ) -> Result<Value, StoreError> {
-        let object = self.name(kind);
-        let (code, message) = match answer {
-            Ok(answer) if answer.is_success() => return Ok(answer.body),
-            Ok(answer) => (answer.code, answer.message()),
-            Err(message) => (0, message),
-        };
-        Err(match code {
+        let answer = answer.map_err(ApiError::unanswered).and_then(ApiAnswer::object);
+        answer.map_err(|ApiError { code, message, .. }| match code {
             409 => StoreError::Conflict,
-            // What was to be changed is gone; a create meets 404 only when the namespace is.
-            404 if verb == "patch" => StoreError::Conflict,
-            403 => StoreError::Forbidden { verb, object, message },
-            _ => StoreError::Failed { verb, object, message },
+            403 => StoreError::Forbidden { verb, object: self.name(kind), message },
+            _ => StoreError::Failed { verb, object: self.name(kind), message },
         })
+    }
+
+    async fn patch(&self, kind: StoredObject, request: ApiRequest<'_>) -> Result<(), StoreError> {
+        match self.client.send(request).await {
+            // What was to be changed is gone.
+            Ok(answer) if answer.code == 404 => Err(StoreError::Conflict),
+            answer => self.outcome("patch", kind, answer).map(drop),
+        }
     }
 }
 
@@ -231,8 +233,7 @@ impl Store for ClusterStore {
     async fn update_secret(&self, version: &str, data: SecretPatch) -> Result<(), StoreError> {
         let patch = json!({ "metadata": { "resourceVersion": version }, "data": encoded(data) });
         let path = as_manager(&self.secret_path());
-        let answer = self.client.send(ApiRequest::merge_patch(&path, &patch)).await;
-        self.outcome("patch", StoredObject::Secret, answer).map(drop)
+        self.patch(StoredObject::Secret, ApiRequest::merge_patch(&path, &patch)).await
     }
 
     async fn configuration(&self) -> Result<Option<Versioned<WebhookConfiguration>>, StoreError> {
@@ -251,8 +252,7 @@ impl Store for ClusterStore {
         let path = as_manager(&configuration_path(&self.place.configuration));
         let media = "application/strategic-merge-patch+json";
         let request = ApiRequest::new(Method::PATCH, &path, Some(&patch));
-        let answer = self.client.send(ApiRequest { media, ..request }).await;
-        self.outcome("patch", StoredObject::Configuration, answer).map(drop)
+        self.patch(StoredObject::Configuration, ApiRequest { media, ..request }).await
     }
 }
 
