@@ -44,17 +44,6 @@ impl Expected {
             _ => Self::Refused,
         }
     }
-
-    /// The word for it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Unchecked => "unchecked",
-            Self::Waits => "waits",
-            Self::Replaced => "replaced",
-            Self::Unchanged => "unchanged",
-        }
-    }
 }
 
 /// One request that was reported on. From an Event: one change of a Job.

@@ -1,6 +1,8 @@
-//! Numbers in words, for findings and tables.
+//! Numbers and values of enums in words, for findings and tables.
 
 use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
 
 /// A span of time as people say it: `45 s`, `12 min`, `3 h`, `20 days`.
 pub fn span(seconds: i64) -> String {
@@ -20,4 +22,12 @@ pub fn between(from: Timestamp, to: Timestamp) -> String {
 /// `1 problem`, `2 problems`.
 pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+/// The word as which a value of an enum is written in JSON.
+pub fn label(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => String::new(),
+    }
 }

@@ -27,6 +27,7 @@ use crate::kubernetes::{
 use crate::policy::{Policy, PolicySet};
 use crate::reason::Reason;
 use crate::review::Operation;
+use crate::words::label;
 
 /// The flags of `rejob explain`.
 #[derive(Debug, clap::Args)]
@@ -352,7 +353,7 @@ fn text(explanation: &Explanation) -> String {
         rows.push(vec![
             job.namespace.as_deref().unwrap_or("-").to_owned(),
             job.name.clone(),
-            format!("{:?}", job.outcome).to_lowercase(),
+            label(job.outcome),
             job.rule.unwrap_or("-").to_owned(),
             without_the_value(&job.because),
         ]);

@@ -18,7 +18,7 @@ use crate::kubernetes::{ApiRequest, items};
 use crate::reason::Reason;
 use crate::reported::{Expected, ReportRow, Sum, audit, events};
 use crate::review::requester;
-use crate::words::{between, plural};
+use crate::words::{between, label, plural};
 
 /// The flags of `rejob report`.
 #[derive(Debug, clap::Args)]
@@ -204,8 +204,7 @@ fn rows(source: ReportSource, sum: &Sum, now: Timestamp) -> Vec<Vec<String>> {
     let mut rows = vec![header.into_iter().map(str::to_owned).collect::<Vec<_>>()];
     for row in sum.rows() {
         let key = &row.key;
-        let mut cells =
-            vec![key.expected.label().to_owned(), key.namespace.clone(), key.job.clone()];
+        let mut cells = vec![label(key.expected), key.namespace.clone(), key.job.clone()];
         cells.push(row.requests.to_string());
         cells.extend((source == ReportSource::Audit).then(|| row.dry_runs.to_string()));
         cells.extend([

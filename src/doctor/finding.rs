@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::words::plural;
+use crate::words::{label, plural};
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -18,17 +18,6 @@ pub enum Level {
     Hint,
     /// Something does not work, or will not work soon.
     Problem,
-}
-
-impl Level {
-    /// The word for it.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Hint => "hint",
-            Self::Problem => "problem",
-        }
-    }
 }
 
 /// One finding.
@@ -116,7 +105,7 @@ impl Diagnosis {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for finding in &self.findings {
-            let (level, check) = (finding.level.label(), finding.check);
+            let (level, check) = (label(finding.level), finding.check);
             let _ = write!(text, "{level:<8} {check}");
             if !finding.subject.is_empty() {
                 let _ = write!(text, " {}", finding.subject);
