@@ -47,7 +47,6 @@ const ADMIN_CONNECTIONS: usize = 256;
 const ADMIN_TIME: Duration = Duration::from_secs(2);
 
 /// What a server is made of.
-#[derive(Debug)]
 pub struct Setup<R> {
     /// Where the webhook listens.
     pub listen: SocketAddr,
@@ -68,7 +67,6 @@ pub struct Setup<R> {
 }
 
 /// A server that listens but does not accept yet.
-#[derive(Debug)]
 pub struct Server<R> {
     webhook: TcpListener,
     admin: TcpListener,

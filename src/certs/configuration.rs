@@ -23,15 +23,6 @@ pub struct WebhookConfiguration {
     anchors: Vec<Vec<Anchor>>,
 }
 
-impl std::fmt::Debug for WebhookConfiguration {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the object: its paths hold the token.
-        f.debug_struct("WebhookConfiguration")
-            .field("anchors", &self.anchors)
-            .finish_non_exhaustive()
-    }
-}
-
 impl WebhookConfiguration {
     /// Reads the bundles of our entries.
     pub fn new(object: MutatingWebhookConfiguration) -> Self {

@@ -112,7 +112,7 @@ impl Lifetimes {
 }
 
 /// What a replica knows when it decides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Situation<'a> {
     /// The wall clock.
     pub now: Timestamp,

@@ -28,13 +28,6 @@ pub struct Versioned<T> {
     pub object: T,
 }
 
-impl<T> std::fmt::Debug for Versioned<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the object: it holds keys or tokens.
-        f.debug_struct("Versioned").field("version", &self.version).finish_non_exhaustive()
-    }
-}
-
 /// Data of a Secret to be written; `None` removes a key.
 pub type SecretPatch = BTreeMap<String, Option<Vec<u8>>>;
 
@@ -101,7 +94,7 @@ pub enum StoreError {
 
 /// The objects in a cluster. Needs `get`, `create` and `patch` on the Secret, `get` and `patch` on
 /// the webhook configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ClusterStore {
     client: ApiClient,
     place: StorePlace,

@@ -39,7 +39,6 @@ pub trait Probe: Sync {
 }
 
 /// The real world.
-#[derive(Debug)]
 pub struct RealWorld(ApiClient);
 
 impl RealWorld {

@@ -28,12 +28,6 @@ const JSON: &str = "application/json";
 #[derive(Clone)]
 pub struct ApiClient(kube::Client);
 
-impl std::fmt::Debug for ApiClient {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ApiClient")
-    }
-}
-
 impl ApiClient {
     /// A connection by that configuration.
     ///

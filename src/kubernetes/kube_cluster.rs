@@ -22,7 +22,7 @@ use crate::replacement::ApiError;
 use crate::review::UserInfo;
 
 /// A cluster, as far as rejob acts on it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct KubeCluster {
     client: ApiClient,
     metrics: Metrics,

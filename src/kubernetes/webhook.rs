@@ -44,13 +44,6 @@ pub struct Entry<'a> {
     pub policy: &'a str,
 }
 
-impl std::fmt::Debug for Entry<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the entry: its path may hold a token.
-        write!(f, "Entry({})", self.subject())
-    }
-}
-
 /// Where an entry points to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Target {

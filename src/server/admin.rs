@@ -44,14 +44,8 @@ impl ReadinessChecks {
     }
 }
 
-impl std::fmt::Debug for ReadinessChecks {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
-    }
-}
-
 /// What the admin port serves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Admin {
     pub readiness: ReadinessChecks,
     pub metrics: Metrics,
