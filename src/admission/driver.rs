@@ -68,31 +68,38 @@ pub async fn run<C: Cluster>(
         // Calls before the creation get part of the time only, so that some is left for it.
         let spared = time.reserve().max(left(deadline) / 2);
         let before_the_creation = deadline.checked_sub(spared).unwrap_or(deadline);
-        let done = join_all(effects.iter().map(async |effect| {
-            fail_point::hit(*effect, Step::Before);
-            let begun = Instant::now();
-            let until = match effect {
-                Effect::Look | Effect::Delete => before_the_creation,
-                _ => deadline,
-            };
-            let reply = timeout_at(until, carry_out(cluster, plan, &dormant, *effect)).await;
-            // A refused call had no effect, so there is no step after it.
-            let writes =
-                matches!(effect, Effect::DryRunDeleteAsUser | Effect::Delete | Effect::Create);
-            let refused = writes && matches!(reply, Ok(Err(_)));
-            if !refused {
-                fail_point::hit(*effect, Step::After);
-            }
-            let took = begun.elapsed();
-            let late = |_| Err(ApiError::unanswered(LATE));
-            (took, (*effect, reply.unwrap_or_else(late)))
-        }))
-        .await;
+        let until = |effect| match effect {
+            Effect::Look | Effect::Delete => before_the_creation,
+            _ => deadline,
+        };
+        let attempts =
+            effects.iter().map(|effect| attempt(cluster, plan, &dormant, *effect, until(*effect)));
+        let done = join_all(attempts).await;
         let dry_runs = done.iter().filter(|(_, (effect, _))| effect.is_dry_run_creation());
         let slowest = dry_runs.map(|(took, _)| *took).max().unwrap_or_default();
         time = Time { left: left(deadline), creation: time.creation.max(slowest) };
         execution.resume(done.into_iter().map(|(_, replied)| replied).collect(), time);
     }
+}
+
+/// Carries one effect out until then; after how long, and what came of it.
+async fn attempt<C: Cluster>(
+    cluster: &C,
+    plan: &Plan,
+    dormant: &Value,
+    effect: Effect,
+    until: Instant,
+) -> (Duration, (Effect, Reply)) {
+    fail_point::hit(effect, Step::Before);
+    let begun = Instant::now();
+    let reply = timeout_at(until, carry_out(cluster, plan, dormant, effect)).await;
+    // A refused call had no effect, so there is no step after it.
+    let writes = matches!(effect, Effect::DryRunDeleteAsUser | Effect::Delete | Effect::Create);
+    let refused = writes && matches!(reply, Ok(Err(_)));
+    if !refused {
+        fail_point::hit(effect, Step::After);
+    }
+    (begun.elapsed(), (effect, reply.unwrap_or_else(|_| Err(ApiError::unanswered(LATE)))))
 }
 
 fn left(deadline: Instant) -> Duration {
