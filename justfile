@@ -46,7 +46,7 @@ soak minutes="10":
 fuzz target="review" seconds="600":
     fuzz/run {{ target }} {{ seconds }}
 
-# Measure which lines of the core its own tests run: at least 95 %. It takes cargo-llvm-cov and LLVM's tools, 22 for Rust 1.95
+# Measure which lines of the core its own tests run: at least 95 %. It needs cargo-llvm-cov and LLVM's tools, 22 for Rust 1.95
 coverage *args:
     cargo llvm-cov --package rejob-core --fail-under-lines 95 {{ args }}
 

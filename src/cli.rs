@@ -10,10 +10,10 @@ use crate::commands;
 
 /// Redeploy Kubernetes Jobs the way you redeploy Deployments.
 ///
-/// Under the name `kubectl-rejob` on PATH it is a plugin: `kubectl rejob status`.
+/// As `kubectl-rejob` on PATH it is a kubectl plugin: `kubectl rejob status`.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 refused (review, explain). Errors are one sentence on standard
-/// error. Flags with an environment variable can also be set by that variable.
+/// error. Most flags can also be set by the environment variable named beside them.
 #[derive(Debug, Parser)]
 #[command(name = "rejob", version, about, max_term_width = 100)]
 pub struct Cli {
@@ -36,20 +36,19 @@ pub enum Command {
     /// are lost. References to the Job's name in other resources are not changed. If a document is
     /// invalid or a Job is refused, nothing is written.
     ///
-    /// YAML is read as kubectl reads it. What other readers read differently is refused, with the
-    /// advice to quote it: text in brackets that ends in a colon or is a
-    /// dash (`[grep, error:]`, `[tar, xf, -]`), and truth values in a mix of cases (`yEs`). Also
-    /// refused are tabs that indent, `\'` between double quotes, a comment right behind a quote or
-    /// bracket, local tags (`!name`) and keys that are numbers with a fraction. In a document that
-    /// is rewritten, numbers with a fraction or of more than 64 bits get another spelling of the
-    /// same value (`1.10` becomes `1.1`).
-    ///
     /// As a Helm post-renderer, with Helm 3: `helm upgrade --install web ./web --post-renderer rejob
     /// --post-renderer-args mutate --post-renderer-args --policy=hash-name`. Helm 4 takes
     /// post-renderers as plugins: `helm plugin install examples/post-renderer`, then `helm upgrade
     /// --install web ./web --post-renderer rejob --post-renderer-args --policy=hash-name`.
     ///
     /// As a KRM function, for kustomize, it takes and gives a `ResourceList` (`examples/krm`).
+    ///
+    /// YAML is read as kubectl reads it. What other readers read differently is refused, with the
+    /// advice to quote it: text in brackets that ends in a colon or is a dash (`[grep, error:]`,
+    /// `[tar, xf, -]`), and truth values in a mix of cases (`yEs`). Tabs that indent, `\'` between
+    /// double quotes, a comment right behind a quote or bracket, local tags (`!name`) and keys that
+    /// are numbers with a fraction are refused too. In a document that is rewritten, numbers with a
+    /// fraction or of more than 64 bits get another spelling of the same value (`1.10` becomes `1.1`).
     Mutate(commands::mutate::MutateArgs),
     /// Answer one AdmissionReview and change nothing: exit code 0 when allowed, 3 when refused.
     ///
@@ -69,13 +68,13 @@ pub enum Command {
     /// Sum up what `onChange: Report` has reported: which Jobs, by whom, and what Replace would have done.
     ///
     /// Without a file the cluster's Events are read. There is one Event for each change, which is kept
-    /// for an hour by default, and none for a dry run. The audit log has every request. Its other lines
-    /// are skipped. Lines that are not JSON, as in a truncated log, are skipped and counted.
+    /// for an hour by default, and none for a dry run. An audit log has every request. Lines about
+    /// anything else are skipped. Lines that are not JSON, as in a truncated log, are skipped and counted.
     Report(commands::report::ReportArgs),
     /// Run a Job again without a change in it.
     ///
-    /// Sets the annotation `rejob.dev/rerun`, so that rejob replaces the Job. If the old run still
-    /// works, `whileRunning` of the policy decides. Under Wait the request is sent again up to 10 times,
+    /// Sets the annotation `rejob.dev/rerun`, so that rejob replaces the Job. If the old Job is
+    /// still running, `whileRunning` of the policy decides. Under Wait the request is sent again up to 10 times,
     /// as kubectl does. If rejob would not run the Job again, nothing is written.
     Rerun(commands::rerun::RerunArgs),
     /// Predict what a deploy of these manifests would do to their Jobs, and name the rule.

@@ -68,7 +68,7 @@ pub fn failed(error: &anyhow::Error) -> ExitCode {
     if error.is::<UsageError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
 }
 
-/// Writes to standard output. A reader that has seen enough (`rejob … | head`) is no error.
+/// Writes to standard output. A reader that has seen enough (`rejob … | head`) is not an error.
 ///
 /// # Errors
 /// When standard output takes nothing, on a full disk for instance.

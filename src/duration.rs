@@ -10,7 +10,7 @@ use jiff::{Span, SpanRelativeTo};
 /// Reads a duration, zero included.
 ///
 /// # Errors
-/// When the text is no duration, or a negative one; the sentence says how to write one.
+/// When the text is not a duration, or a negative one; the sentence says how to write one.
 pub fn parse(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is not a duration like 90d, 36h, 1m30s, 10s or 500ms");
     let span: Span = text.parse().map_err(|_| wrong())?;

@@ -132,7 +132,7 @@ fn parse_bytes(bytes: Vec<u8>, path: &str) -> Result<PolicySet, PolicyFileError>
     Ok(policies.into())
 }
 
-const NO_POLICY_NAME: &str = "is no name of a policy; allowed: at most 63 of a-z, 0-9 and -, \
+const NO_POLICY_NAME: &str = "is not a name for a policy; allowed: at most 63 of a-z, 0-9 and -, \
                               beginning and ending with a letter or digit";
 
 const RESERVED_NAME: &str = "is the name of a webhook entry of rejob's own; choose another";
@@ -154,7 +154,7 @@ fn named<'a>(
         }
     };
     if let Some(unknown) = members.keys().find(|key| *key != "policies") {
-        return Err(refuse(&[unknown], format!("{unknown} is no field; allowed: policies")));
+        return Err(refuse(&[unknown], format!("{unknown} is not a field; allowed: policies")));
     }
     match members.get("policies") {
         Some(Value::Object(policies)) if !policies.is_empty() => Ok(policies),
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     #[expect(clippy::too_many_lines, reason = "a table")]
     fn every_mistake_is_one_sentence_with_its_place() {
-        const NAME: &str = "is no name of a policy; allowed: at most 63 of a-z, 0-9 and -, \
+        const NAME: &str = "is not a name for a policy; allowed: at most 63 of a-z, 0-9 and -, \
                             beginning and ending with a letter or digit";
         const WAIT: &str = "allowed: a whole number from 1 to 3600";
         const TTL: &str = "allowed: a whole number from 0 to 2147483647";
@@ -257,11 +257,11 @@ mod tests {
             ),
             (
                 knob("onchange: Keep"),
-                format!("4: policies.a.onchange is no field; allowed: {all}"),
+                format!("4: policies.a.onchange is not a field; allowed: {all}"),
             ),
             (
                 knob("naming: Stable\n    ttl: 7"),
-                format!("5: policies.a.ttl is no field; allowed: {all}"),
+                format!("5: policies.a.ttl is not a field; allowed: {all}"),
             ),
             (knob("waitSeconds: 0"), format!("4: policies.a.waitSeconds is 0; {WAIT}")),
             (knob("waitSeconds: 3601"), format!("4: policies.a.waitSeconds is 3601; {WAIT}")),
@@ -312,7 +312,7 @@ mod tests {
             ("{}\n".to_owned(), format!("1: policies is missing; {REMEDY}")),
             (
                 "policies: {a: }\npolicy: b\n".to_owned(),
-                "2: policy is no field; allowed: policies".to_owned(),
+                "2: policy is not a field; allowed: policies".to_owned(),
             ),
             ("- a\n".to_owned(), "1: the file is a list; allowed: a map with policies".to_owned()),
             (String::new(), format!("1: the file is empty; {REMEDY}")),
@@ -327,7 +327,7 @@ mod tests {
             ),
             (
                 "x: &x {waitSeconds: 0}\npolicies:\n  a: *x\n".to_owned(),
-                "1: x is no field; allowed: policies".to_owned(),
+                "1: x is not a field; allowed: policies".to_owned(),
             ),
         ] {
             assert_eq!(refused(&text), format!("policies.yaml:{wanted}"), "{text:?}");

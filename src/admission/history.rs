@@ -3,7 +3,7 @@
 //!
 //! A PUT names the revision that its client has seen. While it waits for the old Job to finish,
 //! the Job controller writes the status, so the same request comes back with a revision that is no
-//! longer the stored one. Where nothing but the status has changed, that is no conflict. Entries are
+//! longer the stored one. Where nothing but the status has changed, that is not a conflict. Entries are
 //! limited in number and count for an hour. Without them the API server answers 409, as without rejob.
 
 use std::collections::{HashMap, VecDeque};

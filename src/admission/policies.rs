@@ -62,7 +62,7 @@ impl Policies {
     }
 
     /// # Errors
-    /// When it is no policy, and no entry of rejob's own.
+    /// When it is neither a policy nor an entry of rejob's own.
     pub fn named(&self, segment: &str) -> Result<Named<'_>, ReviewError> {
         match (self.by_name.get(segment), segment) {
             (Some(known), _) => Ok(Named::Policy(known)),

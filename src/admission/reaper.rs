@@ -37,7 +37,7 @@ pub const GRACE: Duration = Duration::from_mins(1);
 /// at the very end of the grace may be a moment too early.
 pub const REAPED: Duration = Duration::from_mins(2);
 
-/// How long one call may take: an API server that hangs must not stop the reaper for ever.
+/// How long one call may take: an API server that hangs must not stop the reaper forever.
 const CALL: Duration = Duration::from_secs(30);
 
 /// The settings of a replica's reaper.
@@ -126,8 +126,8 @@ impl<C: Cluster> Reaper<C> {
         let names: Vec<_> =
             older.iter().map(|due| format!("{}/{}", due.namespace, due.name)).collect();
         Err(format!(
-            "webhook configuration {name} is younger, so a client may have got success for \
-             {}; deploy again to start them",
+            "webhook configuration {name} is newer than these Jobs, so their clients may have been \
+             told of success: {}; deploy them again to start them",
             names.join(", ")
         ))
     }

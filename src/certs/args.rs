@@ -66,7 +66,7 @@ pub struct CertArgs {
     )]
     pub service_name: Vec<String>,
 
-    /// How long a certificate that the server makes is valid. It is renewed after two thirds.
+    /// How long a certificate that the server makes is valid. It is renewed after two thirds of that time.
     #[arg(
         long, env = "REJOB_CERT_LIFE", value_name = "DURATION", default_value = "90d",
         value_parser = duration::parse_positive
@@ -74,7 +74,7 @@ pub struct CertArgs {
     pub cert_life: Duration,
 
     /// How long a CA that the server makes is valid: at least three times --cert-life. It is replaced
-    /// after two thirds.
+    /// after two thirds of that time.
     #[arg(
         long, env = "REJOB_CA_LIFE", value_name = "DURATION", default_value = "365d",
         value_parser = duration::parse_positive

@@ -92,7 +92,7 @@ impl<S: Store, C: Clock, R: Random> Manager<S, C, R> {
         }
     }
 
-    /// Looks for ever, at the pace of the lives.
+    /// Looks forever, at the pace of the lives.
     pub async fn run(mut self) {
         let mut pace = Pace::new("certificates", self.replica.lives.interval);
         loop {

@@ -52,7 +52,7 @@ impl Readiness {
     /// What is missing, as half a sentence.
     pub fn check(&self, clock: &impl Clock) -> Result<(), String> {
         if let Some(waiting) = self.waiting.load_full() {
-            return Err(format!("certificates: waiting for {waiting}"));
+            return Err(format!("certificates: waiting: {waiting}"));
         }
         match self.resolver.validity() {
             None => Err("certificates: none is served yet".to_owned()),

@@ -34,7 +34,7 @@ impl<S: Store, C: Clock, R: Random> TokenKeeper<S, C, R> {
         Self { replica, since: PublishedSince::default(), started: false }
     }
 
-    /// Looks for ever, at the pace of the lives.
+    /// Looks forever, at the pace of the lives.
     pub async fn run(mut self) {
         let mut pace = Pace::new("path token", self.replica.lives.interval);
         loop {

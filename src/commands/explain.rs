@@ -250,7 +250,7 @@ fn map(value: &Value, path: &str) -> Map<String, Value> {
     value.pointer(path).and_then(Value::as_object).cloned().unwrap_or_default()
 }
 
-/// Sets a field, whose parents are made where they do not exist; a parent that is no map is the API
+/// Sets a field, whose parents are made where they do not exist; a parent that is not a map is the API
 /// server's to refuse.
 fn put(job: &mut Value, path: &str, value: Value) {
     let mut at = job;

@@ -29,7 +29,7 @@ impl PoliciesArg {
 /// Which policy a command acts on.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PolicyArg {
-    /// The policy to act on.
+    /// The policy to apply.
     #[arg(long, env = "REJOB_POLICY", value_name = "NAME", default_value = "replace")]
     pub policy: String,
     /// Where policies come from.

@@ -87,7 +87,7 @@ impl Summary {
 /// Runs `rejob report`.
 ///
 /// # Errors
-/// When a file cannot be read or is no audit log, or the cluster does not answer.
+/// When a file cannot be read or is not an audit log, or the cluster does not answer.
 pub async fn run(args: &ReportArgs) -> anyhow::Result<ExitCode> {
     let (mut sum, mut unknown) = (Sum::default(), Vec::new());
     let source = if args.files.is_empty() {
@@ -147,13 +147,13 @@ fn add_log(
     let lines = lines.with_context(|| format!("cannot read {name}"))?;
     if lines.events == 0 && lines.others + lines.broken > 0 {
         bail!(
-            "{name} is no audit log: no line is an event of audit.k8s.io; give the file of the API \
+            "{name} is not an audit log: no line is an event of audit.k8s.io; give the file of the API \
              server's --audit-log-path, and unpack it first: zcat audit.log.gz | rejob report -"
         );
     }
     Ok(lines.first_broken.map(|first| {
         format!(
-            "{} of {name}, line {first} first, which {} no JSON: a log that is rotated or copied may be cut",
+            "{} of {name}, line {first} first, which {} not JSON: a log that is rotated or copied may be cut",
             plural(lines.broken, "line"),
             if lines.broken == 1 { "is" } else { "are" }
         )
@@ -178,9 +178,9 @@ fn nothing(source: ReportSource) -> &'static str {
     match source {
         ReportSource::Events => {
             "\
-nothing was reported: no Event says so, and Kubernetes keeps Events for an hour by default
+nothing was found: no Event reports a change, and Kubernetes keeps Events for an hour by default
 is a namespace under onChange: Report? rejob status --all-namespaces
-the audit log has a longer time, and dry runs, after which Flux stops: rejob report AUDIT_LOG
+the audit log reaches further back, and has dry runs, after which Flux stops: rejob report AUDIT_LOG
 "
         }
         ReportSource::Audit => {
@@ -307,7 +307,7 @@ not known: 2 lines
     fn where_nothing_was_reported_it_says_where_to_look() {
         for source in [ReportSource::Events, ReportSource::Audit] {
             let text = text(source, &Sum::default(), &[], Timestamp::UNIX_EPOCH);
-            assert!(text.starts_with("nothing was reported"), "{text}");
+            assert!(text.starts_with("nothing was "), "{text}");
             assert!(text.contains("rejob status --all-namespaces"), "{text}");
         }
     }

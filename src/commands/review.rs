@@ -24,14 +24,14 @@ use super::policies::PolicyArg;
 /// The flags of `rejob review`.
 #[derive(Debug, clap::Args)]
 pub struct ReviewArgs {
-    /// An AdmissionReview as JSON; standard input when none is given, or for `-`. One that a server has
-    /// answered is explained.
+    /// An AdmissionReview as JSON; standard input when none is given, or for `-`. If it
+    /// contains a server's answer, that answer is explained.
     #[arg(value_name = "FILE", default_value = "-", hide_default_value = true)]
     pub file: PathBuf,
     /// The policy to act on.
     #[command(flatten)]
     pub policy: PolicyArg,
-    /// The version of the API server, as `1.36`: later ones accept more changes by themselves.
+    /// The version of the API server, such as `1.36`: later ones accept more changes by themselves.
     #[arg(
         long, env = "REJOB_KUBERNETES_VERSION", value_name = "VERSION",
         value_parser = kubernetes_version
@@ -53,7 +53,7 @@ fn kubernetes_version(text: &str) -> Result<ServerVersion, String> {
 /// Runs `rejob review`: exit code 0 when the review is allowed, 3 when it is refused.
 ///
 /// # Errors
-/// When the input cannot be read or is no AdmissionReview, or the policy does not exist.
+/// When the input cannot be read or is not an AdmissionReview, or the policy does not exist.
 pub fn run(args: &ReviewArgs) -> anyhow::Result<ExitCode> {
     telemetry::init(&args.log)?;
     let policy = args.policy.load()?;

@@ -284,6 +284,6 @@ async fn chain_of(probe: &impl Probe, namespace: &str, name: &str) -> Known<Vec<
     let pem = data.get("tls.crt").ok_or_else(|| format!("the Secret {name} has no tls.crt"))?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem.0).collect();
     let chain =
-        chain.map_err(|error| format!("tls.crt of the Secret {name} is no PEM: {error}"))?;
+        chain.map_err(|error| format!("tls.crt of the Secret {name} is not PEM: {error}"))?;
     Ok(chain.into_iter().map(|der| der.to_vec()).collect())
 }

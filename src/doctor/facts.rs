@@ -238,5 +238,5 @@ pub fn helm_upgrade(installation: Option<&Installation>) -> String {
     let release = labels.and_then(|labels| labels.get("app.kubernetes.io/instance"));
     let release = release.map_or("rejob", String::as_str);
     let namespace = installation.map_or("rejob", |one| one.namespace.as_str());
-    format!("helm upgrade {release} charts/rejob --namespace {namespace} --reuse-values")
+    format!("helm upgrade {release} charts/rejob --namespace {namespace} --reset-then-reuse-values")
 }

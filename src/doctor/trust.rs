@@ -31,7 +31,7 @@ pub struct ChainVerdict {
 /// Judges a chain (DER, leaf first) for `host` with a bundle (PEM), at `now`.
 ///
 /// # Errors
-/// When the leaf is no certificate.
+/// When the leaf is not a certificate.
 pub fn judge(
     chain: &[Vec<u8>],
     host: &str,

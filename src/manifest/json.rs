@@ -14,7 +14,7 @@ use super::problem::Problem;
 /// Reads the only value in the text.
 ///
 /// # Errors
-/// When the text is no JSON, or has a key twice.
+/// When the text is not JSON, or has a key twice.
 pub fn read(text: &str) -> Result<Node, Problem> {
     let mut node = serde_json::from_str(text).map_err(|error| {
         let message = error.to_string();

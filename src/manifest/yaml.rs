@@ -21,7 +21,7 @@ const ALIASED_BYTES: usize = 64 << 20;
 /// Reads the only document in the text; `None` when there is nothing in it.
 ///
 /// # Errors
-/// When the text is no YAML, has more than one document, a key twice, more aliases than fit, or
+/// When the text is not YAML, has more than one document, a key twice, more aliases than fit, or
 /// text that kubectl and other readers read differently.
 pub fn read(text: &str) -> Result<Option<Node>, Problem> {
     // YAML 1.1 takes U+0085 for a line break: here one of the same length that both know. (U+2028

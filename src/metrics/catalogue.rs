@@ -177,7 +177,7 @@ metrics! {
     connections_over_limit: Counter, "rejob_connections_over_limit_total",
         "Connections turned away with 503 because as many were open as `--max-connections` allows";
     tls_handshake_failures: Counter, "rejob_tls_handshake_failures_total",
-        "TLS handshakes that failed; one that grows while reviews stay away means a caBundle \
+        "TLS handshakes that failed; a count that grows while no reviews arrive means a caBundle \
          that does not match the certificate";
     replacements: Family<ReplacementLabels, Counter>, "rejob_replacements_total",
         "Attempts to replace a Job inside a client's request, by how they ended";
@@ -192,7 +192,7 @@ metrics! {
     dormant_jobs_reaped: Counter, "rejob_dormant_jobs_reaped_total",
         "Dormant Jobs deleted because their replacement was never finished";
     certificate_expiry: Family<CertificateLabels, Gauge>, "rejob_certificate_expiry_timestamp_seconds",
-        "When the certificate in use ends, in seconds since 1970";
+        "When the certificate in use expires, in seconds since 1970";
     ready: Gauge, "rejob_ready",
         "Whether `/readyz` says that this Pod is ready: 1 or 0";
 }

@@ -68,6 +68,6 @@ labeled! {
     SubjectAccessReviews = "subjectaccessreviews";
     /// The configuration that guards dormant Jobs.
     WebhookConfigurations = "mutatingwebhookconfigurations";
-    /// The version of the API server, which is no resource of RBAC.
+    /// The version of the API server, which is not a resource of RBAC.
     Version = "version";
 }

@@ -17,7 +17,7 @@ pub struct Lines {
     pub events: usize,
     /// Other lines of JSON.
     pub others: usize,
-    /// Lines that are no JSON: the ends of a log that was cut.
+    /// Lines that are not JSON: the ends of a log that was cut.
     pub broken: usize,
     /// The number of the first one, from 1.
     pub first_broken: Option<usize>,

@@ -136,7 +136,7 @@ pub enum BodyError {
     #[error("the body did not arrive in time")]
     TooSlow,
     /// The client ended its side before the end of the body.
-    #[error("the body breaks off")]
+    #[error("the body ends too early")]
     BrokenOff,
     /// The connection broke, or the client sent wrong chunks.
     #[error("the body cannot be read: {0}")]

@@ -42,7 +42,7 @@ impl Refusal {
             let sentence = "the header fields of the request did not arrive in time";
             return Some(Self::new(StatusCode::REQUEST_TIMEOUT, sentence));
         }
-        let sentence = "the request breaks off in its header fields";
+        let sentence = "the request ends too early, in its header fields";
         error.is_incomplete_message().then(|| Self::new(StatusCode::BAD_REQUEST, sentence))
     }
 

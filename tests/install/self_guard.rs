@@ -153,12 +153,12 @@ fn nothing_is_changed(site: &Site<'_>, thief: &Thief<'_>, team: &Namespace) {
         let answer = thief.account.patch("merge", &path, &wakes);
         (!answer.message().contains("cannot patch resource")).then_some(answer)
     });
-    refused(&answer, "may change no Job");
+    refused(&answer, "may not change Jobs");
     let stored = thief.account.get(&path).ok();
-    refused(&thief.account.put(&path, &stored), "may change no Job");
+    refused(&thief.account.put(&path, &stored), "may not change Jobs");
     let status = json!({ "metadata": { "labels": { "a": "b" } } });
     let status = thief.account.patch("merge", &format!("{path}/status"), &status);
-    refused(&status, "may change no Job");
+    refused(&status, "may not change Jobs");
 }
 
 #[test]

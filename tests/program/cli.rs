@@ -129,7 +129,7 @@ fn policies_come_from_a_file_by_flag_or_variable() {
     assert_fails(
         &rejob(&["mutate", "--policies", path], JOB),
         1,
-        &[&format!("rejob: {path}:2: policies.quick.ttl is no field; allowed: onChange, ")],
+        &[&format!("rejob: {path}:2: policies.quick.ttl is not a field; allowed: onChange, ")],
     );
 }
 

@@ -8,7 +8,7 @@ labeled! {
     /// Which rule decided, with the step of the decision and the sentence, in the order of the design.
     pub enum Reason [3];
     NotAJob = "not_a_job", "left alone", "The request is not about a batch/v1 Job.";
-    NoObject = "no_object", "left alone", "The review brings no object to decide on.";
+    NoObject = "no_object", "left alone", "The review carries no object to decide on.";
     OtherOperation = "other_operation", "left alone", "The operation is neither CREATE nor UPDATE.";
     Subresource = "subresource", "left alone", "The request is about a subresource, such as the status.";
     OwnRequest = "own_request", "left alone", "The request is rejob's own.";
@@ -44,16 +44,16 @@ labeled! {
     BeingDeletedWait = "being_deleted_wait", "replacement", "The old Job is being deleted; the client waits.";
     BeingDeletedDenied = "being_deleted_denied", "replacement", "The old Job is being deleted.";
     FinalizersDenied = "finalizers_denied", "replacement", "The old Job has finalizers, so it would not vanish at once.";
-    UidDenied = "uid_denied", "replacement", "A client that never reads again names the uid of the old Job, so it could not succeed.";
-    RunningWait = "running_wait", "replacement", "The old Job works; the client waits.";
-    RunningDenied = "running_denied", "replacement", "The old Job works.";
+    UidDenied = "uid_denied", "replacement", "The request names the uid of the old Job, and its client does not read the Job again, so it could not succeed.";
+    RunningWait = "running_wait", "replacement", "The old Job is running; the client waits.";
+    RunningDenied = "running_denied", "replacement", "The old Job is running.";
     RightsDenied = "rights_denied", "replacement", "The user may not delete and create Jobs here.";
     InvalidDenied = "invalid_denied", "replacement", "The API server would refuse the new Job, or, in the name of the user, the deletion of the old one.";
     NotOptedIn = "not_opted_in", "replacement", "The namespace opts in to no policy, to another one, or to one that this rejob does not have.";
     UnclearWriter = "unclear_writer", "replacement", "In the same second as the last apply, rejob cannot see whether this is an apply too; the client tries again.";
     NeverSettles = "never_settles", "replacement", "Each turn of the request gives another template, so the new Job never starts.";
     NoCluster = "no_cluster", "replacement", "This rejob has no connection to the cluster, so it cannot replace.";
-    TooManyRequests = "too_many_requests", "replacement", "As many requests for this Job, or in its namespace, are being worked on as may be at once; the client tries again.";
+    TooManyRequests = "too_many_requests", "replacement", "The limit on concurrent requests for this Job, or in its namespace, is reached; the client tries again.";
     HungUp = "hung_up", "replacement", "The client hung up before the old Job was deleted, so nothing was done.";
     NoTime = "no_time", "replacement", "The deadline is too near to replace the Job safely.";
     ClusterError = "cluster_error", "replacement", "The API server failed to answer a call of rejob's.";

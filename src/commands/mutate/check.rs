@@ -13,7 +13,7 @@ use crate::reason::Reason;
 /// The prefix of rejob's own annotations.
 const OWN: &str = "rejob.dev/";
 
-/// Refuses an annotation of rejob that is no string: `rejob.dev/wait-seconds: 30`.
+/// Refuses an annotation of rejob that is not a string: `rejob.dev/wait-seconds: 30`.
 ///
 /// # Errors
 /// When there is one, with what to write.
@@ -32,7 +32,7 @@ pub(super) fn annotations(job: &Value) -> Result<(), String> {
 /// Refuses a name that is to get a hash and is none that Kubernetes takes.
 ///
 /// # Errors
-/// When it is no string, or no DNS-1123 subdomain.
+/// When it is not a string, or not a DNS-1123 subdomain.
 pub(super) fn name(job: &Value, policy: &Policy, reason: Reason) -> Result<(), String> {
     let (policy, _) = policy.for_job(Job::new(job));
     let name = job.pointer("/metadata/name").filter(|name| !name.is_null());
@@ -43,7 +43,7 @@ pub(super) fn name(job: &Value, policy: &Policy, reason: Reason) -> Result<(), S
         Some(Value::String(name)) if name.is_empty() || is_subdomain(name) => Ok(()),
         None => Ok(()),
         Some(Value::String(name)) => Err(format!(
-            "metadata.name of job {name:?} is no DNS-1123 subdomain: use a-z, 0-9, - and ., \
+            "metadata.name of job {name:?} is not a DNS-1123 subdomain: use a-z, 0-9, - and ., \
              beginning and ending with a letter or digit, at most {MAX_SUBDOMAIN} characters"
         )),
         Some(other) => {

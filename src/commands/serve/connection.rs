@@ -97,7 +97,7 @@ impl Connection {
             introduction.server.filter(|one| args.check_as_user && !one.can_check_as_user())
         {
             bail!(
-                "--check-as-user takes Kubernetes 1.36 or later, and the API server at {server} is \
+                "--check-as-user needs Kubernetes 1.36 or later, and the API server at {server} is \
                  {version}; start rejob without it"
             );
         }

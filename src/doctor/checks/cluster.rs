@@ -31,7 +31,7 @@ pub fn version(facts: &Facts, findings: &mut Vec<Finding>) {
         ),
         Some(_) => about.ok(format!("Kubernetes {version} is supported")),
         None => about.hint(
-            format!("the API server calls its version {version}, which says no minor version"),
+            format!("the API server says that its version is {version}, without a minor version"),
             format!("make sure that it is 1.{OLDEST} or later: kubectl version"),
         ),
     });

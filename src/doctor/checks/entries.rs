@@ -13,7 +13,8 @@ const SHORT_TIMEOUT: i32 = 5;
 const LONG_TIMEOUT: i32 = 25;
 
 /// What renders the entries anew.
-const UPGRADE: &str = "helm upgrade --install rejob charts/rejob --namespace rejob --reuse-values";
+const UPGRADE: &str =
+    "helm upgrade --install rejob charts/rejob --namespace rejob --reset-then-reuse-values";
 
 pub fn configuration(facts: &Facts, findings: &mut Vec<Finding>) {
     const CHECK: &str = "webhook-configuration";

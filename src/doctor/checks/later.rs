@@ -23,7 +23,7 @@ pub fn later(facts: &Facts, findings: &mut Vec<Finding>) {
             format!(
                 "this {kind} is called for updates of Jobs after rejob: in a dry run, and seldom in \
                  a real deploy, it is shown the stored template in place of the new one, so it may \
-                 refuse the very change that mends what it forbids"
+                 refuse the very change that fixes what it forbids"
             ),
             "where it judges the template, let it pass updates with object.spec.template == \
              oldObject.spec.template, or judge CREATE only; docs/design/limits.md says why",

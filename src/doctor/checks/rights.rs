@@ -28,7 +28,7 @@ fn as_user(installation: &Installation, facts: &Facts, findings: &mut Vec<Findin
         let account = format!("{}/{}", installation.namespace, settings.service_account);
         findings.push(About::new(CHECK, account).problem(
             format!(
-                "checks are made in the user's name, which takes Kubernetes 1.36, and this is \
+                "checks are made in the user's name, which needs Kubernetes 1.36, and this is \
                  {version}: nothing is replaced"
             ),
             format!("{} --set checks.asUser=false", helm_upgrade(Some(installation))),

@@ -12,7 +12,7 @@ use crate::kubernetes::fake::{make_dormant, recorded};
 #[test]
 fn an_old_kubernetes_is_a_problem() {
     problem("version", "v1.29.9 is older than 1.30", |facts| facts.version = Ok("v1.29.9".into()));
-    hint("version", "says no minor version", |facts| facts.version = Ok("v0.0.0-master".into()));
+    hint("version", "without a minor version", |facts| facts.version = Ok("v0.0.0-master".into()));
 }
 
 #[test]

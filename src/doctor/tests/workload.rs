@@ -63,7 +63,7 @@ fn checks_as_the_user_on_an_older_kubernetes_are_a_problem() {
             pod.containers[0].args.as_mut().unwrap().push("--check-as-user".into());
         }
     };
-    problem("rights", "takes Kubernetes 1.36, and this is v1.35.4", as_user("v1.35.4"));
+    problem("rights", "needs Kubernetes 1.36, and this is v1.35.4", as_user("v1.35.4"));
     assert_eq!(spoiled(as_user("v1.36.0")), []);
 }
 

@@ -107,7 +107,7 @@ fn events_and_the_audit_log_are_summed_up() {
                3 would have replaced a Job";
     assert!(table.contains(sum), "{table}");
 
-    from_log(&["-"], "no log\n", &[]).exited(1).warns("rejob: stdin is no audit log");
+    from_log(&["-"], "no log\n", &[]).exited(1).warns("rejob: stdin is not an audit log");
     from_log(&["/nowhere"], "", &[]).exited(1).warns("rejob: cannot read /nowhere");
     let empty = from_log(&["-"], "", &[]).ok().stdout;
     assert!(empty.contains("nothing was reported in this audit log"), "{empty}");

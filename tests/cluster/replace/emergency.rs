@@ -53,7 +53,7 @@ fn a_job_that_a_client_was_told_success_about_is_not_reaped() {
 
     configuration["metadata"] = json!({ "name": configuration["metadata"]["name"] });
     plane.admin().post(CONFIGURATIONS, &configuration).ok();
-    kept_until_logged(&place, &rejob, "is younger, so a client may have got success");
+    kept_until_logged(&place, &rejob, "is newer than these Jobs, so their clients may");
     rejob.wait_until_called(&place.namespace);
     place.deploy(Client::MergePatch, SECOND);
     assert_eq!(place.uid(), uid);

@@ -240,7 +240,7 @@ fn effect(model: &Checked, world: &mut World, client: usize, fault: Fault) {
                 Fault::None => carry_out(model, world, &plan, *effect, run.by),
                 Fault::Unavailable => unavailable(),
                 Fault::Lost { .. } => {
-                    carry_out(model, world, &plan, *effect, run.by);
+                    drop(carry_out(model, world, &plan, *effect, run.by));
                     lost()
                 }
                 Fault::Late { .. } => {

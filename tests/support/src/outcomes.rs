@@ -52,13 +52,13 @@ pub fn check(clients: &[Box<dyn Client>], outcomes: &Outcomes) {
 const HEAD: &str = "\
 # Compatibility: client x situation
 
-Each cell was played by the real client on a real kube-apiserver, etcd and kube-controller-manager
+Each cell shows what the real client did on a real kube-apiserver, etcd and kube-controller-manager
 (`cargo test --test cluster matrix`; Pods are finished, failed and made Ready by patching their status). The
 test compares this page; `UPDATE_DOCS=1 cargo test --test cluster matrix` writes it.
 
 - *new run*: exit status 0, the Job has a new uid and the new template, and its Pod is started.
 - *no run*: exit status 0, and nothing runs again.
-- *waits, new run*: the client waits automatically while the old Job works, then as *new run*.
+- *waits, new run*: the client waits automatically while the old Job is running, then as *new run*.
 - *429, then new run*: the same for a request without a client's retries: 429 with `Retry-After`,
   and the request sent again after the old Job has finished is a new run.
 - *shows the change*: the dry run's answer says which field would change from what to what.

@@ -76,7 +76,7 @@ impl Decision {
     pub fn crowded(request: &Request, most: usize, of: &str) -> Self {
         let name = &request.name;
         let message = format!(
-            "job {name} was not changed: {most} requests {of} are being worked on, which is the most at \
+            "job {name} was not changed: {most} requests {of} are being worked on, the most allowed at \
              once; try again in {CROWDED} seconds"
         );
         Self::retry(Reason::TooManyRequests, message, CROWDED)

@@ -86,7 +86,7 @@ fn inject(ttl: PolicyTtl, name: &str, draft: &mut Draft<'_>, warnings: &mut Warn
     if let Some(tool) = tool {
         let tool = tool.title();
         warnings.add(format!(
-            "job {name}: {tool} may create it again, that is re-run it, when the TTL has deleted it"
+            "job {name}: {tool} may create it again, which reruns it, when the TTL has deleted it"
         ));
     }
 }

@@ -82,7 +82,7 @@ impl Client {
     ///
     /// The field managers of the Job count as well as the request's: Argo CD that tracks by a label of
     /// its own leaves no other mark, and a user's `kubectl set image` does not take the Job out of its
-    /// hands. [`Self::InstanceLabel`] is no such tool: many charts set that label, and Argo CD sends
+    /// hands. [`Self::InstanceLabel`] is not such a tool: many charts set that label, and Argo CD sends
     /// its field manager with every write.
     pub fn gitops_tool(job: Job<'_>, field_manager: Option<&str>) -> Option<Self> {
         Self::all_of(job, field_manager)

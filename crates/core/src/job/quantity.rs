@@ -33,7 +33,7 @@ pub(super) fn canonical(value: &Value, step: i128) -> Value {
     }
 }
 
-/// An amount in nano units; `None` where it is no quantity or does not fit.
+/// An amount in nano units; `None` where it is not a quantity or does not fit.
 fn parse(text: &str) -> Option<i128> {
     let (negative, text) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),

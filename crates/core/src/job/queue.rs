@@ -35,7 +35,7 @@ struct Queue<'a> {
     ours: Vec<&'a Value>,
 }
 
-/// A Job, stored or asked for, without what queues wrote into its template. `requester` is no queue.
+/// A Job, stored or asked for, without what queues wrote into its template. `requester` is not a queue.
 /// What a request changes stays: without a field manager it may be the queue's own.
 pub fn without_queue_fields<'a>(
     job: Job<'a>,

@@ -58,9 +58,9 @@ pub const KNOBS: &[Knob] = &[
         annotation: "rejob.dev/while-running",
         values: Values::OneOf(&["Wait", "Replace", "Deny"]),
         effects: &[
-            "While the old Job works, the client is told to [wait](waiting.md)",
-            "The old Job is replaced though it works",
-            "The request is refused while the old Job works",
+            "While the old Job is running, the client is told to [wait](waiting.md)",
+            "The old Job is replaced even while it is running",
+            "The request is refused while the old Job is running",
         ],
         set: |policy, value| put(&mut policy.while_running, value),
     },
@@ -68,7 +68,7 @@ pub const KNOBS: &[Knob] = &[
         name: "waitSeconds",
         annotation: "rejob.dev/wait-seconds",
         values: Values::Number { least: WaitSeconds::MIN, greatest: WaitSeconds::MAX },
-        effects: &["The longest that a deploy may wait under Wait, in seconds"],
+        effects: &["How long a deploy may wait under Wait, in seconds"],
         set: |policy, value| put(&mut policy.wait_seconds, value),
     },
     Knob {
@@ -86,7 +86,7 @@ pub const KNOBS: &[Knob] = &[
         annotation: "rejob.dev/ttl-seconds-after-finished",
         values: Values::Number { least: 0, greatest: Ttl::MAX },
         effects: &[
-            "Seconds after which a finished Job is deleted, where it sets none itself. Not for [GitOps tools](#ttl)",
+            "Seconds after which a finished Job is deleted, if the Job sets none itself. Not for [GitOps tools](#ttl)",
         ],
         set: |policy, value| put(&mut policy.ttl_seconds_after_finished, value),
     },
@@ -191,7 +191,7 @@ impl Policy {
         for (name, value) in knobs {
             let invalid = |problem| InvalidKnob { name: name.clone(), problem };
             let Some(knob) = KNOBS.iter().find(|knob| knob.name == name) else {
-                return Err(invalid(format!("is no field; allowed: {}", names())));
+                return Err(invalid(format!("is not a field; allowed: {}", names())));
             };
             let kind = match knob.values {
                 Values::OneOf(_) => "",
@@ -248,7 +248,7 @@ mod tests {
     fn a_knob_that_cannot_be_set_is_told_with_what_is_allowed() {
         let long = "é".repeat(50);
         for (knob, value, problem) in [
-            ("onchange", json!("Keep"), format!("is no field; allowed: {}", names())),
+            ("onchange", json!("Keep"), format!("is not a field; allowed: {}", names())),
             ("onChange", json!("keep"), format!(r#"is "keep"; allowed: {}"#, KNOBS[0].values)),
             (
                 "onChange",

@@ -43,7 +43,7 @@ impl Outcome {
         )
     }
 
-    /// The refusal where the user lacks one of the two rights that replacing takes.
+    /// The refusal where the user lacks one of the two rights that a replacement needs.
     pub(super) fn rights_denied(plan: &Plan, verb: &str) -> Self {
         let (not_replaced, user, namespace) =
             (plan.not_replaced(), &plan.user.username, &plan.namespace);
@@ -51,7 +51,7 @@ impl Outcome {
             Reason::RightsDenied,
             format!(
                 "{not_replaced}: user {user:?} may not {verb} jobs in namespace {namespace:?}, which \
-                 replacing takes; grant it, or delete and create the Job"
+                 a replacement needs; grant it, or delete and create the Job"
             ),
         )
     }

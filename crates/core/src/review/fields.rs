@@ -13,7 +13,7 @@ use crate::job::{Job, is_of_status, keys};
 /// Reads the fields of both objects, or leaves them out.
 ///
 /// # Errors
-/// When they are no JSON that can be read.
+/// When they are not JSON that can be read.
 pub(super) fn read(request: &mut Request) -> Result<(), InvalidReview> {
     let needed = are_needed(request);
     for object in [&mut request.object, &mut request.old_object].into_iter().flatten() {
@@ -56,7 +56,7 @@ fn owns_a_mark(job: Job<'_>) -> bool {
     job.managed_fields().iter().any(fields)
 }
 
-/// Whether somebody else than the requester has written the Job: a queue, perhaps.
+/// Whether somebody other than the requester has written the Job: a queue, perhaps.
 fn has_another_manager(job: Job<'_>, requester: Option<&str>) -> bool {
     let manager = |entry: &Value| entry.get("manager").and_then(Value::as_str) != requester;
     job.managed_fields().iter().any(|entry| !is_of_status(entry) && manager(entry))

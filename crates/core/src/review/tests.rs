@@ -1,4 +1,4 @@
-//! What is no review is told so in words about JSON.
+//! What is not a review is told so in words about JSON.
 
 use serde_json::{Value, json};
 
@@ -120,7 +120,7 @@ fn a_field_of_the_wrong_type_is_told_in_words_of_json() {
 fn json_that_is_none_is_located() {
     let whole = review().to_string();
     for length in 1..whole.len() {
-        assert!(refusal(&whole[..length]).contains("breaks off at line 1"), "{length}");
+        assert!(refusal(&whole[..length]).contains("ends too early, at line 1"), "{length}");
     }
     assert!(refusal("{x}").contains("line 1 column 2"));
     assert!(refusal([b'{', 0xff]).contains("line 1 column 2"));

@@ -244,7 +244,7 @@ pub(super) fn read<O: ObjectOf>(body: &[u8]) -> Result<Review<O>, InvalidReview>
 /// The sentence about JSON that cannot be read.
 pub(super) fn malformed(error: serde_json::Error) -> InvalidReview {
     InvalidReview::Malformed(if error.is_eof() {
-        format!("the JSON breaks off at line {} column {}", error.line(), error.column())
+        format!("the JSON ends too early, at line {} column {}", error.line(), error.column())
     } else {
         error.to_string()
     })

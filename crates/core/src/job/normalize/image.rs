@@ -108,7 +108,7 @@ fn is_digest(digest: &str) -> bool {
     hex.len() == length && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// 64 hex digits are taken for an image's identifier, which is no name.
+/// 64 hex digits are taken for an image's identifier, which is not a name.
 fn is_identifier(image: &str) -> bool {
     image.len() == 64 && image.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
