@@ -118,7 +118,7 @@ fn where_no_event_tells_anything_the_next_step_is_named() {
     let plane = ControlPlane::shared();
     let namespace = plane.namespace("plain", &[]);
     let text = rejob(&plane, &namespace, &["report"]).ok().stdout;
-    assert!(text.starts_with("nothing was reported"), "{text}");
+    assert!(text.starts_with("nothing was found"), "{text}");
     let none = namespace.seen_with_rights(&plane, &[]);
     rejob(&plane, &none, &["report"]).exited(1).warns("cannot list resource \"events\"");
     let mut command = kubectl(&plane, none.user());
