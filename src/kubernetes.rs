@@ -1,6 +1,6 @@
 //! Everything that knows Kubernetes from outside the core: how to reach an API server, the one
-//! client that calls it, the effects of the replacement protocol through that client, the model of a
-//! webhook configuration, names and versions.
+//! client that calls it, the effects of the replacement protocol through that client, the keys of Events,
+//! the model of a webhook configuration, names and versions.
 
 mod client;
 mod cluster;
