@@ -26,18 +26,17 @@ use serde_json::{Map, Value};
 pub use applied::applied_part;
 pub use change::Change;
 pub use client::{Client, KUBECTL_REPLACE, NameKeeper};
-pub(crate) use generated::take;
 pub use generated::{GENERATED_LABELS, NAME_LABELS, UID_LABELS, generated_paths, take_generated};
 pub use hash::TemplateHash;
 pub use immutable::{IMMUTABLE_FIELDS, changes, immutable_part};
 pub use managed_fields::{
-    ActingOperation, acting_operation, entry_index, has_apply_entry, last_apply,
+    ActingOperation, acting_operation, entry_index, has_apply_entry, is_of_subresource, last_apply,
 };
 pub use name::{hashed_name, is_hashed_name};
 pub use progress::{Progress, pod_selector, pod_works, progress};
 pub use queue::{
-    has_a_queue, is_its_queue, is_of_status, owners, suspended_by_a_queue,
-    without_any_queue_fields, without_queue_fields,
+    has_a_queue, is_its_queue, owners, suspended_by_a_queue, without_any_queue_fields,
+    without_queue_fields,
 };
 pub use requested::{
     LAST_APPLIED_CONFIGURATION, asks_for_a_rerun, is_same_request, last_applied, manifest,

@@ -14,6 +14,7 @@
 pub mod answer;
 pub mod decide;
 pub mod job;
+mod json;
 mod labeled;
 pub mod patch;
 pub mod policy;

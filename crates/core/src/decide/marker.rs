@@ -4,6 +4,8 @@
 //! API server from taking it for no change. Whatever else judges this update sees the old Job, since
 //! the update never happens. In a dry run the marker is what the user sees.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use crate::job::{GENERATED_LABELS, Job, LAST_APPLIED_CONFIGURATION, entry_index, keys};
@@ -69,23 +71,23 @@ fn unchanged<'a>(old: Job<'_>, job: Job<'a>, marker: &str) -> Draft<'a> {
 
 /// What a dry run shows: what may change without a replacement is as asked for.
 fn shown<'a>(old: Job<'_>, job: Job<'a>, described: &str) -> Draft<'a> {
-    let mut draft = Draft::new(job.value());
-    put_back(&mut draft, old);
     // A gang's minimum, and the most Pods of a large Indexed Job, go with these.
     let sizes = ["completionMode", "completions", "backoffLimitPerIndex", "scheduling"];
-    let mut shown = vec![described.to_owned()];
-    if differ(old, job, &sizes) {
-        if let Some(change) =
-            messages::changed_number("spec.parallelism", old.parallelism(), job.parallelism())
-        {
-            shown.push(change);
-        }
+    let keeps_parallelism = differ(old, job, &sizes);
+    let parallelism =
+        messages::changed_number("spec.parallelism", old.parallelism(), job.parallelism());
+    let changes = std::iter::once(described.to_owned())
+        .chain(parallelism.filter(|_| keeps_parallelism))
+        .chain(companions(old, job).map(|field| format!("spec.{field} changed")))
+        .chain(describe_metadata(old, job));
+    let marker = messages::cut(&changes.collect::<Vec<_>>().join(", "), LONGEST);
+
+    let mut draft = Draft::new(job.value());
+    put_back(&mut draft, old);
+    if keeps_parallelism {
         draft.copy(&["spec", "parallelism"], old.value());
     }
-    shown.extend(companions(old, job).map(|field| format!("spec.{field} changed")));
-    shown.extend(describe_metadata(old, job));
     put_back_metadata(&mut draft, old);
-    let marker = messages::cut(&shown.join(", "), LONGEST);
     draft.set(&["metadata", "annotations", keys::REPLACING], json!(marker));
     draft
 }
@@ -99,13 +101,9 @@ fn put_back_metadata(draft: &mut Draft<'_>, old: Job<'_>) {
 /// The labels, with values, and the annotations, by key, that change; generated labels and kubectl's
 /// own record left out.
 fn describe_metadata(old: Job<'_>, job: Job<'_>) -> Vec<String> {
-    let is_own = |key: &str| {
-        key == LAST_APPLIED_CONFIGURATION
-            || keys::ALL.iter().any(|own| *own != keys::RERUN && *own == key)
-    };
-    let by_client = |(key, _): &(&str, &Value)| !GENERATED_LABELS.contains(key);
-    let labels = (old.labels().filter(by_client), job.labels().filter(by_client));
-    let labels = changed_keys(labels.0, labels.1, |key, old, new| {
+    let is_label = |(key, _): &(&str, &Value)| !GENERATED_LABELS.contains(key);
+    let labels = [old, job].map(|job| job.labels().filter(is_label));
+    let labels = changed_keys(labels, |key, old, new| {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
         let path = format!("metadata.labels[{key}]");
         match (old, new) {
@@ -114,25 +112,27 @@ fn describe_metadata(old: Job<'_>, job: Job<'_>) -> Vec<String> {
             (old, new) => format!("{path}: {} -> {}", text(old), text(new)),
         }
     });
-    let annotations = changed_keys(old.annotations(), job.annotations(), |key, old, new| {
+    let is_annotation = |(key, _): &(&str, &Value)| {
+        *key == keys::RERUN || (*key != LAST_APPLIED_CONFIGURATION && !keys::ALL.contains(key))
+    };
+    let annotations = [old, job].map(|job| job.annotations().filter(is_annotation));
+    let annotations = changed_keys(annotations, |key, old, new| {
         let verb = match (old, new) {
             (None, _) => "added",
             (_, None) => "removed",
             _ => "changed",
         };
-        if is_own(key) { String::new() } else { format!("metadata.annotations[{key}] {verb}") }
+        format!("metadata.annotations[{key}] {verb}")
     });
-    labels.into_iter().chain(annotations).filter(|text| !text.is_empty()).collect()
+    [labels, annotations].concat()
 }
 
 fn changed_keys<'a>(
-    old: impl Iterator<Item = (&'a str, &'a Value)>,
-    new: impl Iterator<Item = (&'a str, &'a Value)>,
+    maps: [impl Iterator<Item = (&'a str, &'a Value)>; 2],
     describe: impl Fn(&str, Option<&Value>, Option<&Value>) -> String,
 ) -> Vec<String> {
-    let old: std::collections::BTreeMap<_, _> = old.collect();
-    let new: std::collections::BTreeMap<_, _> = new.collect();
-    let all: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
+    let [old, new] = maps.map(|map| map.collect::<BTreeMap<_, _>>());
+    let all: BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
     all.into_iter()
         .map(|key| (key, old.get(key).copied(), new.get(key).copied()))
         .filter(|(_, old, new)| old != new)

@@ -10,9 +10,10 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use crate::job::{
-    Job, TemplateHash, changes, has_a_queue, immutable_part, is_its_queue, keys, take,
+    Job, TemplateHash, changes, has_a_queue, immutable_part, is_its_queue, keys,
     without_any_queue_fields,
 };
+use crate::json::take;
 use crate::patch::Draft;
 use crate::reason::Reason;
 

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::job::{is_of_status, keys};
+use crate::job::{is_of_subresource, keys};
 use crate::patch::Draft;
 use crate::reason::Reason;
 
@@ -62,7 +62,7 @@ pub(super) fn release(
     marks::remove_dormant_marks(&mut draft);
     if let Some(Value::Array(owners)) = &record.owners {
         // The creation made the writer the owner of everything.
-        let status = update.job.managed_fields().iter().filter(|entry| is_of_status(entry));
+        let status = update.job.managed_fields().iter().filter(|entry| is_of_subresource(entry));
         let owners = owners.iter().chain(status).cloned().collect();
         draft.set(&["metadata", "managedFields"], Value::Array(owners));
     } else {

@@ -10,8 +10,12 @@ use super::Job;
 
 /// Labels that the API server generates into the pod template (and, by defaulting, sometimes into
 /// the Job's own labels).
-pub const GENERATED_LABELS: [&str; 4] =
-    [UID_LABELS[1], NAME_LABELS[1], UID_LABELS[0], NAME_LABELS[0]];
+pub const GENERATED_LABELS: [&str; 4] = [
+    "controller-uid",
+    "job-name",
+    "batch.kubernetes.io/controller-uid",
+    "batch.kubernetes.io/job-name",
+];
 
 /// Those of them that hold the Job's uid.
 pub const UID_LABELS: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller-uid"];
@@ -59,13 +63,6 @@ pub fn take_generated(job: &mut Value) {
                 map.remove(*field);
             }
         }
-    }
-}
-
-/// Takes a field out of the object at that JSON Pointer.
-pub(crate) fn take(value: &mut Value, parent: &str, field: &str) {
-    if let Some(Value::Object(map)) = value.pointer_mut(parent) {
-        map.remove(field);
     }
 }
 

@@ -7,10 +7,10 @@
 
 use serde_json::Value;
 
-use super::GENERATED_LABELS;
 use super::change::Change;
 use super::diff;
 use super::normalize::{Fields, JOB_SPEC, Normal, fields};
+use super::{GENERATED_LABELS, Job};
 
 /// The fields of `spec` that the API server refuses to change.
 pub const IMMUTABLE_FIELDS: [&str; 9] = [
@@ -27,13 +27,13 @@ pub const IMMUTABLE_FIELDS: [&str; 9] = [
 
 /// The normalized immutable part of a Job, as an object of the fields of its `spec`.
 pub fn immutable_part(job: &Value) -> Value {
-    normalized(job, has_manual_selector(job)).into_value()
+    normalized(job, Job::new(job).has_manual_selector()).into_value()
 }
 
 /// The canonical JSON of the normalized immutable part: sorted keys, no insignificant space.
 pub(super) fn canonical(job: &Value) -> String {
     // Strings, numbers and names that are strings always serialize.
-    serde_json::to_string(&normalized(job, has_manual_selector(job))).unwrap_or_default()
+    serde_json::to_string(&normalized(job, Job::new(job).has_manual_selector())).unwrap_or_default()
 }
 
 /// What differs between the immutable parts of two Jobs, after normalization; empty when nothing
@@ -44,16 +44,12 @@ pub fn changes(old: &Value, new: &Value) -> Vec<Change> {
     }
     // Where one of them brings its own selector, what was generated for the other counts too:
     // the API server compares them as they are.
-    let manual = has_manual_selector(old) || has_manual_selector(new);
+    let manual = [old, new].into_iter().any(|job| Job::new(job).has_manual_selector());
     let (old, new) = (normalized(old, manual), normalized(new, manual));
     if old == new {
         return Vec::new();
     }
     diff::changes(&JOB_SPEC, "spec", &old.into_value(), &new.into_value())
-}
-
-fn has_manual_selector(job: &Value) -> bool {
-    job.pointer("/spec/manualSelector").and_then(Value::as_bool).unwrap_or(false)
 }
 
 fn normalized(job: &Value, manual_selector: bool) -> Fields<'_> {

@@ -72,10 +72,14 @@ fn entry<'a>(job: Job<'a>, manager: &str, wanted: &str) -> Option<&'a Value> {
 }
 
 fn is_entry(entry: &Value, manager: &str, wanted: &str) -> bool {
-    let subresource = entry.get("subresource").and_then(Value::as_str).unwrap_or_default();
     entry.get("manager").and_then(Value::as_str) == Some(manager)
         && operation(entry) == Some(wanted)
-        && subresource.is_empty()
+        && !is_of_subresource(entry)
+}
+
+/// Whether an entry of managedFields is about a subresource, such as the status.
+pub fn is_of_subresource(entry: &Value) -> bool {
+    entry.get("subresource").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
 }
 
 fn operation(entry: &Value) -> Option<&str> {

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use super::managed_fields::is_of_subresource;
 use super::requested::last_applied;
 use super::{Job, TemplateHash};
 
@@ -109,7 +110,7 @@ pub fn owners(job: Job<'_>, requester: Option<&str>) -> Vec<Value> {
         let theirs = queue.as_ref().map(|queue| queue.theirs.as_slice()).unwrap_or_default();
         theirs.iter().any(|fields| entry.get("fieldsV1") == Some(*fields))
     };
-    let entries = job.managed_fields().iter().filter(|entry| !is_of_status(entry));
+    let entries = job.managed_fields().iter().filter(|entry| !is_of_subresource(entry));
     entries
         .map(|entry| {
             let mut kept = entry.clone();
@@ -126,26 +127,25 @@ pub fn owners(job: Job<'_>, requester: Option<&str>) -> Vec<Value> {
 
 impl<'a> Queue<'a> {
     fn of(job: Job<'a>, requester: Option<&str>) -> Option<Self> {
-        let entries = || job.managed_fields().iter().filter(|entry| !is_of_status(entry));
-        let manager = |entry: &'a Value| entry.get("manager").and_then(Value::as_str);
-        let fields = |entry: &'a Value| entry.get("fieldsV1");
-        let made = |name: Option<&str>| {
-            entries()
-                .filter(|entry| manager(entry) == name)
-                .filter_map(fields)
-                .any(|fields| fields.pointer("/f:spec/f:template/f:spec/f:containers").is_some())
+        let entries = || {
+            let entries = job.managed_fields().iter().filter(|entry| !is_of_subresource(entry));
+            entries.filter_map(|entry| {
+                Some((entry.get("manager").and_then(Value::as_str), entry.get("fieldsV1")?))
+            })
         };
-        let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-        for entry in entries() {
-            let name = manager(entry);
-            let Some(fields) = fields(entry) else { continue };
+        let has_made_it = |name| {
+            let containers = "/f:spec/f:template/f:spec/f:containers";
+            entries()
+                .any(|(manager, fields)| manager == name && fields.pointer(containers).is_some())
+        };
+        let (ours, others): (Vec<_>, Vec<_>) = entries().partition(|(name, _)| {
             let is_a_person = name.is_some_and(|name| name.starts_with("kubectl"));
-            if name == requester || is_a_person || made(name) {
-                ours.push(fields);
-            } else if fields.pointer("/f:spec/f:template").is_some() {
-                theirs.push(fields);
-            }
-        }
+            *name == requester || is_a_person || has_made_it(*name)
+        });
+        let ours = ours.into_iter().map(|(_, fields)| fields).collect();
+        let theirs = others.into_iter().map(|(_, fields)| fields);
+        let theirs =
+            theirs.filter(|fields| fields.pointer("/f:spec/f:template").is_some()).collect();
         let queue = Self { theirs, ours };
         let was_suspended = job.is_suspended() || job.has_condition("Suspended");
         (!queue.theirs.is_empty() && (was_suspended || queue.owns_suspend())).then_some(queue)
@@ -208,11 +208,6 @@ fn is_as_in(other: Option<&Value>, job: &Value, parent: &str, name: &str) -> boo
 /// A reference token of a JSON Pointer (RFC 6901).
 fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
-}
-
-/// Whether an entry of managedFields is about a subresource.
-pub fn is_of_status(entry: &Value) -> bool {
-    entry.get("subresource").and_then(Value::as_str).is_some_and(|name| !name.is_empty())
 }
 
 #[cfg(test)]

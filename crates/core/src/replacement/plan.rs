@@ -2,9 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::job::{
-    Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take, take_generated,
-};
+use crate::job::{Client, Job, LAST_APPLIED_CONFIGURATION, TemplateHash, keys, take_generated};
+use crate::json::{put, put_in, take};
 use crate::review::{UserInfo, requester};
 
 use super::Record;
@@ -177,22 +176,4 @@ pub fn new_job(job: Job<'_>, hash: &TemplateHash, parallelism: Option<i64>) -> V
         None => take(&mut new, "/spec", "parallelism"),
     }
     new
-}
-
-fn put(job: &mut Value, parent: &str, field: &str, value: Value) {
-    if let Some(Value::Object(map)) = job.get_mut(parent) {
-        map.insert(field.to_owned(), value);
-    }
-}
-
-fn put_in(job: &mut Value, map: &str, key: &str, value: Value) {
-    if let Some(Value::Object(metadata)) = job.get_mut("metadata") {
-        let entry = metadata.entry(map).or_insert_with(|| Value::Object(Map::new()));
-        if !entry.is_object() {
-            *entry = Value::Object(Map::new());
-        }
-        if let Value::Object(entry) = entry {
-            entry.insert(key.to_owned(), value);
-        }
-    }
 }

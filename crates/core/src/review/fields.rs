@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::{InvalidReview, Request, wire};
-use crate::job::{Job, is_of_status, keys};
+use crate::job::{Job, is_of_subresource, keys};
 
 /// Reads the fields of both objects, or leaves them out.
 ///
@@ -59,7 +59,7 @@ fn owns_a_mark(job: Job<'_>) -> bool {
 /// Whether somebody other than the requester has written the Job: a queue, perhaps.
 fn has_another_manager(job: Job<'_>, requester: Option<&str>) -> bool {
     let manager = |entry: &Value| entry.get("manager").and_then(Value::as_str) != requester;
-    job.managed_fields().iter().any(|entry| !is_of_status(entry) && manager(entry))
+    job.managed_fields().iter().any(|entry| !is_of_subresource(entry) && manager(entry))
 }
 
 #[cfg(test)]

@@ -1,0 +1,30 @@
+//! Edits of an object that is no more than JSON.
+
+use serde_json::{Map, Value};
+
+/// Takes a field out of the object at that JSON Pointer.
+pub(crate) fn take(value: &mut Value, parent: &str, field: &str) {
+    if let Some(Value::Object(map)) = value.pointer_mut(parent) {
+        map.remove(field);
+    }
+}
+
+/// Sets a field of an object of the root, if that is there.
+pub(crate) fn put(job: &mut Value, parent: &str, field: &str, value: Value) {
+    if let Some(Value::Object(map)) = job.get_mut(parent) {
+        map.insert(field.to_owned(), value);
+    }
+}
+
+/// Sets a key in a map of `metadata`, which is made if it is not there.
+pub(crate) fn put_in(job: &mut Value, map: &str, key: &str, value: Value) {
+    if let Some(Value::Object(metadata)) = job.get_mut("metadata") {
+        let entry = metadata.entry(map).or_insert_with(|| Value::Object(Map::new()));
+        if !entry.is_object() {
+            *entry = Value::Object(Map::new());
+        }
+        if let Value::Object(entry) = entry {
+            entry.insert(key.to_owned(), value);
+        }
+    }
+}
