@@ -166,7 +166,7 @@ impl<C: Cluster> Admission<C> {
 
     /// What is done beside the answer.
     async fn follow_up(&self, decision: Decision, facts: &mut RequestFacts<'_>) -> Decision {
-        let (request, policy_name) = (facts.request, facts.policy);
+        let (request, policy_name) = (facts.request, facts.policy_name);
         let deadline = facts.call.deadline;
         match &decision.follow_up {
             FollowUp::None => {}
@@ -220,7 +220,7 @@ impl<C: Cluster> Admission<C> {
     async fn under_lock(&self, cluster: &C, facts: &mut RequestFacts<'_>, plan: &Plan) -> Outcome {
         let deadline = facts.call.deadline;
         if plan.only_checks {
-            return run(cluster, plan, facts.policy, &facts.call, facts.probe).await;
+            return run(cluster, plan, facts.policy_name, &facts.call, facts.probe).await;
         }
         let abandoned = facts.call.abandoned.clone();
         let lock = self.locks.wait(plan, deadline, facts.opts_in(cluster));
@@ -247,7 +247,7 @@ impl<C: Cluster> Admission<C> {
             }
             return facts.look_again(cluster).await;
         }
-        let outcome = run(cluster, plan, facts.policy, &facts.call, facts.probe).await;
+        let outcome = run(cluster, plan, facts.policy_name, &facts.call, facts.probe).await;
         match outcome {
             Outcome::Replaced(_) | Outcome::Overtaken => self.history.deleted.add(&plan.record.uid),
             Outcome::Working => return facts.look_again(cluster).await,

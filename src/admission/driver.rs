@@ -34,13 +34,13 @@ pub struct ProbeResult {
 pub async fn run<C: Cluster>(
     cluster: &C,
     plan: &Plan,
-    policy: &str,
+    policy_name: &str,
     call: &Call,
     probe: ProbeResult,
 ) -> Outcome {
     let deadline = call.deadline;
     let mut time = Time { left: left(deadline), creation: probe.took };
-    let mut execution = Execution::new(plan, policy, time);
+    let mut execution = Execution::new(plan, policy_name, time);
     if probe.accepted {
         execution = execution.dormant_tried();
     }
@@ -48,7 +48,7 @@ pub async fn run<C: Cluster>(
         execution = execution.as_user();
     }
     let dormant = match plan.mode {
-        Mode::Recreate => plan.dormant(policy),
+        Mode::Recreate => plan.dormant(policy_name),
         Mode::Apply => Value::Null,
     };
     let mut pause = FIRST_PAUSE;

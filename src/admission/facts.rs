@@ -15,8 +15,7 @@ use crate::server::Call;
 /// What is known about a request.
 pub(super) struct RequestFacts<'a> {
     pub context: Context<'a>,
-    /// The name of its policy.
-    pub policy: &'a str,
+    pub policy_name: &'a str,
     pub request: &'a Request,
     pub call: Call,
     /// The creation in a dry run, where there was one.
@@ -27,9 +26,14 @@ pub(super) struct RequestFacts<'a> {
 }
 
 impl<'a> RequestFacts<'a> {
-    pub fn new(context: Context<'a>, policy: &'a str, request: &'a Request, call: Call) -> Self {
+    pub fn new(
+        context: Context<'a>,
+        policy_name: &'a str,
+        request: &'a Request,
+        call: Call,
+    ) -> Self {
         let probe = ProbeResult::default();
-        Self { context, policy, request, call, probe, waited_for_start: false, place: None }
+        Self { context, policy_name, request, call, probe, waited_for_start: false, place: None }
     }
 
     /// The stored Job.
@@ -71,7 +75,8 @@ impl<'a> RequestFacts<'a> {
         match (question, cluster) {
             (Question::Creation(plan), Some(cluster)) => {
                 let begun = Instant::now();
-                let (probe, manager) = (plan.probe(self.policy), plan.record.manager.as_deref());
+                let (probe, manager) =
+                    (plan.probe(self.policy_name), plan.record.manager.as_deref());
                 let created = cluster.create(&plan.namespace, &probe, manager, Write::DryRun);
                 let Ok(created) = timeout_at(self.call.deadline, created).await else {
                     return Some(Decision::no_time(&plan));

@@ -63,12 +63,12 @@ pub(super) fn refusal(message: impl AsRef<str>) -> String {
     cut(&text, LONGEST_REFUSAL)
 }
 
-/// The Job's name as a sentence says it.
-pub(super) fn name<'a>(job: Job<'a>, request: &'a str) -> &'a str {
+/// The Job's name as a sentence says it; one without a name has the request's.
+pub(super) fn name<'a>(job: Job<'a>, fallback: &'a str) -> &'a str {
     match job.name() {
         Some(name) => name,
-        None if request.is_empty() => "(generated name)",
-        None => request,
+        None if fallback.is_empty() => "(generated name)",
+        None => fallback,
     }
 }
 

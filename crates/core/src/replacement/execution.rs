@@ -66,7 +66,7 @@ enum Deletion {
 #[derive(Debug, Clone)]
 pub struct Execution<'a> {
     plan: &'a Plan,
-    policy: &'a str,
+    policy_name: &'a str,
     as_user: bool,
     dormant_tried: bool,
     state: State,
@@ -74,10 +74,10 @@ pub struct Execution<'a> {
 
 impl<'a> Execution<'a> {
     /// Begins with the checks, where there is time for them and for what follows.
-    pub fn new(plan: &'a Plan, policy: &'a str, time: Time) -> Self {
+    pub fn new(plan: &'a Plan, policy_name: &'a str, time: Time) -> Self {
         let in_time = time.left >= time.creation + time.reserve();
         let state = if in_time { State::Checking } else { State::Ended(Outcome::NoTime) };
-        Self { plan, policy, as_user: false, dormant_tried: false, state }
+        Self { plan, policy_name, as_user: false, dormant_tried: false, state }
     }
 
     /// Makes the checks in the user's name.
@@ -175,8 +175,8 @@ impl<'a> Execution<'a> {
     fn refusal(&self, effect: Effect, reply: Reply) -> Option<Outcome> {
         let error = match (effect, reply) {
             (Effect::OptIn, Ok(Success::OptIn(label))) => {
-                let opts_in = label.as_deref() == Some(self.policy);
-                return (!opts_in).then(|| Outcome::not_opted_in(self.plan, self.policy));
+                let opts_in = label.as_deref() == Some(self.policy_name);
+                return (!opts_in).then(|| Outcome::not_opted_in(self.plan, self.policy_name));
             }
             (Effect::CanDelete, Ok(Success::Can(may))) => {
                 return (!may).then(|| Outcome::rights_denied(self.plan, "delete"));

@@ -33,12 +33,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// The refusal where the live Namespace does not opt in to that policy.
-    pub(super) fn not_opted_in(plan: &Plan, policy: &str) -> Self {
+    pub(super) fn not_opted_in(plan: &Plan, policy_name: &str) -> Self {
         let (not_replaced, namespace) = (plan.not_replaced(), &plan.namespace);
         Self::Refused(
             Reason::NotOptedIn,
             format!(
-                "{not_replaced}: namespace {namespace:?} does not have the label rejob.dev/policy: {policy}"
+                "{not_replaced}: namespace {namespace:?} does not have the label rejob.dev/policy: {policy_name}"
             ),
         )
     }

@@ -94,8 +94,8 @@ impl Plan {
     }
 
     /// The new Job as it is created by that policy: it starts no Pod and says what it is to become.
-    pub fn dormant(&self, policy: &str) -> Value {
-        let record = Record { policy: policy.to_owned(), ..self.record.clone() };
+    pub fn dormant(&self, policy_name: &str) -> Value {
+        let record = Record { policy: policy_name.to_owned(), ..self.record.clone() };
         let mut job = self.job.clone();
         for (key, value) in self.unsettled_annotations() {
             put_in(&mut job, "annotations", &key, value);
@@ -125,11 +125,11 @@ impl Plan {
     }
 
     /// The new Job under another name: in a dry run nothing of it is told under the name that is taken.
-    pub fn probe(&self, policy: &str) -> Value {
+    pub fn probe(&self, policy_name: &str) -> Value {
         let mut job = match self.mode {
             // As merged: what other managers own beside the apply is no change of it.
             Mode::Apply => self.job.clone(),
-            Mode::Recreate => self.dormant(policy),
+            Mode::Recreate => self.dormant(policy_name),
         };
         if let Some(Value::Object(metadata)) = job.get_mut("metadata") {
             metadata.remove("name");
