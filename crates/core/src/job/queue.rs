@@ -74,23 +74,19 @@ fn without<'a>(
     unchanged: Option<&Value>,
 ) -> Cow<'a, Value> {
     let Some(queue) = Queue::of(job, requester) else { return Cow::Borrowed(job.value()) };
-    // A directive of one owner hides what it was before. What a queue writes at first hides what is
-    // stored; later kubectl's record shows it. It is certain that there was nothing if the rest
-    // is what was recorded at the creation.
-    let earlier = Queue::of(stored, requester);
-    let manifest = last_applied(job);
-    let before = if earlier.is_none() { Some(stored.value()) } else { manifest.as_ref() };
-    let is_certain = || {
-        let Some(queue) = &earlier else { return false };
-        let mut made = stored.value().clone();
-        queue.take_keys(&mut made, None);
-        queue.take_whole(&mut made, None, None);
-        stored.recorded_hash() == Some(TemplateHash::of(&made))
-    };
     let mut stripped = job.value().clone();
     queue.take_keys(&mut stripped, unchanged);
-    if before.is_some() || is_certain() {
-        queue.take_whole(&mut stripped, before, unchanged);
+    // A directive of one owner hides what it was before.
+    match Queue::of(stored, requester) {
+        // The queue writes it now: it was what is stored.
+        None => queue.take_whole(&mut stripped, Some(stored.value()), unchanged),
+        // The queue wrote it earlier: it was what kubectl's record says, or without one perhaps nothing.
+        Some(earlier) => {
+            let manifest = last_applied(job);
+            if manifest.is_some() || earlier.hides_nothing(stored) {
+                queue.take_whole(&mut stripped, manifest.as_ref(), unchanged);
+            }
+        }
     }
     Cow::Owned(stripped)
 }
@@ -149,6 +145,14 @@ impl<'a> Queue<'a> {
         let queue = Self { theirs, ours };
         let was_suspended = job.is_suspended() || job.has_condition("Suspended");
         (!queue.theirs.is_empty() && (was_suspended || queue.owns_suspend())).then_some(queue)
+    }
+
+    /// Whether the rest of the stored Job is what was recorded at its creation.
+    fn hides_nothing(&self, stored: Job<'_>) -> bool {
+        let mut rest = stored.value().clone();
+        self.take_keys(&mut rest, None);
+        self.take_whole(&mut rest, None, None);
+        stored.recorded_hash() == Some(TemplateHash::of(&rest))
     }
 
     fn owns_suspend(&self) -> bool {
