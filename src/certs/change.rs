@@ -23,68 +23,56 @@ pub fn apply(
     let now = situation.now;
     let Some(secret) = situation.secret else { return create(situation, random) };
     let mut secret = secret.clone();
-    match change {
-        SecretChange::Create => return create(situation, random),
-        SecretChange::ReplaceCa(_) => {
-            let (ca, leaf) = (new_ca(situation)?, None);
-            let leaf = new_leaf(situation, &ca, leaf)?;
-            if let Ok(state) = &mut secret.state {
+    match (change, &secret.ca, &mut secret.state) {
+        (SecretChange::Create, ..) => return create(situation, random),
+        (SecretChange::ReplaceCa(_), _, state) => {
+            let ca = new_ca(situation)?;
+            let leaf = new_leaf(situation, &ca, None)?;
+            if let Ok(state) = state {
                 state.leaves_until = leaf.pair.validity.not_after;
             }
             (secret.ca, secret.leaf, secret.next) = (Ok(ca), Ok(leaf), None);
         }
-        SecretChange::RepairState(_) => {
+        (SecretChange::RepairState(_), ca, state) => {
             let not_after = secret.leaf.as_ref().ok().map(|leaf| leaf.pair.validity.not_after);
-            let leaves_until =
-                not_after.unwrap_or(now).max(longest(situation, secret.ca.as_ref().ok()));
-            secret.state = Ok(SecretState {
-                tokens: situation.lives.first_tokens(now, situation.published, random)?,
-                leaves_until,
-                retired: vec![],
-            });
+            let leaves_until = not_after.unwrap_or(now).max(longest(situation, ca.as_ref().ok()));
+            let tokens = situation.lives.first_tokens(now, situation.published, random)?;
+            *state = Ok(SecretState { tokens, leaves_until, retired: vec![] });
         }
-        SecretChange::RenewLeaf(_) => {
-            let (Ok(ca), Ok(state)) = (&secret.ca, &mut secret.state) else { return Ok(secret) };
+        (SecretChange::RenewLeaf(_), Ok(ca), Ok(state)) => {
             let leaf = new_leaf(situation, ca, secret.leaf.as_ref().ok())?;
             state.leaves_until = state.leaves_until.max(leaf.pair.validity.not_after);
             secret.leaf = Ok(leaf);
         }
-        SecretChange::StageCa => secret.next = Some(new_ca(situation)?),
-        SecretChange::PromoteCa => {
-            let (Ok(old), Some(next), Ok(state)) =
-                (&secret.ca, secret.next.take(), &mut secret.state)
-            else {
-                return Ok(secret);
-            };
+        (SecretChange::StageCa, ..) => secret.next = Some(new_ca(situation)?),
+        (SecretChange::PromoteCa, Ok(old), Ok(state)) => {
+            let Some(next) = secret.next.take() else { return Ok(secret) };
             let leaf = new_leaf(situation, &next, secret.leaf.as_ref().ok())?;
-            let until = state.leaves_until;
             let certificate = old.keypair.cert_pem.clone();
+            let until = std::mem::replace(&mut state.leaves_until, leaf.pair.validity.not_after);
             state.retired.push(Retired { certificate, until, dropped: false });
-            state.leaves_until = leaf.pair.validity.not_after;
             (secret.ca, secret.leaf) = (Ok(next), Ok(leaf));
         }
-        SecretChange::Adopt(anchors) => {
-            let Ok(state) = &mut secret.state else { return Ok(secret) };
+        (SecretChange::Adopt(anchors), _, Ok(state)) => {
             state.retired.extend(anchors.iter().map(|anchor| Retired {
                 certificate: anchor.pem(),
                 until: anchor.validity.not_after.min(now + situation.lives.cert),
                 dropped: false,
             }));
         }
-        SecretChange::RotateToken => {
-            let Ok(state) = &mut secret.state else { return Ok(secret) };
+        (SecretChange::RotateToken, _, Ok(state)) => {
             state.tokens.rotate(now + situation.lives.token, random)?;
         }
-        SecretChange::Drop(dropped) => {
-            let Ok(state) = &mut secret.state else { return Ok(secret) };
+        (SecretChange::Drop(dropped), _, Ok(state)) => {
             for ca in &mut state.retired {
                 ca.dropped |= ca.anchor().is_some_and(|ca| dropped.contains(&ca.fingerprint));
             }
         }
-        SecretChange::Forget(gone) => {
-            let Ok(state) = &mut secret.state else { return Ok(secret) };
+        (SecretChange::Forget(gone), _, Ok(state)) => {
             state.retired.retain(|ca| !ca.anchor().is_none_or(|ca| gone.contains(&ca.fingerprint)));
         }
+        // What cannot be read is replaced or repaired before anything else is changed.
+        (_, Err(_), _) | (_, _, Err(_)) => {}
     }
     Ok(secret)
 }
