@@ -156,7 +156,7 @@ impl<C: Cluster> Admission<C> {
             };
             match unasked {
                 Some(decision) if only_reports(facts.request, policy) => {
-                    facts.fail(&message(&decision))
+                    facts.fail(&message(&decision));
                 }
                 Some(decision) => return decision,
                 None => {}

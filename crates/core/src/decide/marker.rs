@@ -131,7 +131,7 @@ fn changed_keys<'a>(
     maps: [impl Iterator<Item = (&'a str, &'a Value)>; 2],
     describe: impl Fn(&str, Option<&Value>, Option<&Value>) -> String,
 ) -> Vec<String> {
-    let [old, new] = maps.map(|map| map.collect::<BTreeMap<_, _>>());
+    let [old, new]: [BTreeMap<_, _>; 2] = maps.map(Iterator::collect);
     let all: BTreeSet<_> = old.keys().chain(new.keys()).copied().collect();
     all.into_iter()
         .map(|key| (key, old.get(key).copied(), new.get(key).copied()))

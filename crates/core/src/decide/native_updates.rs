@@ -53,7 +53,7 @@ pub(super) fn by_its_queue(update: &Update<'_>) -> bool {
         && update.dormant.record().is_none()
         && is_its_queue(old, update.request.field_manager.as_deref())
         && !changes(old.value(), new.value()).is_empty()
-        && differ_in_directives(old.value(), new.value())
+        && differ_only_in_directives(old.value(), new.value())
 }
 
 /// Whether the stored Job may have been changed without a hash being recorded: while it was suspended,
@@ -64,7 +64,7 @@ pub(super) fn may_have_passed_unrecorded(update: &Update<'_>) -> bool {
 }
 
 /// Whether two Jobs differ in nothing that a suspended Job keeps.
-pub(super) fn differ_in_directives(old: &Value, new: &Value) -> bool {
+pub(super) fn differ_only_in_directives(old: &Value, new: &Value) -> bool {
     let [before, after] = [old, new].map(|job| {
         let mut part = immutable_part(job);
         take_scheduling_directives(&mut part);

@@ -60,14 +60,14 @@ pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Differenc
 
 /// The recorded hash, where it is that of what was asked for last time.
 fn trusted_hash(update: &Update<'_>) -> Option<TemplateHash> {
-    update.old.recorded_hash().filter(|_| {
-        !is_foreign(update)
-            && !(native_updates::may_have_passed_unrecorded(update)
-                && native_updates::differ_in_directives(
-                    update.old_without_queue,
-                    update.job_without_queue,
-                ))
-    })
+    let may_be_old = || {
+        native_updates::may_have_passed_unrecorded(update)
+            && native_updates::differ_only_in_directives(
+                update.old_without_queue,
+                update.job_without_queue,
+            )
+    };
+    update.old.recorded_hash().filter(|_| !is_foreign(update) && !may_be_old())
 }
 
 /// Whether the API server is asked what the new Job would be. Where it is known that nothing is
