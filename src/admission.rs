@@ -56,7 +56,6 @@ pub struct Environment {
 }
 
 /// The webhook's service: policies, a cluster perhaps, metrics.
-#[derive(Debug)]
 pub struct Admission<C> {
     policies: Policies,
     cluster: Option<Arc<C>>,

@@ -24,7 +24,6 @@ use super::store::{Store, Versioned};
 use super::token::PublishedSince;
 
 /// One replica's part in keeping the certificate.
-#[derive(Debug)]
 pub struct Manager<S, C, R> {
     replica: Replica<S, C, R>,
     names: Vec<String>,

@@ -16,7 +16,6 @@ use super::store::{SecretPatch, Store, Versioned};
 use super::token::{AcceptedTokens, PublishedSince, TokenSource, Tokens};
 
 /// What every replica has; a test replaces the first three.
-#[derive(Debug)]
 pub struct Replica<S, C, R> {
     /// The objects that replicas share.
     pub store: S,

@@ -21,7 +21,6 @@ use super::token::{PublishedSince, Tokens, read_with_tokens};
 const KEY: &str = "tokens.json";
 
 /// One replica's part in keeping the path token.
-#[derive(Debug)]
 pub struct TokenKeeper<S, C, R> {
     replica: Replica<S, C, R>,
     since: PublishedSince,

@@ -178,11 +178,11 @@ async fn replacements(
 fn replacement(event: &Value) -> Option<(String, Replaced)> {
     let annotation = |key| events::annotation(event, key).unwrap_or_default();
     let by = requester(annotation(events::USER), Some(annotation(events::MANAGER)));
-    let replaced = Replaced {
-        time: text_at(event, "/lastTimestamp")?.parse().ok()?,
-        message: text_at(event, "/message").unwrap_or_default().to_owned(),
-        why: format!("for {by}: {}", annotation(events::CHANGED)),
-    };
+    let message = text_at(event, "/message").unwrap_or_default().to_owned();
+    let changed = annotation(events::CHANGED);
+    // The server may be older than this program.
+    let why = if changed.is_empty() { message.clone() } else { format!("for {by}: {changed}") };
+    let replaced = Replaced { time: text_at(event, "/lastTimestamp")?.parse().ok()?, message, why };
     Some((text_at(event, "/involvedObject/uid").unwrap_or_default().to_owned(), replaced))
 }
 

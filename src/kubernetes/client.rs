@@ -4,6 +4,7 @@
 //! know. Nothing is ever sent again by the client itself: a deletion whose answer was lost and that
 //! is sent again would be answered with 404, as if somebody else had deleted the Job.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use futures::AsyncBufRead;
@@ -93,7 +94,6 @@ impl ApiClient {
 }
 
 /// A request to an API server.
-#[derive(Debug)]
 pub struct ApiRequest<'a> {
     /// The method.
     pub method: Method,
@@ -186,10 +186,15 @@ pub fn encode(text: &str) -> String {
 
 /// The text with `%XX` for each byte that is not safe.
 pub(super) fn escape(text: &str, is_safe: impl Fn(u8) -> bool) -> String {
-    text.bytes().fold(String::new(), |escaped, byte| match byte {
-        safe if is_safe(safe) => format!("{escaped}{}", char::from(safe)),
-        byte => format!("{escaped}%{byte:02X}"),
-    })
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if is_safe(byte) {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
 }
 
 /// The path of a namespace.

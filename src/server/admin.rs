@@ -53,7 +53,12 @@ pub(super) struct Admin {
 }
 
 impl Admin {
+    /// Each answer closes its connection, so that who connects holds nothing.
     pub fn answer<B>(&self, request: &Request<B>) -> Answer {
+        answer::closing(self.page(request))
+    }
+
+    fn page<B>(&self, request: &Request<B>) -> Answer {
         let page = match request.uri().path() {
             "/livez" => |_: &Self, _: &HeaderMap| answer::text(StatusCode::OK, "text/plain", "ok"),
             "/readyz" => Self::ready,

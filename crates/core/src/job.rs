@@ -35,8 +35,8 @@ pub use managed_fields::{
 pub use name::{hashed_name, is_hashed_name};
 pub use progress::{Progress, pod_selector, pod_works, progress};
 pub use queue::{
-    has_a_queue, is_its_queue, owners, suspended_by_a_queue, without_any_queue_fields,
-    without_queue_fields,
+    differ_by_a_queue, has_a_queue, is_its_queue, owners, suspended_by_a_queue,
+    without_any_queue_fields, without_queue_fields,
 };
 pub use requested::{
     LAST_APPLIED_CONFIGURATION, asks_for_a_rerun, is_same_request, last_applied, manifest,

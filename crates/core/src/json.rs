@@ -1,6 +1,16 @@
-//! Edits of an object that is no more than JSON.
+//! Edits of an object that is no more than JSON, and JSON that stands in its strings.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+
+/// The longest text that is read as JSON, in bytes: the API server's limit of all annotations of an
+/// object. What is read takes a hundred times its text.
+const LONGEST: usize = 256 * 1024;
+
+/// What a text in an object says; `None` if it is too long, or is not that.
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Option<T> {
+    (text.len() <= LONGEST).then(|| serde_json::from_str(text).ok())?
+}
 
 /// Takes a field out of the object at that JSON Pointer.
 pub(crate) fn take(value: &mut Value, parent: &str, field: &str) {

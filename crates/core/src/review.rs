@@ -18,8 +18,8 @@ use wire::Plain;
 /// The version that rejob speaks.
 pub const API_VERSION: &str = "admission.k8s.io/v1";
 
-/// The longest name of a request, its user or its manager, in bytes: each log line has them. The API
-/// server's are shorter.
+/// The longest name of a request, its user or its manager, in bytes: each log line has them. No real one
+/// is that long.
 const LONGEST_NAME: usize = 1024;
 
 /// Why a body is not a review.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use crate::job::{
-    Job, TemplateHash, changes, has_a_queue, immutable_part, is_its_queue, keys,
+    Job, TemplateHash, changes, differ_by_a_queue, immutable_part, is_its_queue, keys,
     without_any_queue_fields,
 };
 use crate::json::take;
@@ -53,14 +53,7 @@ pub(super) fn by_its_queue(update: &Update<'_>) -> bool {
         && update.dormant.record().is_none()
         && is_its_queue(old, update.request.field_manager.as_deref())
         && !changes(old.value(), new.value()).is_empty()
-        && differ_only_in_directives(old.value(), new.value())
-}
-
-/// Whether the stored Job may have been changed without a hash being recorded: while it was suspended,
-/// and rejob did not run or left it alone.
-pub(super) fn may_have_passed_unrecorded(update: &Update<'_>) -> bool {
-    (update.old.is_suspended() || update.old.has_condition("Suspended"))
-        && !has_a_queue(update.old, update.request.field_manager.as_deref())
+        && differ_by_a_queue(old, new)
 }
 
 /// Whether two Jobs differ in nothing that a suspended Job keeps.

@@ -134,7 +134,8 @@ fn running(update: &Update<'_>, warnings: &mut Warnings) -> Option<Decision> {
             None
         }
         WhileRunning::Wait => {
-            let has_no_pod = update.old.status("active").is_none_or(|count| *count == 0);
+            let has_none = |of| update.old.status(of).is_none_or(|count| *count == 0);
+            let has_no_pod = ["active", "terminating"].into_iter().all(has_none);
             let message = if update.old.is_suspended() && has_no_pod {
                 format!(
                     "job {name} is suspended after some of its Pods have succeeded, and does not \

@@ -10,7 +10,7 @@ use crate::replacement::{Mode, Plan, Record, identity, new_job};
 
 use super::restore::has_plain_replacement_policy;
 use super::view::Update;
-use super::{left_alone, messages, native_updates, obstacles};
+use super::{left_alone, messages, obstacles};
 
 /// The longest description of a replacement, in characters: it stands in an annotation.
 const LONGEST_DESCRIPTION: usize = 1024;
@@ -146,7 +146,7 @@ fn requested_hash(update: &Update<'_>, changes: &[Change]) -> TemplateHash {
     let recorded = update
         .old
         .recorded_hash()
-        .filter(|_| changes.is_empty() && !native_updates::may_have_passed_unrecorded(update));
+        .filter(|_| changes.is_empty() && !update.may_have_changed_unrecorded());
     recorded.unwrap_or_else(|| TemplateHash::of(update.job_without_queue))
 }
 

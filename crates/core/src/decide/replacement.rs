@@ -34,7 +34,7 @@ pub(super) fn decide(
     if request.dry_run {
         warnings.add(format!("job {name} would be replaced: {}", plan.record.changed));
         warnings.add(format!(
-            "job {name}: a dry run shows the stored template, so admission after rejob judges the old one"
+            "job {name}: a dry run shows the old template, which later admission judges"
         ));
     } else {
         // What fails from here on fails outside rejob: a policy that judges the put-back Job, a crash.

@@ -58,10 +58,13 @@ pub(super) fn whose(update: &Update<'_>, changes: &[Change]) -> Result<Differenc
     }
 }
 
-/// The recorded hash, where it is that of what was asked for last time.
+/// The recorded hash, where it is that of what was asked for last time. One that may be older is taken
+/// all the same if the API server cannot tell: an unchanged deploy must not be refused.
 fn trusted_hash(update: &Update<'_>) -> Option<TemplateHash> {
     let may_be_old = || {
-        native_updates::may_have_passed_unrecorded(update)
+        asks_the_server(update)
+            && update.context.creation != Fact::Unavailable
+            && update.may_have_changed_unrecorded()
             && native_updates::differ_only_in_directives(
                 update.old_without_queue,
                 update.job_without_queue,

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::job::{Job, Progress, TemplateHash, asks_for_a_rerun, keys, progress, puts_rerun_back};
+use crate::job::{
+    Job, Progress, TemplateHash, asks_for_a_rerun, has_a_queue, keys, progress, puts_rerun_back,
+};
 use crate::policy::{OnChange, Policy};
 use crate::replacement::Record;
 use crate::review::Request;
@@ -74,7 +76,8 @@ impl Update<'_> {
     }
 
     pub(super) fn asks_for_a_rerun(&self) -> bool {
-        asks_for_a_rerun(self.old, self.job) && !puts_rerun_back(self.old, self.job)
+        asks_for_a_rerun(self.old, self.job)
+            && !puts_rerun_back(self.old, self.job, self.request.field_manager.as_deref())
     }
 
     /// Whether the dormant Job that was made for this request has come to its end before it was
@@ -117,6 +120,13 @@ impl Update<'_> {
     pub(super) fn is_sent_again(&self) -> bool {
         let sent = self.dormant.ours().and_then(|ours| ours.sent.as_deref());
         sent.is_some_and(|sent| sent == TemplateHash::of(self.job.value()).as_str())
+    }
+
+    /// Whether the stored Job may have been changed without a hash being recorded: while it was
+    /// suspended, and rejob did not run or left it alone.
+    pub(super) fn may_have_changed_unrecorded(&self) -> bool {
+        (self.old.is_suspended() || self.old.has_condition("Suspended"))
+            && !has_a_queue(self.old, self.request.field_manager.as_deref())
     }
 
     /// Whether a replacement would only be checked: in a dry run, or to report it.

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 
 use super::{IMMUTABLE_FIELDS, Job, keys};
+use crate::json;
 
 /// Whether some manager applied this object (CREATE: whether the request is an apply).
 pub fn has_apply_entry(job: Job<'_>) -> bool {
@@ -132,7 +133,7 @@ fn deepest_leaf(
                 deepest_leaf(below, old, new, below_it)
             }
             Some(("v", value)) => {
-                let value = serde_json::from_str::<Value>(value).ok()?;
+                let value: Value = json::read(value)?;
                 let has = |list: &Value| list.as_array().is_some_and(|list| list.contains(&value));
                 found(has(new) && !old.is_some_and(has))
             }
@@ -174,7 +175,7 @@ impl<'a> Items<'a> {
 
 /// The keys of a `k:` segment, sorted by name.
 pub(super) fn keys_of(segment: &str) -> Option<Map<String, Value>> {
-    serde_json::from_str(segment.strip_prefix("k:")?).ok()
+    json::read(segment.strip_prefix("k:")?)
 }
 
 /// The key of a list item. A key whose value is a default may be absent (`protocol: TCP` of a port).

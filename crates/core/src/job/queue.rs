@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use super::managed_fields::is_of_subresource;
 use super::requested::last_applied;
-use super::{Job, TemplateHash};
+use super::{Job, TemplateHash, changes};
 
 /// The scheduling directives that have one owner as a whole, by parent and name.
 const WHOLE: [(&str, &str); 4] = [
@@ -64,6 +64,20 @@ pub fn is_its_queue(job: Job<'_>, requester: Option<&str>) -> bool {
             && entry.get("fieldsV1").is_some_and(|fields| queue.theirs.contains(&fields))
     };
     requester.is_none_or(|name| job.managed_fields().iter().any(|entry| is_by(entry, name)))
+}
+
+/// Whether two forms of a Job differ in nothing but what queues own in one of them.
+pub fn differ_by_a_queue(old: Job<'_>, new: Job<'_>) -> bool {
+    let queues = [old, new].map(|job| Queue::of(job, None));
+    let [old, new] = [old, new].map(|job| {
+        let mut job = job.value().clone();
+        for queue in queues.iter().flatten() {
+            queue.take_keys(&mut job, None);
+            queue.take_whole(&mut job, None, None);
+        }
+        job
+    });
+    changes(&old, &new).is_empty()
 }
 
 /// With `unchanged`, only what is the same there.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::applied::applied_part;
 use super::managed_fields::entry_index;
 use super::{Job, changes, keys};
+use crate::json;
 
 /// The most differences that are looked at.
 const MOST: usize = 256;
@@ -24,24 +25,33 @@ pub fn asks_for_a_rerun(old: Job<'_>, job: Job<'_>) -> bool {
 
 /// Whether the request only puts the value of `rejob.dev/rerun` back that its manifest, kubectl's
 /// record, had before: somebody else has asked for a rerun meanwhile.
-pub fn puts_rerun_back(old: Job<'_>, job: Job<'_>) -> bool {
+pub fn puts_rerun_back(old: Job<'_>, job: Job<'_>, requester: Option<&str>) -> bool {
     let value = job.annotation(keys::RERUN);
     value.is_some()
+        && !owners_of_rerun(old).any(|(manager, _)| Some(manager) == requester)
         && [old, job].into_iter().all(|job| {
             let manifest = last_applied(job).unwrap_or_default();
             Job::new(&manifest).annotation(keys::RERUN) == value
         })
 }
 
-/// The manager that applies `rejob.dev/rerun` with its manifest, if it is another one than this.
+/// The manager that applies `rejob.dev/rerun` with its manifest, if it is another one than this. Helm
+/// does by updates, and is called as the program that it is in.
 pub fn rerun_is_applied_by<'a>(old: Job<'a>, requester: Option<&str>) -> Option<&'a str> {
-    let path = "/fieldsV1/f:metadata/f:annotations";
+    let applies = |manager, operation| {
+        operation == "Apply" || matches!(manager, "helm" | "helm-controller" | "fleetagent")
+    };
+    owners_of_rerun(old)
+        .find(|&(manager, operation)| applies(manager, operation) && Some(manager) != requester)
+        .map(|(manager, _)| manager)
+}
+
+/// The managers that own `rejob.dev/rerun`, with their operation.
+fn owners_of_rerun(job: Job<'_>) -> impl Iterator<Item = (&str, &str)> {
     let rerun = format!("f:{}", keys::RERUN);
-    old.managed_fields().iter().find_map(|entry| {
-        let manager = entry.get("manager")?.as_str()?;
-        let applies = manager == "helm" || entry.get("operation")? == "Apply";
-        (applies && Some(manager) != requester && entry.pointer(path)?.get(&rerun).is_some())
-            .then_some(manager)
+    job.managed_fields().iter().filter_map(move |entry| {
+        entry.pointer("/fieldsV1/f:metadata/f:annotations")?.get(&rerun)?;
+        Some((entry.get("manager")?.as_str()?, entry.get("operation")?.as_str()?))
     })
 }
 
@@ -54,7 +64,7 @@ pub fn manifest(job: Job<'_>, manager: Option<&str>) -> Option<Value> {
 
 /// What kubectl's record says, if there is one.
 pub fn last_applied(job: Job<'_>) -> Option<Value> {
-    serde_json::from_str(job.annotation(LAST_APPLIED_CONFIGURATION)?).ok()
+    json::read(job.annotation(LAST_APPLIED_CONFIGURATION)?)
 }
 
 /// Whether a request only brings a manifest back: wherever it differs from the stored Job, it says
@@ -120,5 +130,15 @@ mod tests {
         assert!(overlap("a.b (order)", "a.b[x]"));
         assert!(!overlap("a.b", "a.bc"));
         assert!(!overlap("a.b", "a.c"));
+    }
+
+    #[test]
+    fn a_record_that_is_too_long_is_not_read() {
+        let job = |pad: usize| {
+            let text = format!("{{}}{}", " ".repeat(pad));
+            json!({ "metadata": { "annotations": { LAST_APPLIED_CONFIGURATION: text } } })
+        };
+        assert!(last_applied(Job::new(&job(1000))).is_some());
+        assert!(last_applied(Job::new(&job(256 * 1024))).is_none());
     }
 }

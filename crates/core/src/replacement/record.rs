@@ -9,6 +9,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::job::{Job, keys};
+use crate::json;
 use crate::review::{Request, UserInfo};
 
 /// The annotation `rejob.dev/dormant`: compact JSON.
@@ -69,7 +70,7 @@ impl Record {
     pub fn of(job: Job<'_>) -> Option<Self> {
         job.label(keys::DORMANT)?;
         (job.parallelism() == Some(0)).then_some(())?;
-        serde_json::from_str(job.annotation(keys::DORMANT)?).ok()
+        json::read(job.annotation(keys::DORMANT)?)
     }
 
     /// The annotation's value.
