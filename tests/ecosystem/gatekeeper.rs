@@ -4,13 +4,14 @@ use serde_json::{Value, json};
 
 use support::client::Place;
 use support::clients;
+use support::outcomes::a_few_at_a_time;
 use support::plane::{ControlPlane, Options};
 use support::rejob::Rejob;
-use support::situation::POLICIES;
 use support::{manifest, net, wait};
 
 use super::neighbor::{Neighbor, Program, apply, mount};
 use super::play::{IMAGES, WELL, deploy, deploys};
+use super::situations::{self, Beside, FORBIDDEN, POLICIES};
 use super::table::Table;
 
 const GATEKEEPER: Program = Program {
@@ -139,25 +140,34 @@ fn gatekeeper_constrains_jobs() {
         "Gatekeeper",
         format!(
             "Gatekeeper {} with a constraint on Jobs: a label, and no image `busybox:forbidden`. Deploys of `busybox:1` twice, then\n\
-             of `busybox:2` twice, then of `busybox:forbidden`; each Job finishes before the next deploy.",
-            GATEKEEPER.version
+             of `busybox:2` twice, then of `busybox:forbidden`; each Job finishes before the next deploy.\n\
+             \n\
+             {}",
+            GATEKEEPER.version,
+            situations::ABOUT
         ),
     );
-    for client in clients::all() {
-        let client = client.as_ref();
-        let [before, after] = [false, true].map(|opted_in| {
+    let clients = clients::all();
+    let outcomes = a_few_at_a_time(&clients, |client| {
+        [false, true].map(|opted_in| {
             let place = Place::new(&rejob, opted_in);
-            let allowed = deploys(client, &place, &IMAGES);
+            let allowed = deploys(client.as_ref(), &place, &IMAGES);
             if client.recreates() {
                 return allowed;
             }
-            format!("{allowed}, {}", deploy(client, &place, "busybox:forbidden"))
-        });
+            format!("{allowed}, {}", deploy(client.as_ref(), &place, FORBIDDEN))
+        })
+    });
+    for (client, [before, after]) in clients.iter().zip(outcomes) {
         table.row(client.title(), &before, &after);
         if !client.recreates() {
             let refused = "error: is not let in";
             assert_eq!(after, format!("{WELL}, {refused}"), "{}", client.title());
         }
     }
+    let beside = Beside { prefix: "", place: &|policy| situations::place(&rejob, policy) };
+    beside.situations(&mut table);
+    beside.policies(&mut table);
+    beside.refusals(&mut table);
     table.compare();
 }

@@ -20,6 +20,7 @@ mod kueue;
 mod kyverno;
 mod neighbor;
 mod play;
+mod situations;
 mod storage;
 mod table;
 mod terraform;

@@ -68,14 +68,16 @@ pub fn deploy(client: &dyn Client, place: &Place<'_>, image: &str) -> String {
 }
 
 /// What refuses, in its own words.
-const REFUSALS: [&str; 4] = [
+const REFUSALS: [&str; 5] = [
     "is not let in",
     "the label team is required",
     "only the deployer writes Jobs",
     "queue-name must not be empty",
+    "onChange is Deny",
 ];
 
-fn short(error: &str) -> String {
+/// The error in a few words.
+pub fn short(error: &str) -> String {
     let refusal = REFUSALS.iter().find(|words| error.contains(*words));
     refusal.map_or_else(|| situation::short(error), |words| format!("error: {words}"))
 }

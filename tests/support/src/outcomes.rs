@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::client::{Client, Place};
 use super::situation::Situation;
@@ -16,20 +17,29 @@ pub fn play<'r>(clients: &[Box<dyn Client>], place: impl Fn() -> Place<'r> + Syn
         .iter()
         .flat_map(|client| Situation::ALL.into_iter().map(move |situation| (client, situation)))
         .collect();
-    let next = Mutex::new(work.into_iter());
-    let outcomes = Mutex::new(Outcomes::new());
+    let outcomes = a_few_at_a_time(&work, |(client, situation)| {
+        ((client.title(), *situation), situation.play(client.as_ref(), &place()))
+    });
+    outcomes.into_iter().collect()
+}
+
+/// What comes of the work for each of them, in their order.
+pub fn a_few_at_a_time<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| {
                 loop {
-                    let Some((client, situation)) = next.lock().unwrap().next() else { return };
-                    let outcome = situation.play(client.as_ref(), &place());
-                    outcomes.lock().unwrap().insert((client.title(), situation), outcome);
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(one) = all.get(index) else { return };
+                    let result = work(one);
+                    done.lock().unwrap().insert(index, result);
                 }
             });
         }
     });
-    outcomes.into_inner().unwrap()
+    done.into_inner().unwrap().into_values().collect()
 }
 
 /// What the table must say is not only whatever came out: panics unless every outcome is the wanted one
