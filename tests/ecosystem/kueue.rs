@@ -7,13 +7,15 @@ use serde_json::{Value, json};
 use support::client::{Client, JOB, Place, container};
 use support::clients;
 use support::namespace::has_condition;
+use support::outcomes::a_few_at_a_time;
 use support::plane::{self, ControlPlane, Options};
 use support::rejob::Rejob;
-use support::situation::POLICIES;
+use support::situation::{POLICIES, Situation};
 use support::{manifest, net, wait};
 
 use super::neighbor::{Neighbor, Program, apply, mount};
 use super::play::{IMAGES, Kubectl, WELL, deploy, deploys};
+use super::situations::{self, Beside};
 use super::table::Table;
 
 const KUEUE: Program = Program {
@@ -108,9 +110,12 @@ fn kueue(kind: &str, metadata: Value, spec: Value) -> Value {
     json!({ "apiVersion": "kueue.x-k8s.io/v1beta2", "kind": kind, "metadata": metadata, "spec": spec })
 }
 
-/// A place with queues of these names; `default` is that of Jobs that name none.
 fn place<'r>(rejob: &'r Rejob<'r>, opted_in: bool, cluster_queue: &str) -> Place<'r> {
-    let place = Place::new(rejob, opted_in);
+    with_queues(Place::new(rejob, opted_in), cluster_queue)
+}
+
+/// The place with two queues; `default` is that of Jobs that name none.
+fn with_queues<'r>(place: Place<'r>, cluster_queue: &str) -> Place<'r> {
     for name in ["default", "other"] {
         let metadata = json!({ "name": name, "namespace": place.namespace.name() });
         let queue = kueue("LocalQueue", metadata, json!({ "clusterQueue": cluster_queue }));
@@ -140,6 +145,12 @@ fn into_other(job: &mut Value) {
 fn into(job: &mut Value, queue: &str) {
     job["metadata"]["labels"][QUEUE_NAME] = queue.into();
     container(job)["resources"] = json!({ "requests": { "cpu": "1" } });
+}
+
+/// Into its queue, which has no room for another Job then.
+fn all_of_the_queue(job: &mut Value) {
+    into_default(job);
+    container(job)["resources"] = json!({ "requests": { "cpu": "4" } });
 }
 
 /// Kueue refuses every write without the label of the queue that it has put the Job into.
@@ -248,17 +259,22 @@ fn kueue_queues_jobs() {
              \n\
              Kueue refuses a PUT that lacks the queue's label (`queue-name must not be empty`). A manifest that names no queue lacks\n\
              it. If such a PUT changes the Job, rejob creates a new Job and Kueue labels it; an unchanged PUT is refused. For\n\
-             `kubectl replace`, `helm --force` and `--force-replace`: name the queue in the manifest.",
-            KUEUE.version
+             `kubectl replace`, `helm --force` and `--force-replace`: name the queue in the manifest.\n\
+             \n\
+             {}",
+            KUEUE.version,
+            situations::ABOUT
         ),
     );
-    for client in clients::all() {
-        let client = client.as_ref();
-        let [before, after] = [false, true]
-            .map(|opted_in| deploys_that_run(client, &place(&rejob, opted_in, "main")));
+    let clients = clients::all();
+    let outcomes = a_few_at_a_time(&clients, |client| {
+        [false, true]
+            .map(|opted_in| deploys_that_run(client.as_ref(), &place(&rejob, opted_in, "main")))
+    });
+    for (client, [before, after]) in clients.iter().zip(outcomes) {
         table.row(client.title(), &before, &after);
         if !client.recreates() {
-            let wanted = if puts(client) { UNNAMED } else { WELL };
+            let wanted = if puts(client.as_ref()) { UNNAMED } else { WELL };
             assert_eq!(after, wanted, "{}", client.title());
         }
     }
@@ -281,6 +297,19 @@ fn kueue_queues_jobs() {
         let situation = format!("{title}: unchanged, then changed while its queue is closed");
         table.row(&situation, &before, &after);
         assert_eq!(after, "run, no run, new Job (queued), resumed, no run", "{title}");
+        let client = Kubectl { edit: all_of_the_queue, ..client };
+        for situation in [Situation::ChangedHanging, Situation::ChangedRunning] {
+            let [before, after] = [false, true].map(|opted_in| {
+                let queue = format!("full-{}", plane::unique());
+                cluster_queue(&plane, &mut neighbor, &queue);
+                situation.play(&client, &place(&rejob, opted_in, &queue))
+            });
+            let row = format!("{title}: {} and fills its queue", situation.title());
+            table.row(&row, &before, &after);
+            assert_eq!(after, situation.wanted(&client), "{row}");
+        }
     }
+    let place = &|policy: Option<&str>| with_queues(situations::place(&rejob, policy), "main");
+    Beside { prefix: "", place }.situations(&mut table);
     table.compare();
 }
