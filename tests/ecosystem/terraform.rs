@@ -1,6 +1,8 @@
 //! Terraform with its Kubernetes provider: `kubernetes_job_v1`, and `kubernetes_manifest` without and
 //! with the computed fields that docs/tools/terraform.md shows.
 
+mod page;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +11,12 @@ use support::client::{Client, JOB, Place, Said, said};
 use support::output::Output;
 use support::plane::ControlPlane;
 use support::rejob::Rejob;
-use support::situation::{POLICIES, Situation};
+use support::situation::Situation;
 use support::{paths, wait};
 
 use super::neighbor::Program;
 use super::play::judged;
+use super::situations;
 use super::table::Table;
 
 const TERRAFORM: Program = Program {
@@ -31,6 +34,8 @@ const PROVIDER: Program = Program {
     package: "github.com/hashicorp/terraform-provider-kubernetes",
 };
 
+const POLICIES: &str = "policies: {replace: {waitSeconds: 60}, brief: {waitSeconds: 1}, \
+    report: {onChange: Report}, ttl: {ttlSecondsAfterFinished: 3600}, hash-name: {naming: TemplateHash}}";
 const IMAGE: &str = "busybox:1";
 const INCONSISTENT: &str = "Provider produced inconsistent result after apply";
 
@@ -77,6 +82,8 @@ struct Terraform {
     title: &'static str,
     /// With `var.image`, and `batch` in the place of the namespace.
     configuration: String,
+    /// What else is played.
+    rest: &'static [page::Row],
     program: PathBuf,
     settings: PathBuf,
     /// Whether an apply was reported as an inconsistent result.
@@ -93,11 +100,21 @@ impl Terraform {
         Output::of(&mut command, "")
     }
 
-    /// Applies the configuration; afterwards a plan has nothing to do.
-    fn apply(&self, place: &Place<'_>, configuration: &str, image: &str) -> Said {
+    fn configure(&self, place: &Place<'_>, configuration: &str, image: &str) {
         let configuration = configuration.replace("\"batch\"", &quoted(place.namespace.name()));
         let image = format!("variable \"image\" {{\n  default = {}\n}}\n", quoted(image));
         fs::write(place.dir().join("main.tf"), image + &configuration).unwrap();
+    }
+
+    /// What a plan says, where it has something to do.
+    fn plan(&self, place: &Place<'_>) -> Option<String> {
+        let output = self.run(place, &["plan", "-detailed-exitcode"]);
+        if output.code == 0 { None } else { Some(output.exited(2).stdout) }
+    }
+
+    /// Applies the configuration; afterwards a plan has nothing to do.
+    fn apply(&self, place: &Place<'_>, configuration: &str, image: &str) -> Said {
+        self.configure(place, configuration, image);
         let output = self.run(place, &["apply", "-auto-approve"]);
         let mut text = said(&output);
         let errors = |text: &str| text.matches("Error: ").count();
@@ -108,7 +125,7 @@ impl Terraform {
             text = Ok(error.clone());
         }
         if text.is_ok() {
-            self.run(place, &["plan", "-detailed-exitcode"]).ok();
+            assert_eq!(self.plan(place), None);
         }
         text.map_err(|error| {
             error.split_once("Error: ").map_or_else(String::new, |e| e.1.to_owned())
@@ -142,12 +159,12 @@ impl Terraform {
     /// What came out of everything that is played; with rejob it must be what is wanted.
     fn column<'r>(
         &self,
-        place: impl Fn() -> Place<'r>,
+        place: impl Fn(&str) -> Place<'r>,
         checked: bool,
     ) -> Vec<(&'static str, String)> {
         let mut column = Vec::new();
         for situation in PLAYED {
-            let outcome = self.play(situation, &place());
+            let outcome = self.play(situation, &place("replace"));
             if checked && !self.recreates() {
                 let words = outcome.trim_end_matches("; inconsistent result");
                 assert_eq!(words, situation.wanted(self), "{}: {situation:?}", self.title);
@@ -156,13 +173,21 @@ impl Terraform {
             }
             column.push((situation.title(), outcome));
         }
-        let rerun = self.rerun(&place());
+        let rerun = self.rerun(&place("replace"));
         if checked {
             let wanted = if self.recreates() { "new run" } else { "new run; inconsistent result" };
             assert_eq!(rerun, wanted, "{}", self.title);
         }
         column.push(("rerun by an annotation of the configuration", rerun));
-        column.push(("destroy", self.destroy(&place()).to_owned()));
+        column.push(("destroy", self.destroy(&place("replace")).to_owned()));
+        for (situation, policy, play, wanted) in self.rest {
+            self.inconsistent.store(false, Ordering::Relaxed);
+            let outcome = self.outcome(&play(self, &place(policy)));
+            if checked {
+                assert_eq!(outcome, *wanted, "{}: {situation}", self.title);
+            }
+            column.push((situation, outcome));
+        }
         column
     }
 
@@ -236,9 +261,13 @@ fn terraform() {
     let plain = computed.replace("  computed_fields = [\"metadata\", \"spec\"]\n", "");
     assert_ne!(plain, computed);
     let resources = [
-        ("`kubernetes_job_v1`", from_the_page("ignore_annotations = ") + JOB_V1),
-        (PLAIN, plain),
-        ("`kubernetes_manifest`, computed fields", computed),
+        (
+            "`kubernetes_job_v1`",
+            from_the_page("ignore_annotations = ") + JOB_V1,
+            &page::JOB_V1 as &[_],
+        ),
+        (PLAIN, plain, &page::PLAIN),
+        ("`kubernetes_manifest`, computed fields", computed, &page::COMPUTED),
     ];
     let mut table = Table::new(
         "Terraform",
@@ -249,24 +278,26 @@ fn terraform() {
             TERRAFORM.version
         ),
     );
-    // Most of the time Terraform waits for its provider to start.
-    let columns = std::thread::scope(|scope| {
-        let play = |(title, configuration): &(&'static str, String), opted_in| {
-            let client = Terraform {
-                title,
-                configuration: configuration.clone(),
-                program: terraform.clone(),
-                settings: settings.clone(),
-                inconsistent: AtomicBool::new(false),
-            };
-            let rejob = &rejob;
-            scope.spawn(move || client.column(|| Place::new(rejob, opted_in), opted_in))
-        };
-        let columns =
-            resources.each_ref().map(|it| [false, true].map(|opted_in| play(it, opted_in)));
-        columns.map(|pair| pair.map(|column| column.join().unwrap()))
+    // Most of the time Terraform waits for its provider to start, which gives up on a busy API server.
+    let [before, after] = [false, true].map(|opted_in| {
+        let rejob = &rejob;
+        let place = move |policy: &str| situations::place(rejob, opted_in.then_some(policy));
+        std::thread::scope(|scope| {
+            let columns = resources.each_ref().map(|(title, configuration, rest)| {
+                let client = Terraform {
+                    title,
+                    configuration: configuration.clone(),
+                    rest,
+                    program: terraform.clone(),
+                    settings: settings.clone(),
+                    inconsistent: AtomicBool::new(false),
+                };
+                scope.spawn(move || client.column(place, opted_in))
+            });
+            columns.map(|column| column.join().unwrap())
+        })
     });
-    for ((title, _), [before, after]) in resources.iter().zip(&columns) {
+    for ((title, ..), (before, after)) in resources.iter().zip(before.iter().zip(&after)) {
         for ((situation, without), (_, with)) in before.iter().zip(after) {
             table.row(&format!("{title}: {situation}"), without, with);
         }
