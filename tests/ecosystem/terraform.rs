@@ -100,7 +100,7 @@ impl Terraform {
         Output::of(&mut command, "")
     }
 
-    fn configure(&self, place: &Place<'_>, configuration: &str, image: &str) {
+    fn configure(place: &Place<'_>, configuration: &str, image: &str) {
         let configuration = configuration.replace("\"batch\"", &quoted(place.namespace.name()));
         let image = format!("variable \"image\" {{\n  default = {}\n}}\n", quoted(image));
         fs::write(place.dir().join("main.tf"), image + &configuration).unwrap();
@@ -114,7 +114,7 @@ impl Terraform {
 
     /// Applies the configuration; afterwards a plan has nothing to do.
     fn apply(&self, place: &Place<'_>, configuration: &str, image: &str) -> Said {
-        self.configure(place, configuration, image);
+        Self::configure(place, configuration, image);
         let output = self.run(place, &["apply", "-auto-approve"]);
         let mut text = said(&output);
         let errors = |text: &str| text.matches("Error: ").count();
