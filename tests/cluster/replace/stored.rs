@@ -234,7 +234,7 @@ fn what_is_stored_is_forbidden_by_now() {
         let dry = way.request(&place, &Place::manifest("app:1"), "&dryRun=All");
         assert_eq!(dry.status, 422, "{way:?}: {}", dry.body);
         assert!(dry.message().contains("name a version"), "{way:?}: {}", dry.body);
-        let told = dry.warnings.iter().any(|warning| warning.contains("stored template"));
+        let told = dry.warnings.iter().any(|warning| warning.contains("shows the old template"));
         assert!(told, "{way:?}: {:?}", dry.warnings);
         assert_eq!(place.uid(), uid, "{way:?}");
         way_sends(way, &place, "app:1");
