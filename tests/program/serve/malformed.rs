@@ -302,7 +302,7 @@ async fn who_ends_its_side_after_the_request_still_gets_the_answer() {
         client.closed().await;
     }
     // Not in its first request: the end is to arrive together with the next one.
-    let mut client = Client::plain(server.admin).await.unwrap();
+    let mut client = server.connect().await;
     assert_eq!(client.get("/livez").await.status, 200);
     client.send("GET /livez HTTP/1.1\r\nhost: rejob\r\n\r\n").await.unwrap();
     client.half_close().await;
