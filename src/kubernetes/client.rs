@@ -22,7 +22,7 @@ use crate::replacement::ApiError;
 /// Who rejob is in what it writes when no client named a field manager.
 pub const FIELD_MANAGER: &str = "rejob";
 
-/// The media type of a body that is no patch, and of every answer.
+/// The media type of a body that is not a patch, and of every answer.
 const JSON: &str = "application/json";
 
 /// A connection to an API server; clones share it.
@@ -82,7 +82,7 @@ impl ApiClient {
         Ok(ApiAnswer { code, body, date, warnings, took: begun.elapsed() })
     }
 
-    /// Reads an answer as it comes, which may take for ever.
+    /// Reads an answer as it comes, which may take forever.
     ///
     /// # Errors
     /// Half a sentence on why there is none.

@@ -79,19 +79,18 @@ fn reruns(update: &Update<'_>, warnings: &mut Warnings) -> bool {
         OnChange::Report => update.dormant.record().is_none(),
         OnChange::Keep | OnChange::Deny | OnChange::Ignore => false,
     };
-    if update.asks_for_a_rerun() && !has_reruns {
-        let name = update.name();
-        warnings.add(format!("job {name}: {RERUN_DOES_NOTHING}, onChange is {on_change:?}"));
+    if !update.asks_for_a_rerun() {
+        return false;
     }
-    let reruns = update.asks_for_a_rerun() && has_reruns;
-    let requester = update.request.field_manager.as_deref();
-    if let Some(manager) = rerun_is_applied_by(update.old, requester).filter(|_| reruns) {
-        let name = update.name();
+    let (name, requester) = (update.name(), update.request.field_manager.as_deref());
+    if !has_reruns {
+        warnings.add(format!("job {name}: {RERUN_DOES_NOTHING}, onChange is {on_change:?}"));
+    } else if let Some(manager) = rerun_is_applied_by(update.old, requester) {
         warnings.add(format!(
             "job {name}: {manager} applies rejob.dev/rerun: once it puts its value back, the Job runs again"
         ));
     }
-    reruns
+    has_reruns
 }
 
 fn by_policy(

@@ -10,12 +10,8 @@ use super::Job;
 
 /// Labels that the API server generates into the pod template (and, by defaulting, sometimes into
 /// the Job's own labels).
-pub const GENERATED_LABELS: [&str; 4] = [
-    "controller-uid",
-    "job-name",
-    "batch.kubernetes.io/controller-uid",
-    "batch.kubernetes.io/job-name",
-];
+pub const GENERATED_LABELS: [&str; 4] =
+    [UID_LABELS[1], NAME_LABELS[1], UID_LABELS[0], NAME_LABELS[0]];
 
 /// Those of them that hold the Job's uid.
 pub const UID_LABELS: [&str; 2] = ["batch.kubernetes.io/controller-uid", "controller-uid"];
